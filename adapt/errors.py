@@ -1,0 +1,146 @@
+"""Everything that `adapt` raises on purpose.
+
+AdaptError
+ ├─ NetworkRefused            a file that is not a network we can adapt
+ │   ├─ UnsupportedOperator   ... because of one operator, named
+ │   └─ FormatRefused         ... because it is of another kind altogether (pickle, legacy archive)
+ ├─ DatasetRefused            a data set that cannot be read, or does not fit the network
+ ├─ BudgetUnreachable         the smallest network is still over the budget
+ ├─ ScheduleTooShort          the explicit schedule ends before the budget
+ ├─ BudgetNotMet              no group can lower any unmet resource
+ ├─ OriginalAccuracyTooLow    the uploaded network does not classify this data set
+ ├─ NotEnoughData             too few images for the split asked for
+ ├─ TableDoesNotCover         a fixed look-up table lacks operators of this network
+ ├─ MeasurementFailed         the runtime refused or crashed
+ ├─ ProposalFailed            a proposal killed its process every time
+ └─ Stopped                   whoever runs us asked to stop
+
+Arguments are positional, so that an error survives the way back from a worker process.
+"""
+
+
+class AdaptError(Exception):
+    """Root of all that `adapt` raises on purpose."""
+
+
+class NetworkRefused(AdaptError):
+    """`where` names the file entry, layer or field at fault ("" for the file as a whole)."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(where, why)
+        self.where, self.why = where, why
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.why}" if self.where else self.why
+
+
+class UnsupportedOperator(NetworkRefused):
+    def __init__(self, where: str, operator: str, why: str = "") -> None:
+        AdaptError.__init__(self, where, operator, why)
+        self.where, self.operator = where, operator
+        self.why = f"operator {operator} is not supported" + (f": {why}" if why else "")
+
+
+class FormatRefused(NetworkRefused):
+    pass
+
+
+class DatasetRefused(AdaptError):
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(where, why)
+        self.where, self.why = where, why
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.why}" if self.where else self.why
+
+
+class NotEnoughData(DatasetRefused):
+    pass
+
+
+class BudgetUnreachable(AdaptError):
+    def __init__(self, resource: str, budget: float, smallest: float) -> None:
+        super().__init__(resource, budget, smallest)
+        self.resource, self.budget, self.smallest = resource, budget, smallest
+
+    def __str__(self) -> str:
+        return (
+            f"{self.resource}: {self.budget:g} asked, {self.smallest:g} is the least this network can reach; "
+            "raise the budget or exclude fewer layers"
+        )
+
+
+class ScheduleTooShort(AdaptError):
+    """`decay` is the smallest one, in steps of 0.001, whose steps sum up to what is asked."""
+
+    def __init__(self, resource: str, reachable: float, needed: float, initial: float, decay: float) -> None:
+        super().__init__(resource, reachable, needed, initial, decay)
+        self.resource, self.reachable, self.needed, self.initial, self.decay = (
+            resource,
+            reachable,
+            needed,
+            initial,
+            decay,
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.resource}: the schedule's steps sum up to {self.reachable:.3f} of the original, the budget asks "
+            f"for {self.needed:.3f}; with initial {self.initial:g} a decay of {self.decay:.3f} reaches it"
+        )
+
+
+class BudgetNotMet(AdaptError):
+    def __init__(self, resource: str, budget: float, reached: float) -> None:
+        super().__init__(resource, budget, reached)
+        self.resource, self.budget, self.reached = resource, budget, reached
+
+    def __str__(self) -> str:
+        return (
+            f"{self.resource}: {self.reached:g} reached, {self.budget:g} asked, and no channel group can be cut any "
+            "further; every checkpoint is kept"
+        )
+
+
+class OriginalAccuracyTooLow(AdaptError):
+    def __init__(self, accuracy: float, chance: float) -> None:
+        super().__init__(accuracy, chance)
+        self.accuracy, self.chance = accuracy, chance
+
+    def __str__(self) -> str:
+        return (
+            f"the original network scores {self.accuracy:.3f} on this data set, chance is {self.chance:.3f}; likely "
+            "causes are another normalisation or another order of the classes than in training "
+            "(give `normalization` with the model; or set allow_low_accuracy to go on all the same)"
+        )
+
+
+class TableDoesNotCover(AdaptError):
+    def __init__(self, missing: tuple[str, ...]) -> None:
+        super().__init__(missing)
+        self.missing = missing
+
+    def __str__(self) -> str:
+        return "the look-up table has no entry for: " + ", ".join(self.missing)
+
+
+class MeasurementFailed(AdaptError):
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(what, why)
+        self.what, self.why = what, why
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.why}"
+
+
+class ProposalFailed(AdaptError):
+    def __init__(self, proposal: str, attempts: int, why: str) -> None:
+        super().__init__(proposal, attempts, why)
+        self.proposal, self.attempts, self.why = proposal, attempts, why
+
+    def __str__(self) -> str:
+        return f"proposal {self.proposal}: given up after {self.attempts} attempts: {self.why}"
+
+
+class Stopped(AdaptError):
+    """The stop signal was set; what was recorded so far is complete."""

@@ -1,0 +1,180 @@
+"""What the search tells while it runs: frozen values, in the order in which they happen."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from adapt.graph.network import Network, Weights
+from adapt.graph.pruning import Kept
+from adapt.spec import Resources
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """An end-to-end measurement, interleaved with the original in the same minutes so that drift cancels.
+
+    `ms`, `low`, `high` are the median and its interval, drift-corrected: (network / original now) x original then.
+    `original_ms` is what the original took in this session, uncorrected. `predicted_ms` is the table's figure.
+    On a `table` target nothing is measured: `measured` is false and the three figures are the prediction.
+    """
+
+    ms: float
+    low: float
+    high: float
+    original_ms: float
+    predicted_ms: float
+    measured: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """Accuracy as a fraction 0-1 and mean cross-entropy, over `images` images."""
+
+    accuracy: float
+    loss: float
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """A candidate (or, with `group` None, the iteration's unpruned control) after its short-term fine-tune."""
+
+    group: str | None
+    accuracy_before_finetune: float
+    accuracy: float
+    loss: float
+    steps: int
+    attempts: int
+    seconds: float
+    weights: Weights | None = None  # None when read back from a record: trained again if it is picked
+
+
+@dataclass(frozen=True, kw_only=True)
+class OriginalEvaluated:
+    holdout: Score
+    test: Score
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseChanged:
+    phase: Literal["checking", "training", "measuring", "adapting", "finetuning", "verifying"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A latency that decisions will rest on; recorded before the search goes on. `key`: "0", "1" ... or "final"."""
+
+    key: str
+    latency: Latency
+
+
+@dataclass(frozen=True, kw_only=True)
+class IterationStarted:
+    """`constraint` is Con_j, an upper limit per resource; `calibration` is Res_i / predicted(Net_i) of the latency."""
+
+    iteration: int
+    before: Resources
+    constraint: Resources
+    calibration: float | None
+    candidates: int  # how many proposals will be evaluated
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalSkipped:
+    iteration: int
+    group: str
+    filters_before: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlEvaluated:
+    iteration: int
+    evaluation: Evaluation
+    learning_rate: float
+    reason: str | None = None  # why the rate was halved, when it was
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalEvaluated:
+    """A proposal with its figures. `delta_*` are against the control and the current network; `kept` are indices
+    among the filters of the network *before* this iteration."""
+
+    iteration: int
+    group: str
+    filters_before: int
+    filters_after: int
+    kept: tuple[int, ...]
+    predicted: Resources
+    next_larger_filters: int | None
+    next_larger_predicted: Resources | None
+    evaluation: Evaluation
+    delta_accuracy: float
+    delta_latency_ms: float | None
+    slope: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalFailedTwice:
+    iteration: int
+    group: str
+    filters_before: int
+    filters_after: int
+    reason: str
+    attempts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class IterationDone:
+    """`reasons` says of each evaluated proposal why it was not chosen (group id -> words)."""
+
+    iteration: int
+    picked: tuple[str, ...]
+    reasons: dict[str, str]
+    network: Network
+    kept: Kept
+    after: Resources
+    holdout: Score
+    latency: Latency | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochDone:
+    """One epoch of the long-term fine-tune; `state` (tensors by name) is all that the next epoch needs."""
+
+    epoch: int
+    epochs: int
+    holdout: Score
+    state: Weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """Something that a person should know: a fallback step, a halved rate, a kept pick."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    network: Network
+    kept: Kept
+    resources: Resources
+    latency: Latency | None
+    holdout: Score
+    test: Score
+
+
+Event = (
+    PhaseChanged
+    | OriginalEvaluated
+    | Measured
+    | IterationStarted
+    | ProposalSkipped
+    | ControlEvaluated
+    | ProposalEvaluated
+    | ProposalFailedTwice
+    | IterationDone
+    | EpochDone
+    | Message
+    | Finished
+)

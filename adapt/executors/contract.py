@@ -1,0 +1,52 @@
+"""What every executor promises. Implementations: serial, processes."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from adapt.events import Evaluation
+from adapt.graph.network import Network
+from adapt.graph.pruning import Kept
+
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One proposal to train: which channels of the original stay, and the seed of its short-term fine-tune.
+
+    `group` None is the control: nothing is cut. `seed` comes from (job seed, iteration, group) alone.
+    """
+
+    group: str | None
+    kept: Kept
+    seed: int
+    learning_rate: float
+
+
+class Executor(Protocol):
+    """Cuts, fine-tunes and evaluates the candidates of one iteration.
+
+    Duties: one thread per candidate; a result depends on `network`, `before`, the candidate and the data alone,
+    never on order, process or clock, and is the same bit for bit whichever executor made it. Results may come in any
+    order. A candidate whose process dies or hangs is tried again elsewhere, three times in all, then a Failure
+    is *yielded* in its place. While anything trains the machine's lock is held shared. `stop` is asked at least
+    every training step; when it turns true, Stopped is raised and nothing keeps running. Not thread-safe.
+    """
+
+    def evaluate(
+        self, network: Network, before: Kept, candidates: Sequence[Candidate], stop: Stop
+    ) -> Iterator[Evaluation | "Failure"]: ...
+
+    def close(self) -> None:
+        """Ends child processes; safe to call twice."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A candidate that was given up, and why."""
+
+    group: str | None
+    attempts: int
+    reason: str

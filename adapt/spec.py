@@ -1,0 +1,84 @@
+"""What a search is asked to do: frozen values that cross every border. Needs no torch."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Resource = Literal["latency_ms", "macs", "params", "memory_bytes"]
+RESOURCES: tuple[Resource, ...] = ("latency_ms", "macs", "params", "memory_bytes")
+Resources = Mapping[Resource, float]
+"""Resource -> value: latency in milliseconds at the target's batch, mult-adds, parameters, bytes."""
+
+Pick = Literal["highest-accuracy", "best-slope"]
+Final = Literal["finetune", "none"]
+ExecutorName = Literal["serial", "processes"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalization:
+    """Per channel, applied to pixel / 255."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+def default_normalization(channels: int) -> Normalization:
+    """ImageNet's for three channels, one half for anything else (API.md, POST /v1/models)."""
+    return IMAGENET if channels == 3 else Normalization(mean=(0.5,) * channels, std=(0.5,) * channels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """The resource reduction schedule dR_i = max(initial * decay^(i-1), floor), in fractions of the original.
+
+    Source: NetAdapt (Yang et al., 2018), section 4. `floor` keeps a preset from creeping to a halt before the
+    budget; an explicit schedule has none, and is refused when its steps cannot sum up to the budget.
+    """
+
+    initial: float
+    decay: float
+    floor: float = 0.0
+
+    def fraction(self, iteration: int) -> float:
+        """dR of iteration 1, 2, ... as a fraction of the original resource."""
+        return max(self.initial * self.decay ** (iteration - 1), self.floor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The effective settings of a job (API.md, Job request). Defaults are the `netadapt` preset's."""
+
+    preset: str = "netadapt"
+    pick: Pick = "highest-accuracy"
+    schedule: Mapping[Resource, Step] = field(
+        default_factory=lambda: {resource: Step(initial=0.03, decay=0.98, floor=0.005) for resource in RESOURCES}
+    )
+    largest_share: float = 1.0  # of a group's filters that one iteration may take; presets but `netadapt`: 0.5
+    short_term_steps: int = 200
+    long_term_epochs: int = 10
+    batch_size: int = 128
+    learning_rate: float = 0.01
+    long_term_learning_rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    importance: Literal["l2"] = "l2"
+    round_channels_to: int = 8
+    min_channels: int = 8
+    include: tuple[str, ...] = ()  # globs on layer names; empty: every group
+    exclude: tuple[str, ...] = ()
+    final: Final = "finetune"
+    executor: ExecutorName = "processes"
+    device: Literal["cpu"] = "cpu"
+    holdout: float = 0.1  # at least; small data sets give more (see adapt.data)
+    allow_low_accuracy: bool = False
+    seed: int = 0
+
+
+def derive_seed(*parts: int | str) -> int:
+    """A 63-bit seed from values such as (job seed, iteration, group id): never from order or clock."""
+    digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
