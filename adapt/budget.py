@@ -1,0 +1,49 @@
+"""A budget: an upper limit per resource, as asked (a number or a share of the original) and as resolved."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from adapt.spec import Resource, Resources
+
+
+@dataclass(frozen=True)
+class Share:
+    """A fraction of the original's figure: "60%" is Share(0.6)."""
+
+    fraction: float
+
+
+Asked = Mapping[Resource, float | Share]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """Bud_j: absolute limits. `margin` is how far below a *measured* latency limit the search aims (0.02: 2 %),
+    so that the upper end of a measurement's interval still lies within; 0 where latency is a table's figure.
+    """
+
+    limits: Resources
+    margin: float = 0.0
+
+    def aim(self, resource: Resource) -> float:
+        """The figure that the search steers to: the limit, or for latency a margin below it."""
+        limit = self.limits[resource]
+        return limit * (1 - self.margin) if resource == "latency_ms" else limit
+
+    def unmet(self, resources: Resources) -> tuple[Resource, ...]:
+        """The resources over their limit, furthest from it (by ratio) first."""
+        over = [name for name, limit in self.limits.items() if resources[name] > limit]
+        return tuple(sorted(over, key=lambda name: (-resources[name] / self.limits[name], name)))
+
+    def furthest(self, resources: Resources) -> Resource:
+        """The budgeted resource with the largest ratio to its limit, met or not."""
+        return max(sorted(self.limits), key=lambda name: resources[name] / self.limits[name])
+
+
+def resolve(asked: Asked, original: Resources, *, margin: float = 0.0) -> Budget:
+    """Absolute limits: a share is taken of the original's figure. Raises KeyError when that figure is missing."""
+    limits = {
+        name: original[name] * value.fraction if isinstance(value, Share) else float(value)
+        for name, value in asked.items()
+    }
+    return Budget(limits=limits, margin=margin)
