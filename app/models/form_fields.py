@@ -1,0 +1,80 @@
+"""The text fields that come with a model upload, checked against what the network says of itself."""
+
+import json
+import math
+from typing import Any
+
+from adapt.spec import Normalization, default_normalization
+from app.uploads import FieldRefused
+
+MAX_NAME = 200
+MAX_CLASSES = 100_000
+
+
+def parse_name(text: str | None, default: str) -> str:
+    """The label of a resource: printable, trimmed, never empty. Raises FieldRefused."""
+    name = default if text is None else text.strip()
+    if not 1 <= len(name) <= MAX_NAME:
+        raise FieldRefused("/name", f"takes 1 to {MAX_NAME} characters, got {len(name)}")
+    if not name.isprintable():
+        raise FieldRefused("/name", "has characters that cannot be printed")
+    return name
+
+
+def label_from_filename(filename: str, default: str) -> str:
+    """A default name from what the client calls its file; only ever a label, never a path."""
+    stem = "".join(char for char in filename.replace("\\", "/").rsplit("/", 1)[-1] if char.isprintable()).strip()
+    return stem[:MAX_NAME] or default
+
+
+def parse_normalization(text: str | None, channels: int) -> Normalization:
+    """`{"mean": [..], "std": [..]}` on pixel / 255, one number per channel; absent: the default for `channels`.
+
+    Raises FieldRefused.
+    """
+    if text is None:
+        return default_normalization(channels)
+    document = _json("/normalization", text)
+    if not isinstance(document, dict) or set(document) != {"mean", "std"}:
+        raise FieldRefused("/normalization", 'has to be an object with exactly the keys "mean" and "std"')
+    mean = _numbers("/normalization/mean", document["mean"], channels)
+    std = _numbers("/normalization/std", document["std"], channels)
+    if min(std) <= 0:
+        raise FieldRefused("/normalization/std", "every number has to be above 0")
+    return Normalization(mean=mean, std=std)
+
+
+def parse_classes(text: str | None, outputs: int) -> tuple[str, ...] | None:
+    """Class names in the order of the network's outputs, or None when none were given. Raises FieldRefused."""
+    if text is None:
+        return None
+    names = _json("/classes", text)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise FieldRefused("/classes", "has to be a JSON list of names")
+    if len(names) != outputs:
+        raise FieldRefused("/classes", f"has {len(names)} names, the network has {outputs} outputs")
+    if any(not 1 <= len(name) <= MAX_NAME or not name.isprintable() for name in names):
+        raise FieldRefused("/classes", f"every name takes 1 to {MAX_NAME} printable characters")
+    if len(set(names)) != len(names):
+        raise FieldRefused("/classes", "a name is given twice")
+    return tuple(names)
+
+
+def _json(pointer: str, text: str) -> Any:
+    def refuse(constant: str) -> None:
+        raise FieldRefused(pointer, f"{constant} is no number")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise FieldRefused(pointer, f"is not JSON: {error}") from error
+
+
+def _numbers(pointer: str, values: Any, length: int) -> tuple[float, ...]:
+    if not isinstance(values, list) or len(values) != length:
+        raise FieldRefused(pointer, f"has to be a list of {length} numbers, one for each channel of the input")
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        raise FieldRefused(pointer, "has to hold numbers only")
+    if not all(abs(value) <= 1e6 and math.isfinite(value) for value in values):
+        raise FieldRefused(pointer, "every number has to be finite and at most 1e6")
+    return tuple(float(value) for value in values)
