@@ -31,7 +31,10 @@ class Budget:
         return limit * (1 - self.margin) if resource == "latency_ms" else limit
 
     def unmet(self, resources: Resources) -> tuple[Resource, ...]:
-        """The resources over their limit, furthest from it (by ratio) first."""
+        """The resources over their limit, furthest from it (by ratio) first.
+
+        Of a measured latency give the upper end of its interval: that is what must be within the limit.
+        """
         over = [name for name, limit in self.limits.items() if resources[name] > limit]
         return tuple(sorted(over, key=lambda name: (-resources[name] / self.limits[name], name)))
 

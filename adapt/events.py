@@ -1,5 +1,6 @@
 """What the search tells while it runs: frozen values, in the order in which they happen."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +34,11 @@ class Score:
     loss: float
     images: int
 
+    @property
+    def standard_error(self) -> float:
+        """Of the accuracy, from the binomial law; at least one image's worth (an accuracy of 1 has an error too)."""
+        return max(math.sqrt(self.accuracy * (1 - self.accuracy) / self.images), 1 / self.images)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
@@ -54,9 +60,12 @@ class OriginalEvaluated:
     test: Score
 
 
+Phase = Literal["checking", "training", "measuring", "adapting", "finetuning", "verifying"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class PhaseChanged:
-    phase: Literal["checking", "training", "measuring", "adapting", "finetuning", "verifying"]
+    phase: Phase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +105,9 @@ class ControlEvaluated:
 
 @dataclass(frozen=True, kw_only=True)
 class ProposalEvaluated:
-    """A proposal with its figures. `delta_*` are against the control and the current network; `kept` are indices
-    among the filters of the network *before* this iteration."""
+    """A proposal with its figures. `delta_accuracy` is against the control, `delta_latency_ms` against the current
+    network (predicted, negative: faster); `relative_reduction` is of the resource that had to fall, furthest from its
+    budget; `kept` are indices among the filters of the network *before* this iteration."""
 
     iteration: int
     group: str
@@ -110,11 +120,14 @@ class ProposalEvaluated:
     evaluation: Evaluation
     delta_accuracy: float
     delta_latency_ms: float | None
+    relative_reduction: float
     slope: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProposalFailedTwice:
+class ProposalGivenUp:
+    """A candidate whose process died, hung or diverged every time; the iteration goes on without it."""
+
     iteration: int
     group: str
     filters_before: int
@@ -172,7 +185,7 @@ Event = (
     | ProposalSkipped
     | ControlEvaluated
     | ProposalEvaluated
-    | ProposalFailedTwice
+    | ProposalGivenUp
     | IterationDone
     | EpochDone
     | Message

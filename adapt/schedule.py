@@ -1,11 +1,14 @@
 """The resource reduction schedule: Con_j = max(Bud_j, Res_j - dR_ij). Source: NetAdapt, eq. 2 and section 4."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from adapt.budget import Budget
 from adapt.errors import ScheduleTooShort
 from adapt.spec import Resource, Resources, Step
+
+SMALLEST_STEP = 0.005
+"""Of the original: what a resource falls by when it is below its aim but not certain to be within the budget."""
 
 
 def tighten(
@@ -15,22 +18,20 @@ def tighten(
     *,
     original: Resources,
     current: Resources,
-    asked_to_fall: tuple[Resource, ...],
+    unmet: Sequence[Resource],
+    asked_to_fall: Sequence[Resource],
 ) -> dict[Resource, float]:
-    """The upper limit of each budgeted resource for the proposals of `iteration`.
+    """Con_j, the upper limit of each budgeted resource for the proposals of `iteration`.
 
-    A resource of `asked_to_fall` falls by its step, but no further than the budget's aim (overshooting throws
-    accuracy away). The others must not rise: an unmet one stays within what it is, a met one within its limit.
-    A resource already below its aim that still counts as unmet (the interval of its measurement reaches over the
-    limit) falls by half a per cent.
+    A resource of `asked_to_fall` falls by its step, but no further than the budget's aim: overshooting throws
+    accuracy away. The others must not rise: an unmet one stays within what it is, a met one within its limit.
     """
-    unmet = budget.unmet(current)
     limits: dict[Resource, float] = {}
     for name, limit in budget.limits.items():
         if name in asked_to_fall:
-            stepped = current[name] - schedule[name].fraction(iteration) * original[name]
-            nudge = current[name] - 0.005 * original[name]
-            limits[name] = min(max(budget.aim(name), stepped), nudge) if stepped < current[name] else stepped
+            limits[name] = max(budget.aim(name), current[name] - schedule[name].fraction(iteration) * original[name])
+            if limits[name] >= current[name]:  # below the aim, but the measurement's interval reaches over the limit
+                limits[name] = current[name] - SMALLEST_STEP * original[name]
         else:
             limits[name] = current[name] if name in unmet else limit
     return limits

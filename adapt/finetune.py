@@ -1,0 +1,189 @@
+"""ShortTermFineTune of an iteration's proposals and control, and LongTermFineTune of the network that is left."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+
+from adapt.errors import ProposalFailed
+from adapt.events import (
+    ControlEvaluated,
+    EpochDone,
+    Evaluation,
+    Event,
+    Message,
+    PhaseChanged,
+    ProposalEvaluated,
+    ProposalGivenUp,
+    Score,
+)
+from adapt.executors.contract import Candidate, Failure
+from adapt.graph.network import Network
+from adapt.graph.pruning import ChannelGroup, pruned_graph
+from adapt.measurement import take_empirical_measurement
+from adapt.pick import slope
+from adapt.proposals import Choice
+from adapt.search import Current, Job, Progress
+from adapt.spec import Resource, Resources, derive_seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A group, the count that ChooseNumFilters found, and the positions that ChooseWhichFilters keeps."""
+
+    group: ChannelGroup
+    choice: Choice
+    kept: tuple[int, ...]
+
+
+def evaluate_control(job: Job, net: Current, iteration: int) -> Generator[Event, None, tuple[Evaluation, Current]]:
+    """The unpruned network after the same fine-tune as the proposals get: dAcc is measured against it.
+
+    Fine-tuning alone raises accuracy, and the slope would then reward the smallest cut. When the control gets worse
+    by more than the hold-out's standard error, the learning rate is too high: it is halved, once in a job.
+    """
+    control = _train_control(job, net, iteration)
+    reason = None
+    worst = net.holdout.accuracy - net.holdout.standard_error
+    if control.accuracy < worst and net.learning_rate == job.settings.learning_rate:
+        reason = (
+            f"the control fell from {net.holdout.accuracy:.4f} to {control.accuracy:.4f}, by more than the standard "
+            f"error {net.holdout.standard_error:.4f}: learning rate halved to {net.learning_rate / 2:g}"
+        )
+        net = replace(net, learning_rate=net.learning_rate / 2)
+        control = _train_control(job, net, iteration)
+    yield ControlEvaluated(iteration=iteration, evaluation=control, learning_rate=net.learning_rate, reason=reason)
+    return control, net
+
+
+def short_term_finetune(
+    job: Job, net: Current, iteration: int, proposals: Sequence[Proposal], control: Evaluation, falling: Resource
+) -> Generator[Event, None, list[ProposalEvaluated]]:
+    """Line 11 of Algorithm 1 for all proposals of an iteration, in whatever order the executor ends them.
+
+    `falling` is the resource whose reduction the slope divides by. Raises ProposalFailed when not one could be
+    evaluated.
+    """
+    by_group = {proposal.group.id: proposal for proposal in proposals}
+    candidates = [_candidate(job, net, iteration, group, proposal.kept) for group, proposal in by_group.items()]
+    evaluated = []
+    given_up = None
+    for result in job.executor.evaluate(net.network, net.kept, candidates, job.stop):
+        proposal = by_group[result.group or ""]
+        if isinstance(result, Failure):
+            given_up = _given_up(net, iteration, proposal, result)
+            yield given_up
+        else:
+            evaluated.append(_with_figures(net, iteration, proposal, result, control, falling))
+            yield evaluated[-1]
+    if not evaluated and given_up is not None:
+        raise ProposalFailed(f"{given_up.group} of iteration {iteration}", given_up.attempts, given_up.reason)
+    return evaluated
+
+
+def weights_of(job: Job, net: Current, iteration: int, picked: ProposalEvaluated) -> Current:
+    """Net_{i+1}: the picked proposal with its fine-tuned weights.
+
+    One that was read back from the record has none any more: it is trained again, to the same bits.
+    """
+    kept = net.keeping(picked.group, picked.kept)
+    weights = picked.evaluation.weights
+    if weights is None:
+        candidate = _candidate(job, net, iteration, picked.group, picked.kept)
+        weights = _only_result(job, net, candidate).weights
+    assert weights is not None, "an executor's own results carry their weights"
+    graph = pruned_graph(job.original.graph, job.groups, {group: len(channels) for group, channels in kept.items()})
+    score = picked.evaluation
+    return replace(
+        net,
+        iteration=iteration,
+        network=Network(graph, weights),
+        kept=kept,
+        holdout=Score(accuracy=score.accuracy, loss=score.loss, images=net.holdout.images),
+    )
+
+
+def long_term_finetune(job: Job, net: Current, progress: Progress) -> Generator[Event, None, Current]:
+    """Line 14 of Algorithm 1, and the measurement of what came out.
+
+    When the fine-tuned network's hold-out loss is worse than the pick's, the pick is kept. A network that was within
+    the budget from the start is handed back as it is.
+    """
+    if net.network is job.original:
+        return net
+    if job.settings.final == "finetune":
+        net = yield from _finetuned(job, net, progress)
+    return (
+        yield from take_empirical_measurement(job, net, key=f"final-{net.iteration}", report=True, phase="verifying")
+    )
+
+
+def _finetuned(job: Job, net: Current, progress: Progress) -> Generator[Event, None, Current]:
+    yield PhaseChanged(phase="finetuning")
+    state = progress.epoch_state if progress.iteration == net.iteration else None
+    last: EpochDone | None = None
+    for last in job.trainer.long_term_finetune(net.network, state, job.stop):
+        yield last
+    if last is None:
+        return net
+    if last.holdout.loss > net.holdout.loss:
+        yield Message(
+            text=f"hold-out loss after the long-term fine-tune {last.holdout.loss:.4f}, of the pick "
+            f"{net.holdout.loss:.4f}: the pick is kept"
+        )
+        return net
+    return replace(net, network=job.trainer.finetuned(net.network, last.state), holdout=last.holdout)
+
+
+def _train_control(job: Job, net: Current, iteration: int) -> Evaluation:
+    seed = derive_seed(job.settings.seed, iteration, "control")
+    return _only_result(job, net, Candidate(group=None, kept=net.kept, seed=seed, learning_rate=net.learning_rate))
+
+
+def _only_result(job: Job, net: Current, candidate: Candidate) -> Evaluation:
+    (result,) = job.executor.evaluate(net.network, net.kept, [candidate], job.stop)
+    if isinstance(result, Failure):
+        raise ProposalFailed(candidate.group or "control", result.attempts, result.reason)
+    return result
+
+
+def _candidate(job: Job, net: Current, iteration: int, group: str, positions: Sequence[int]) -> Candidate:
+    return Candidate(
+        group=group,
+        kept=net.keeping(group, positions),
+        seed=derive_seed(job.settings.seed, iteration, group),
+        learning_rate=net.learning_rate,
+    )
+
+
+def _with_figures(
+    net: Current, iteration: int, proposal: Proposal, result: Evaluation, control: Evaluation, falling: Resource
+) -> ProposalEvaluated:
+    predicted: Resources = proposal.choice.option.predicted
+    larger = proposal.choice.next_larger
+    delta_accuracy = result.accuracy - control.accuracy
+    reduction = (net.resources[falling] - predicted[falling]) / net.resources[falling]
+    return ProposalEvaluated(
+        iteration=iteration,
+        group=proposal.group.id,
+        filters_before=net.counts[proposal.group.id],
+        filters_after=proposal.choice.option.filters,
+        kept=proposal.kept,
+        predicted=predicted,
+        next_larger_filters=None if larger is None else larger.filters,
+        next_larger_predicted=None if larger is None else larger.predicted,
+        evaluation=result,
+        delta_accuracy=delta_accuracy,
+        delta_latency_ms=predicted["latency_ms"] - net.resources["latency_ms"] if "latency_ms" in predicted else None,
+        relative_reduction=reduction,
+        slope=slope(delta_accuracy, reduction),
+    )
+
+
+def _given_up(net: Current, iteration: int, proposal: Proposal, failure: Failure) -> ProposalGivenUp:
+    return ProposalGivenUp(
+        iteration=iteration,
+        group=proposal.group.id,
+        filters_before=net.counts[proposal.group.id],
+        filters_after=proposal.choice.option.filters,
+        reason=failure.reason,
+        attempts=failure.attempts,
+    )

@@ -1,0 +1,101 @@
+"""NetAdapt, Algorithm 1 (Yang et al., 2018), for several resources at once (eq. 1-2).
+
+A generator: it takes values and yields events, and knows neither database nor HTTP. Whoever drives it records each
+event before asking for the next, so a time is in the record before a decision rests on it.
+The numbers in comments are the lines of Algorithm 1.
+"""
+
+from collections.abc import Generator
+from dataclasses import replace
+
+from adapt.budget import Budget
+from adapt.events import (
+    Event,
+    Finished,
+    IterationDone,
+    IterationStarted,
+    Message,
+    PhaseChanged,
+    ProposalSkipped,
+)
+from adapt.finetune import Proposal, evaluate_control, long_term_finetune, short_term_finetune, weights_of
+from adapt.measurement import begin, calibrated, check_reachable, take_empirical_measurement
+from adapt.pick import pick, why_not
+from adapt.proposals import Situation, choose_constraint, choose_num_filters, choose_which_filters, why_skipped
+from adapt.reach import selected_groups
+from adapt.search import Current, Job, Progress
+
+
+def adapt_network(job: Job, progress: Progress) -> Generator[Event, None, None]:
+    """Shrinks the job's network until it meets the budget, and fine-tunes it.
+
+    Raises, before anything is trained, OriginalAccuracyTooLow, ScheduleTooShort or BudgetUnreachable; later
+    BudgetNotMet when no group can be cut any further; Stopped when asked to; MeasurementFailed.
+    """
+    original, net = yield from begin(job, progress)  # 1-2: Net_0, Res_0 = TakeEmpiricalMeasurement(Net_0)
+    budget = yield from check_reachable(job, original)
+    while True:
+        net = yield from shrink(job, budget, original, net)  # 3-13
+        final = yield from long_term_finetune(job, net, progress)  # 14
+        if not budget.unmet(final.upper_ends):
+            break
+        yield Message(text="measured again after the fine-tune it is over the budget: the search goes on")
+        net = replace(net, resources=final.resources, latency=final.latency)
+    yield Finished(  # 15
+        network=final.network,
+        kept=final.kept,
+        resources=final.resources,
+        latency=final.latency,
+        holdout=final.holdout,
+        test=job.trainer.test(final.network),
+    )
+
+
+def shrink(job: Job, budget: Budget, original: Current, net: Current) -> Generator[Event, None, Current]:
+    """Lines 3-13: one iteration after the other until the measured network is within the budget."""
+    groups = selected_groups(job.groups, job.settings)
+    while unmet := budget.unmet(net.upper_ends):  # 3: while Res_i > Bud
+        i = net.iteration + 1
+        predict, calibration = calibrated(job, net)
+        situation = Situation(
+            groups=groups, counts=net.counts, current=net.resources, unmet=unmet, settings=job.settings, predict=predict
+        )
+        constraint = choose_constraint(situation, budget, i, original.resources)  # 4: Con = Res_i - dR_i
+
+        proposals, skipped = [], []
+        for group in groups:  # 5: for k from 1 to K; tied layers are one group
+            choice = choose_num_filters(situation, group, constraint)  # 6-9
+            if choice is None:
+                skipped.append((group, why_skipped(situation, group, constraint)))
+            else:
+                kept = choose_which_filters(net.network, group, net.kept, choice.option.filters)  # 10
+                proposals.append(Proposal(group=group, choice=choice, kept=kept))
+        yield IterationStarted(
+            iteration=i,
+            before=net.resources,
+            constraint=constraint,
+            calibration=calibration,
+            candidates=len(proposals),
+        )
+        for group, reason in skipped:
+            yield ProposalSkipped(iteration=i, group=group.id, filters_before=net.counts[group.id], reason=reason)
+
+        yield PhaseChanged(phase="adapting")
+        control, net = yield from evaluate_control(job, net, i)
+        falling = next(name for name in unmet if constraint[name] < net.resources[name])
+        results = yield from short_term_finetune(job, net, i, proposals, control, falling)  # 11: ShortTermFineTune
+
+        best = pick(job.settings.pick, results)  # 12: PickHighestAccuracy, or the best slope
+        net = weights_of(job, net, i, best)
+        net = yield from take_empirical_measurement(job, net)  # Res_{i+1}: measured, not only predicted
+        yield IterationDone(
+            iteration=i,
+            picked=(best.group,),
+            reasons={r.group: why_not(job.settings.pick, r, best) for r in results if r is not best},
+            network=net.network,
+            kept=net.kept,
+            after=net.resources,
+            holdout=net.holdout,
+            latency=net.latency,
+        )  # 13: i = i + 1
+    return net

@@ -1,0 +1,41 @@
+"""Which proposal becomes the next network."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from adapt.events import ProposalEvaluated
+from adapt.spec import Pick
+
+
+def slope(delta_accuracy: float, relative_reduction: float) -> float:
+    """dAcc / |dRes|, the reduction relative to the current network's resource furthest from its budget.
+
+    Source: MobileNetV3 (Howard et al., 2019), section 4.2, where the resource is latency. Predictions below never
+    make a proposal with no reduction: its constraint asks for a strict one.
+    """
+    return delta_accuracy / relative_reduction
+
+
+RULES: Mapping[Pick, Callable[[ProposalEvaluated], float]] = {
+    "highest-accuracy": lambda proposal: proposal.evaluation.accuracy,  # NetAdapt, Algorithm 1, line 12
+    "best-slope": lambda proposal: proposal.slope,
+}
+
+
+def pick(rule: Pick, proposals: Sequence[ProposalEvaluated]) -> ProposalEvaluated:
+    """The best proposal by `rule`; ties go to the lower hold-out loss, the larger reduction, the group's id.
+
+    Ties are the normal case when the uploaded network has seen the hold-out.
+    """
+    value = RULES[rule]
+    return min(proposals, key=lambda p: (-value(p), p.evaluation.loss, -p.relative_reduction, p.group))
+
+
+def why_not(rule: Pick, proposal: ProposalEvaluated, picked: ProposalEvaluated) -> str:
+    """The reason, in words, why `proposal` was not the one."""
+    value = RULES[rule]
+    what = {"highest-accuracy": "accuracy", "best-slope": "slope"}[rule]
+    if value(proposal) < value(picked):
+        return f"{what} {value(proposal):.4g} is below {value(picked):.4g} of {picked.group}"
+    if proposal.evaluation.loss > picked.evaluation.loss:
+        return f"same {what} as {picked.group}, higher hold-out loss"
+    return f"same {what} and loss as {picked.group}, no larger reduction"

@@ -1,0 +1,109 @@
+"""What a search is given: its parts, as values and two interfaces, and where it stands."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from adapt.budget import Asked
+from adapt.events import EpochDone, Latency, OriginalEvaluated, Score
+from adapt.executors.contract import Executor, Stop
+from adapt.graph.network import Graph, Network, Weights
+from adapt.graph.pruning import ChannelGroup, Kept
+from adapt.spec import Resources, Settings
+
+
+class Meter(Protocol):
+    """Where latency comes from: the look-up table of a target, and measurements on it.
+
+    `margin` is how far below a latency limit the search aims: 0.02 where times are measured, 0 on a fixed table.
+    """
+
+    @property
+    def margin(self) -> float: ...
+
+    def measure(self, key: str, network: Network) -> Latency:
+        """End to end on the target; a `key` that is in the record is answered from it. Raises MeasurementFailed."""
+        ...
+
+    def predict_ms(self, graph: Graph) -> float:
+        """The look-up table's figure, not yet calibrated to the network at hand."""
+        ...
+
+
+class Trainer(Protocol):
+    """Evaluation and training outside of the proposals. One thread, reproducible bit for bit."""
+
+    def score_original(self, network: Network) -> OriginalEvaluated: ...
+
+    def long_term_finetune(self, network: Network, state: Weights | None, stop: Stop) -> Iterator[EpochDone]:
+        """The epochs after the one that left `state` (None: all). The state of the last epoch is scored and yielded
+        again, so that something always is when there are epochs at all. Raises Stopped."""
+        ...
+
+    def finetuned(self, network: Network, state: Weights) -> Network:
+        """`network` with the tensors of the state that an epoch left."""
+        ...
+
+    def test(self, network: Network) -> Score:
+        """On the test set: for reporting only, never for choosing."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One search: the values it takes and whom it may ask. `meter` None: no latency figure, measured or not."""
+
+    original: Network
+    groups: Sequence[ChannelGroup]
+    classes: int
+    asked: Asked
+    settings: Settings
+    executor: Executor
+    trainer: Trainer
+    meter: Meter | None
+    stop: Stop
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What the record holds of an earlier run; the default is a job that has not begun.
+
+    `network` with `iteration` 0 starts a job from where another one ended. `epoch_state` belongs to the long-term
+    fine-tune of `network`.
+    """
+
+    iteration: int = 0
+    network: Network | None = None
+    kept: Kept | None = None
+    holdout: Score | None = None
+    learning_rate: float | None = None
+    original: OriginalEvaluated | None = None
+    epoch_state: Weights | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Current:
+    """Net_i and Res_i. `learning_rate` is the short-term fine-tune's: it is halved once at most."""
+
+    iteration: int
+    network: Network
+    kept: Kept
+    resources: Resources
+    latency: Latency | None
+    holdout: Score
+    learning_rate: float
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {group: len(channels) for group, channels in self.kept.items()}
+
+    def keeping(self, group: str, positions: Sequence[int]) -> Kept:
+        """The channels that stay when only these positions of the group's present filters do."""
+        return {**self.kept, group: tuple(self.kept[group][position] for position in positions)}
+
+    @property
+    def upper_ends(self) -> Resources:
+        """Res_i, with the upper end of the interval where a figure was measured: what must be within the budget."""
+        if "latency_ms" in self.resources and self.latency is not None:
+            return {**self.resources, "latency_ms": self.latency.high}
+        return self.resources
