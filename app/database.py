@@ -1,0 +1,184 @@
+"""Engine, unit of work, clock and migrations. SQLite by default, PostgreSQL when there are several machines."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, func, inspect, make_url, select, text
+from sqlalchemy.orm import Session, sessionmaker
+
+Sessions = sessionmaker[Session]
+BUSY_TIMEOUT_S = 30
+
+
+class DatabaseError(Exception):
+    """Root of what is wrong with the database as a whole."""
+
+
+class DatabaseTooNew(DatabaseError):
+    """The database was migrated by a newer version of this program."""
+
+    def __init__(self, revision: str, known: str) -> None:
+        super().__init__(revision, known)
+        self.revision, self.known = revision, known
+
+    def __str__(self) -> str:
+        return (
+            f"the database is at revision {self.revision}, this version knows none after {self.known}: "
+            "start the version that migrated it, or a newer one"
+        )
+
+
+class DatabaseNotMigrated(DatabaseError):
+    def __init__(self, revision: str | None, needed: str) -> None:
+        super().__init__(revision, needed)
+        self.revision, self.needed = revision, needed
+
+    def __str__(self) -> str:
+        at = f"at revision {self.revision}" if self.revision else "empty"
+        return f"the database is {at}, {self.needed} is needed: run `netadapt migrate`"
+
+
+def make_engine(url: str) -> Engine:
+    """An engine for `sqlite:///file.db` or `postgresql+psycopg://...` (plain `postgresql://` means the same).
+
+    Threads may share it; processes may not (make one per process). JSON with NaN or infinity is refused.
+    """
+    parsed = make_url(url)
+    if parsed.drivername in {"postgresql", "postgres"}:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed, json_serializer=_to_json, connect_args={"timeout": BUSY_TIMEOUT_S})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return create_engine(parsed, json_serializer=_to_json, pool_pre_ping=True, pool_size=10, max_overflow=20)
+
+
+def make_sessions(engine: Engine) -> Sessions:
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+@contextmanager
+def unit_of_work(sessions: Sessions) -> Iterator[Session]:
+    """The one place that commits: all that happens inside the block, or nothing of it."""
+    with sessions.begin() as session:
+        yield session
+
+
+@contextmanager
+def reading(sessions: Sessions) -> Iterator[Session]:
+    """A session that changes nothing: on SQLite it takes no write lock. What it did is rolled back."""
+    with sessions() as session:
+        session.connection(execution_options={"read_only": True})
+        yield session
+        session.rollback()
+
+
+def database_now(session: Session) -> datetime:
+    """The database's clock, in UTC: the only one by which leases are judged."""
+    if session.get_bind().dialect.name == "sqlite":
+        stamp = session.scalar(select(func.strftime("%Y-%m-%d %H:%M:%f", "now")))
+        return datetime.fromisoformat(str(stamp)).replace(tzinfo=UTC)
+    now = session.scalar(select(func.clock_timestamp()))
+    if not isinstance(now, datetime):
+        raise TypeError(f"clock_timestamp() gave {now!r}")
+    return now.astimezone(UTC)
+
+
+def migrate(url: str) -> str:
+    """Brings the database to the newest revision and returns its name. Raises DatabaseTooNew, and touches nothing.
+
+    Two processes may do so at once: on SQLite the second waits for the first, on PostgreSQL for its lock.
+    """
+    _make_parent_folder(url)
+    engine = make_engine(url)
+    try:
+        with _alembic_config() as config, engine.connect() as connection:
+            # Imported here: only `migrate` and start-up need alembic, and it takes a while to load.
+            from alembic import command
+
+            known, head = _known_revisions(config)
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(727369)"))
+            at = _revision(connection)
+            if at is not None and at not in known:
+                raise DatabaseTooNew(at, head)
+            if at != head:
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+            connection.commit()
+            return head
+    finally:
+        engine.dispose()
+
+
+def check_migrated(engine: Engine) -> None:
+    """Raises DatabaseTooNew or DatabaseNotMigrated unless the database is at this version's revision."""
+    with _alembic_config() as config, engine.connect() as connection:
+        known, head = _known_revisions(config)
+        at = _revision(connection)
+    if at == head:
+        return
+    if at is not None and at not in known:
+        raise DatabaseTooNew(at, head)
+    raise DatabaseNotMigrated(at, head)
+
+
+@contextmanager
+def _alembic_config() -> Iterator[Any]:
+    from alembic.config import Config
+
+    with as_file(files("migrations")) as folder:
+        config = Config()
+        config.set_main_option("script_location", str(folder).replace("%", "%%"))
+        config.set_main_option("path_separator", "os")
+        yield config
+
+
+def _known_revisions(config: Any) -> tuple[frozenset[str], str]:
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory.from_config(config)
+    head = scripts.get_current_head()
+    if head is None:
+        raise DatabaseError("this installation has no migrations: install the package again")
+    return frozenset(script.revision for script in scripts.walk_revisions()), head
+
+
+def _revision(connection: Any) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)
+
+
+def _make_parent_folder(url: str) -> None:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database and parsed.database != ":memory:":
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # SQLAlchemy's `begin` below starts transactions, not the driver
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000}")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Any) -> None:
+    # A transaction that reads first and writes later fails at once when another wrote in between (SQLITE_BUSY is
+    # not waited for then), so whoever may write takes the write lock at the start.
+    read_only = connection.get_execution_options().get("read_only", False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -1,0 +1,465 @@
+"""The rows. They never leave the repositories, which hand out records instead.
+
+Written for SQLite and PostgreSQL alike: enums are text with a CHECK, times are UTC, constraints have names.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.types import TypeDecorator
+
+from app import records
+
+_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+Json = JSON(none_as_null=True)
+Big = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER counts up by itself on SQLite
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time: `timestamptz` on PostgreSQL, text of one width (so that it sorts) on SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _one_of(column: str, values: Any) -> CheckConstraint:
+    """CHECK that `column` is one of a Literal's values (NULL passes)."""
+    listed = ", ".join(f"'{value}'" for value in get_args(values))
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=_NAMES)
+    type_annotation_map = {  # noqa: RUF012 (declared so by SQLAlchemy)
+        dict[str, Any]: Json,
+        list[Any]: Json,
+        datetime: UtcDateTime(),
+        str: Text(),
+        bytes: LargeBinary(),
+    }
+
+
+class BlobRow(Base):
+    """A stored file by its hash; the row is written after the file."""
+
+    __tablename__ = "blobs"
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime]
+
+
+class ModelRow(Base):
+    """`identity` is the hash of everything that makes an upload the same upload; `graph` is Graph.to_json.
+
+    `sha256` is the file as it came, `weights_sha256` the safetensors file that we wrote from it.
+    """
+
+    __tablename__ = "models"
+    __table_args__ = (
+        _one_of("state", records.CheckState),
+        UniqueConstraint("owner", "identity"),
+        Index(None, "owner", "created_at", "id"),
+    )
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    identity: Mapped[str]
+    name: Mapped[str]
+    state: Mapped[str]
+    error: Mapped[dict[str, Any] | None]
+    format: Mapped[str]
+    architecture: Mapped[str | None]
+    sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    graph: Mapped[str]
+    weights_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
+    onnx_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
+    input_shape: Mapped[list[Any]]
+    class_count: Mapped[int]
+    classes: Mapped[list[Any] | None]
+    normalization: Mapped[dict[str, Any]]
+    params: Mapped[int] = mapped_column(BigInteger)
+    macs: Mapped[int] = mapped_column(BigInteger)
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    groups: Mapped[list[Any] | None]  # None until a worker has found them; slices included
+    created_at: Mapped[datetime]
+
+
+class DatasetRow(Base):
+    __tablename__ = "datasets"
+    __table_args__ = (
+        _one_of("state", records.CheckState),
+        UniqueConstraint("owner", "identity"),
+        Index(None, "owner", "created_at", "id"),
+    )
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    identity: Mapped[str]
+    name: Mapped[str]
+    state: Mapped[str]
+    error: Mapped[dict[str, Any] | None]
+    format: Mapped[str]
+    sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    classes: Mapped[list[Any] | None]
+    counts: Mapped[dict[str, Any] | None]
+    image_shape: Mapped[list[Any] | None]
+    splits: Mapped[dict[str, Any] | None]
+    report: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime]
+
+
+class TargetRow(Base):
+    """Where latency is measured. `entries` of a table target are rows of `lookup_entries`."""
+
+    __tablename__ = "targets"
+    __table_args__ = (_one_of("kind", records.TargetKind), Index(None, "owner", "created_at", "id"))
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    name: Mapped[str]
+    kind: Mapped[str]
+    runtime: Mapped[str]
+    provider: Mapped[str]
+    threads: Mapped[int]
+    batch: Mapped[int]
+    precision: Mapped[str]
+    fingerprint: Mapped[dict[str, Any] | None]
+    state: Mapped[str]
+    error: Mapped[dict[str, Any] | None]
+    document: Mapped[dict[str, Any] | None]  # what an uploaded table says of itself beside its entries
+    last_seen_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+class LookupEntryRow(Base):
+    """One measured operator: `ms` is the median of `count` runs, `spread` their relative interquartile range."""
+
+    __tablename__ = "lookup_entries"
+    __table_args__ = (UniqueConstraint("target_id", "operator", "shape_key", "conditions_key"),)
+    id: Mapped[int] = mapped_column(Big, primary_key=True, autoincrement=True)
+    target_id: Mapped[str] = mapped_column(ForeignKey("targets.id", ondelete="CASCADE"))
+    operator: Mapped[str]
+    shape_key: Mapped[str]
+    conditions_key: Mapped[str] = mapped_column(default="")
+    ms: Mapped[float]
+    count: Mapped[int]
+    spread: Mapped[float | None]
+    conditions: Mapped[dict[str, Any] | None]
+    calibration: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime]
+
+
+class TaskRow(Base):
+    """Short work: checking a model, profiling one on a target. One of a kind and key is open at a time."""
+
+    __tablename__ = "tasks"
+    __table_args__ = (
+        _one_of("state", records.TaskState),
+        _one_of("lane", records.Lane),
+        Index("ix_tasks_queue", "lane", "state", "created_at"),
+        Index(
+            "uq_tasks_open",
+            "kind",
+            "key",
+            unique=True,
+            sqlite_where=text("state IN ('queued', 'running')"),
+            postgresql_where=text("state IN ('queued', 'running')"),
+        ),
+        Index(None, "kind", "key", "created_at"),
+    )
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    kind: Mapped[str]
+    key: Mapped[str]
+    lane: Mapped[str]
+    state: Mapped[str]
+    payload: Mapped[dict[str, Any]]
+    result: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    fence: Mapped[int] = mapped_column(default=0)
+    lease_owner: Mapped[str | None]
+    lease_expires_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class JobRow(Base):
+    """`event_counter` is the number of the last event; `recorded` counts results, the sign of life that a crash
+    loop lacks; `attempts` counts claims since the last result was recorded."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        _one_of("state", records.JobState),
+        _one_of("requested", records.JobRequest),
+        _one_of("phase", records.JobPhase),
+        _one_of("lane", records.Lane),
+        Index("ix_jobs_queue", "lane", "state", "created_at"),
+        Index(None, "owner", "created_at", "id"),
+    )
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    name: Mapped[str | None]
+    state: Mapped[str]
+    requested: Mapped[str | None]
+    phase: Mapped[str | None]
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id"), index=True)
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id"), index=True)
+    target_id: Mapped[str] = mapped_column(ForeignKey("targets.id"), index=True)
+    budget: Mapped[dict[str, Any]]  # as asked: numbers and "NN%"
+    limits: Mapped[dict[str, Any] | None]  # as resolved: absolute
+    settings: Mapped[dict[str, Any]]  # effective
+    continues: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), index=True)
+    lane: Mapped[str]
+    fence: Mapped[int] = mapped_column(default=0)
+    lease_owner: Mapped[str | None]
+    lease_expires_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    event_counter: Mapped[int] = mapped_column(default=0)
+    recorded: Mapped[int] = mapped_column(default=0)
+    recorded_at_claim: Mapped[int] = mapped_column(default=0)
+    instruction_set: Mapped[str | None]  # of the host that claimed it first
+    progress: Mapped[dict[str, Any] | None]
+    original: Mapped[dict[str, Any] | None]
+    current: Mapped[dict[str, Any] | None]
+    result: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class JobValueRow(Base):
+    """What a resumed job must find again (scores of the original, the look-up table it decides from ...)."""
+
+    __tablename__ = "job_values"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class MeasurementRow(Base):
+    """A latency that decisions rest on, recorded before it is used. `key`: "0", "1" ... or "final"."""
+
+    __tablename__ = "measurements"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    latency: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class EpochStateRow(Base):
+    """The last finished epoch of a long-term fine-tune: all that the next one needs lies in the blob."""
+
+    __tablename__ = "epoch_states"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    epoch: Mapped[int]
+    epochs: Mapped[int]
+    holdout: Mapped[dict[str, Any] | None]
+    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"))
+    created_at: Mapped[datetime]
+
+
+class IterationRow(Base):
+    __tablename__ = "iterations"
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    iteration: Mapped[int] = mapped_column(primary_key=True)
+    constraint: Mapped[dict[str, Any]]
+    control: Mapped[dict[str, Any] | None]
+    calibration: Mapped[float | None]
+    before: Mapped[dict[str, Any]]
+    after: Mapped[dict[str, Any] | None]
+    picked: Mapped[list[Any]]
+    kept: Mapped[dict[str, Any] | None]  # group id -> indices among the original's channels
+    holdout: Mapped[dict[str, Any] | None]
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class ProposalRow(Base):
+    """`number` is that of the event that told of it: ascending within the job, the listing's order."""
+
+    __tablename__ = "proposals"
+    __table_args__ = (
+        _one_of("state", records.ProposalState),
+        _one_of("kind", records.GroupKind),
+        UniqueConstraint("job_id", "iteration", "group_id"),
+        Index(None, "job_id", "iteration", "number"),
+        Index(None, "job_id", "number"),
+    )
+    id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    iteration: Mapped[int]
+    group_id: Mapped[str]
+    layers: Mapped[list[Any]]
+    kind: Mapped[str]
+    filters_before: Mapped[int]
+    filters_after: Mapped[int | None]
+    state: Mapped[str]
+    reason: Mapped[str | None]
+    predicted: Mapped[dict[str, Any] | None]
+    next_larger: Mapped[dict[str, Any] | None]
+    kept: Mapped[list[Any] | None]
+    accuracy_before_finetune: Mapped[float | None]
+    accuracy: Mapped[float | None]
+    loss: Mapped[float | None]
+    delta_accuracy: Mapped[float | None]
+    delta_latency_ms: Mapped[float | None]
+    slope: Mapped[float | None]
+    picked: Mapped[bool] = mapped_column(default=False)
+    steps: Mapped[int | None]
+    attempts: Mapped[int | None]
+    seconds: Mapped[float | None]
+    created_at: Mapped[datetime]
+
+
+class CheckpointRow(Base):
+    __tablename__ = "checkpoints"
+    __table_args__ = (
+        _one_of("kind", records.CheckpointKind),
+        UniqueConstraint("job_id", "checkpoint"),
+        Index(None, "job_id", "number"),
+    )
+    id: Mapped[int] = mapped_column(Big, primary_key=True, autoincrement=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    checkpoint: Mapped[str]
+    number: Mapped[int]
+    kind: Mapped[str]
+    iteration: Mapped[int]
+    latency: Mapped[dict[str, Any] | None]
+    macs: Mapped[int | None] = mapped_column(BigInteger)
+    params: Mapped[int | None] = mapped_column(BigInteger)
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    accuracy: Mapped[float | None]
+    filters: Mapped[dict[str, Any]]
+    kept: Mapped[dict[str, Any] | None]
+    created_at: Mapped[datetime]
+    files: Mapped[list["CheckpointFileRow"]] = relationship(lazy="raise", order_by="CheckpointFileRow.format")
+
+
+class CheckpointFileRow(Base):
+    __tablename__ = "checkpoint_files"
+    __table_args__ = (_one_of("format", records.FileFormat),)
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id", ondelete="CASCADE"), primary_key=True)
+    format: Mapped[str] = mapped_column(primary_key=True)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"))
+
+
+class EventRow(Base):
+    __tablename__ = "events"
+    __table_args__ = (_one_of("event", records.EventKind),)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    event: Mapped[str]
+    data: Mapped[dict[str, Any]]
+    at: Mapped[datetime]
+
+
+class TokenRow(Base):
+    """`hash` is the token's sha256: the token has 256 random bits, so nothing slower is needed."""
+
+    __tablename__ = "tokens"
+    __table_args__ = (_one_of("role", records.Role), UniqueConstraint("hash"))
+    id: Mapped[str] = mapped_column(primary_key=True)
+    hash: Mapped[str] = mapped_column(String(64))
+    owner: Mapped[str]
+    name: Mapped[str | None]
+    role: Mapped[str]
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class SessionRow(Base):
+    """A signed-in browser; ends with its token."""
+
+    __tablename__ = "sessions"
+    hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    owner: Mapped[str]
+    token_id: Mapped[str] = mapped_column(ForeignKey("tokens.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class IdempotencyKeyRow(Base):
+    """The first answer to a POST with this key; `status` is None while the first is still running."""
+
+    __tablename__ = "idempotency_keys"
+    owner: Mapped[str] = mapped_column(primary_key=True)
+    method: Mapped[str] = mapped_column(primary_key=True)
+    path: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    content_hash: Mapped[str | None] = mapped_column(String(64))
+    status: Mapped[int | None]
+    headers: Mapped[dict[str, Any] | None]
+    body: Mapped[bytes | None]
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class WebhookRow(Base):
+    __tablename__ = "webhooks"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str] = mapped_column(index=True)
+    url: Mapped[str]
+    secret: Mapped[str]
+    events: Mapped[list[Any]]
+    disabled_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+class WebhookDeliveryRow(Base):
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        CheckConstraint("state IN ('queued', 'delivered', 'failed')", name="state"),
+        Index(None, "state", "next_attempt_at"),
+    )
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"), index=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    event_number: Mapped[int]
+    state: Mapped[str]
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_attempt_at: Mapped[datetime | None]
+    response_status: Mapped[int | None]
+    error: Mapped[str | None]
+    created_at: Mapped[datetime]
+    delivered_at: Mapped[datetime | None]

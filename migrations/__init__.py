@@ -1,0 +1,1 @@
+"""Alembic migrations. Every version runs on SQLite and on PostgreSQL."""
