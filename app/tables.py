@@ -86,7 +86,8 @@ class BlobRow(Base):
 class ModelRow(Base):
     """`identity` is the hash of everything that makes an upload the same upload; `graph` is Graph.to_json.
 
-    `sha256` is the file as it came, `weights_sha256` the safetensors file that we wrote from it.
+    `sha256` is that of the file as it came, which is not kept; `weights_sha256` the safetensors file that we wrote
+    from it, the only one that a worker reads.
     """
 
     __tablename__ = "models"
@@ -103,7 +104,7 @@ class ModelRow(Base):
     error: Mapped[dict[str, Any] | None]
     format: Mapped[str]
     architecture: Mapped[str | None]
-    sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
+    sha256: Mapped[str | None] = mapped_column(String(64))
     bytes: Mapped[int] = mapped_column(BigInteger)
     graph: Mapped[str]
     weights_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
