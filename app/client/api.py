@@ -1,0 +1,253 @@
+"""The verbs of the public API. Answers are the service's JSON as dictionaries: unknown fields pass through."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from app.client.connection import Connection, Json
+from app.client.download import download_checkpoint
+from app.client.sources import local_file
+from app.client.watching import watch_job
+
+Budget = Mapping[str, float | str]
+"""Resource -> absolute number, or "NN%" of the original's."""
+
+
+class Collection:
+    """`list`, `get` and `delete` of one kind of thing. `list` goes through all pages, newest first."""
+
+    def __init__(self, connection: Connection, path: str) -> None:
+        self._connection, self._path = connection, path
+
+    def list(self, **filters: Any) -> Iterator[Json]:
+        return self._connection.pages(self._path, filters)
+
+    def get(self, id: str) -> Json:  # noqa: A002  # the API's own word
+        return self._connection.request("GET", _join(self._path, id))
+
+    def delete(self, id: str) -> None:  # noqa: A002
+        self._connection.request("DELETE", _join(self._path, id))
+
+
+class Models(Collection):
+    def add(
+        self,
+        file: str | Path,
+        *,
+        name: str | None = None,
+        architecture: Mapping[str, Any] | str | None = None,
+        normalization: Mapping[str, Sequence[float]] | None = None,
+        classes: Sequence[str] | None = None,
+    ) -> Json:
+        """Uploads a network (.pt2, .onnx, .safetensors); the same bytes twice give the same Model.
+
+        `normalization` is `{"mean": [..], "std": [..]}` on pixel / 255.
+        """
+        fields = {
+            "name": name,
+            "architecture": architecture if isinstance(architecture, str) else _json_or_none(architecture),
+            "normalization": _json_or_none(normalization),
+            "classes": _json_or_none(classes),
+        }
+        return _upload(self._connection, self._path, Path(file), fields)
+
+
+class Datasets(Collection):
+    def add(self, file: str | Path, *, name: str | None = None) -> Json:
+        """Uploads a data set (.npz with x_train, y_train and optionally x_test, y_test)."""
+        return _upload(self._connection, self._path, Path(file), {"name": name})
+
+    def report(self, id: str) -> Json:  # noqa: A002
+        return self._connection.request("GET", _join(self._path, id, "report"))
+
+
+class Targets(Collection):
+    def add(self, target: Mapping[str, Any]) -> Json:
+        return self._connection.request("POST", self._path, json=dict(target))
+
+    def lookup_table(self, id: str) -> Json:  # noqa: A002
+        return self._connection.request("GET", _join(self._path, id, "lookup-table"))
+
+
+class Client:
+    """A connection to one service; close it, or use it as a context manager. Not thread-safe.
+
+    Raises a NetAdaptError (see `app.client.errors` for the tree) for whatever the service refuses.
+    """
+
+    def __init__(
+        self,
+        base_url: str = "http://127.0.0.1:8000",
+        token: str | None = None,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        timeout_s: float = 60.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._connection = Connection(base_url, token, transport=transport, timeout_s=timeout_s, sleep=sleep)
+        self._sleep = sleep
+        self.models = Models(self._connection, "/v1/models")
+        self.datasets = Datasets(self._connection, "/v1/datasets")
+        self.targets = Targets(self._connection, "/v1/targets")
+        self.jobs = Collection(self._connection, "/v1/jobs")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def info(self) -> Json:
+        """Version, limits, presets, formats, whether sign-in is needed."""
+        return self._connection.request("GET", "/v1/info")
+
+    def submit(
+        self,
+        model: str | Path,
+        *,
+        budget: Budget,
+        dataset: str | Path | None = None,
+        target: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> Json:
+        """Starts a job and returns it. `model` and `dataset` are files or ids; a file goes up with the request."""
+        request = _job_request(budget=budget, target=target, settings=settings, name=name)
+        model_file = local_file(model)
+        dataset_file = None if dataset is None else local_file(dataset)
+        if dataset is not None and dataset_file is None:
+            request["dataset"] = str(dataset)
+        if model_file is None:
+            if dataset_file is not None:
+                request["dataset"] = self.datasets.add(dataset_file)["id"]
+            return self._connection.request("POST", "/v1/jobs", json={"model": str(model), **request})
+        paths = {"model": model_file, "dataset": dataset_file}
+        with ExitStack() as stack:
+            files = {
+                field: (path.name, stack.enter_context(path.open("rb")), "application/octet-stream")
+                for field, path in paths.items()
+                if path is not None
+            }
+            return self._connection.request("POST", "/v1/jobs", data={"request": json.dumps(request)}, files=files)
+
+    def check(
+        self,
+        model: str | Path,
+        *,
+        budget: Budget,
+        dataset: str | Path | None = None,
+        target: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        wait_s: float = 300.0,
+    ) -> Json:
+        """The Feasibility of a budget: can it be reached? Nothing is trained; a file is uploaded and stays.
+
+        While the service is still measuring, it is asked again for up to `wait_s`; 0 asks once.
+        """
+        request = _job_request(budget=budget, target=target, settings=settings, name=None)
+        model_file = local_file(model)
+        request["model"] = str(model) if model_file is None else self.models.add(model_file)["id"]
+        if dataset is not None:
+            dataset_file = local_file(dataset)
+            request["dataset"] = str(dataset) if dataset_file is None else self.datasets.add(dataset_file)["id"]
+        while True:
+            answer = self._connection.request("POST", "/v1/jobs", params={"validate_only": "true"}, json=request)
+            pause_s = answer.get("retry_after_seconds")
+            if answer.get("feasible") is not None or pause_s is None or wait_s <= 0:
+                return answer
+            pause_s = min(max(float(pause_s), 0.1), wait_s)
+            wait_s -= pause_s
+            self._sleep(pause_s)
+
+    def watch(self, job: str, *, after: int = 0) -> Iterator[Json]:
+        """A job's events `{id, event, job, at, data}` as they happen, from the one after `after`, until its last state.
+
+        A broken connection is taken up again where it broke; `progress` has no id and may be missed.
+        """
+        return watch_job(self._connection, _join("/v1/jobs", job), after=after)
+
+    def wait(self, job: str) -> Json:
+        """The job when it has reached its last state."""
+        for _ in self.watch(job):
+            pass
+        return self.jobs.get(job)
+
+    def cancel(self, job: str) -> Json:
+        return self._connection.request("POST", _join("/v1/jobs", job, "cancel"))
+
+    def pause(self, job: str) -> Json:
+        return self._connection.request("POST", _join("/v1/jobs", job, "pause"))
+
+    def resume(self, job: str) -> Json:
+        return self._connection.request("POST", _join("/v1/jobs", job, "resume"))
+
+    def extend(self, job: str, *, budget: Budget) -> Json:
+        """A new job with a tighter budget that starts from the last iteration of this one."""
+        return self._connection.request("POST", _join("/v1/jobs", job, "extend"), json={"budget": dict(budget)})
+
+    def iterations(self, job: str) -> Iterator[Json]:
+        return self._connection.pages(_join("/v1/jobs", job, "iterations"), {})
+
+    def proposals(self, job: str, *, iteration: int | None = None) -> Iterator[Json]:
+        """Everything that the search looked at, ascending; of one iteration or of all."""
+        parts = () if iteration is None else ("iterations", str(iteration))
+        return self._connection.pages(_join("/v1/jobs", job, *parts, "proposals"), {"limit": 1000})
+
+    def proposals_csv(self, job: str) -> Iterator[bytes]:
+        """The same as RFC 4180 text, in chunks, all rows."""
+        path = _join("/v1/jobs", job, "proposals")
+        with self._connection.stream(path, headers={"Accept": "text/csv"}, params={"format": "csv"}) as response:
+            yield from response.iter_bytes()
+
+    def checkpoints(self, job: str) -> Iterator[Json]:
+        return self._connection.pages(_join("/v1/jobs", job, "checkpoints"), {})
+
+    def download(
+        self,
+        job: str,
+        file: str | Path,
+        *,
+        format: str = "onnx",  # noqa: A002
+        checkpoint: str | int = "final",
+    ) -> Path:
+        """Writes one checkpoint to `file`; it appears there only whole and with the right sha256.
+
+        `checkpoint` is the iteration, 0 for the original, or "final"; `format` onnx, pt2 or safetensors.
+        """
+        path = _join("/v1/jobs", job, "checkpoints", str(checkpoint), "file")
+        return download_checkpoint(self._connection, path, Path(file), format=format)
+
+
+def _job_request(
+    *, budget: Budget, target: str | None, settings: Mapping[str, Any] | None, name: str | None
+) -> dict[str, Any]:
+    fields = {"budget": dict(budget), "target": target, "settings": dict(settings) if settings else None, "name": name}
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def _upload(connection: Connection, path: str, file: Path, fields: Mapping[str, str | None]) -> Json:
+    local_file(file)
+    data = {key: value for key, value in fields.items() if value is not None}
+    with file.open("rb") as stream:
+        files = {"file": (file.name, stream, "application/octet-stream")}
+        return connection.request("POST", path, data=data, files=files)
+
+
+def _json_or_none(value: object) -> str | None:
+    return None if value is None else json.dumps(value)
+
+
+def _join(path: str, *parts: str) -> str:
+    return "/".join([path, *(quote(part, safe="") for part in parts)])
