@@ -24,6 +24,15 @@ class Candidate:
     learning_rate: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A candidate that was given up, and why."""
+
+    group: str | None
+    attempts: int
+    reason: str
+
+
 class Executor(Protocol):
     """Cuts, fine-tunes and evaluates the candidates of one iteration.
 
@@ -36,17 +45,8 @@ class Executor(Protocol):
 
     def evaluate(
         self, network: Network, before: Kept, candidates: Sequence[Candidate], stop: Stop
-    ) -> Iterator[Evaluation | "Failure"]: ...
+    ) -> Iterator[Evaluation | Failure]: ...
 
     def close(self) -> None:
         """Ends child processes; safe to call twice."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """A candidate that was given up, and why."""
-
-    group: str | None
-    attempts: int
-    reason: str
