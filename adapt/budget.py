@@ -43,6 +43,15 @@ class Budget:
         return max(sorted(self.limits), key=lambda name: resources[name] / self.limits[name])
 
 
+def parse_limit(value: float | str) -> float | Share:
+    """8.0 or "60%". Raises ValueError for a text of another form; bounds are the caller's matter."""
+    if isinstance(value, str):
+        if not value.endswith("%"):
+            raise ValueError(f"{value!r} is neither a number nor a percentage such as '60%'")
+        return Share(float(value[:-1]) / 100)
+    return float(value)
+
+
 def resolve(asked: Asked, original: Resources, *, margin: float = 0.0) -> Budget:
     """Absolute limits: a share is taken of the original's figure. Raises KeyError when that figure is missing."""
     limits = {

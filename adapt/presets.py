@@ -1,6 +1,8 @@
 """Presets: named starting points for a job's settings; whatever a job sets itself overrides them."""
 
 from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
 
 from adapt.spec import RESOURCES, Resource, Settings, Step
 
@@ -29,3 +31,41 @@ PRESETS: Mapping[str, Settings] = {
         batch_size=64,
     ),
 }
+
+
+def effective_settings(requested: Mapping[str, Any]) -> Settings:
+    """The preset named in `requested` (default: netadapt) with the other values put over it.
+
+    `schedule` is one {"initial", "decay"} for every resource or a map of them by resource; an explicit one has no
+    floor, and resources it does not name keep the preset's. The values' types and bounds were checked by the caller.
+    Raises KeyError for an unknown preset, TypeError for an unknown key.
+    """
+    values = dict(requested)
+    preset = PRESETS[values.get("preset", "netadapt")]
+    if "schedule" in values:
+        values["schedule"] = {**preset.schedule, **_explicit_schedule(values["schedule"])}
+    for name in ("include", "exclude"):
+        if name in values:
+            values[name] = tuple(values[name])
+    return replace(preset, **values)
+
+
+def settings_to_document(settings: Settings) -> dict[str, Any]:
+    """Effective settings as JSON values: what a job echoes and what a worker reads back."""
+    return {**asdict(settings), "include": list(settings.include), "exclude": list(settings.exclude)}
+
+
+def settings_from_document(document: Mapping[str, Any]) -> Settings:
+    """What `settings_to_document` wrote."""
+    values = dict(document)
+    values["schedule"] = {resource: Step(**step) for resource, step in values["schedule"].items()}
+    values["include"], values["exclude"] = tuple(values["include"]), tuple(values["exclude"])
+    return Settings(**values)
+
+
+def _explicit_schedule(value: Mapping[str, Any]) -> dict[Resource, Step]:
+    if "initial" in value:
+        step = Step(initial=value["initial"], decay=value["decay"])
+        return dict.fromkeys(RESOURCES, step)
+    steps = {name: Step(initial=pair["initial"], decay=pair["decay"]) for name, pair in value.items()}
+    return {resource: steps[resource] for resource in RESOURCES if resource in steps}
