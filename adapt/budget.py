@@ -52,10 +52,15 @@ def parse_limit(value: float | str) -> float | Share:
     return float(value)
 
 
-def resolve(asked: Asked, original: Resources, *, margin: float = 0.0) -> Budget:
-    """Absolute limits: a share is taken of the original's figure. Raises KeyError when that figure is missing."""
-    limits = {
-        name: original[name] * value.fraction if isinstance(value, Share) else float(value)
-        for name, value in asked.items()
-    }
+def resolve(asked: Asked, original: Resources, upper_ends: Resources, *, margin: float = 0.0) -> Budget:
+    """Absolute limits: a share is taken of the original's figure. Raises KeyError when that figure is missing.
+
+    `upper_ends` are the original's figures with the upper end of a measured interval: the original meets "100%".
+    """
+    limits: dict[Resource, float] = {}
+    for name, value in asked.items():
+        if isinstance(value, Share):
+            limits[name] = (original if value.fraction < 1 else upper_ends)[name] * value.fraction
+        else:
+            limits[name] = float(value)
     return Budget(limits=limits, margin=margin)

@@ -22,7 +22,7 @@ class Latency:
     low: float
     high: float
     original_ms: float
-    predicted_ms: float
+    predicted_ms: float | None  # None where no look-up table was needed
     measured: bool = True
 
 

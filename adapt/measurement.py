@@ -72,7 +72,7 @@ def check_reachable(job: Job, original: Current) -> Generator[Event, None, Budge
     The smallest network's latency is measured, not extrapolated. Raises ScheduleTooShort, BudgetUnreachable.
     """
     margin = 0.0 if job.meter is None else job.meter.margin
-    budget = resolve(job.asked, original.resources, margin=margin)
+    budget = resolve(job.asked, original.resources, original.upper_ends, margin=margin)
     if not budget.unmet(original.upper_ends):
         yield Message(text="the original network is within the budget already: nothing is cut")
         return budget

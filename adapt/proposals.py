@@ -80,7 +80,7 @@ def choose_which_filters(network: Network, group: ChannelGroup, kept: Kept, coun
 
 
 def choose_constraint(
-    situation: Situation, budget: Budget, settings: Settings, iteration: int, original: Resources
+    situation: Situation, budget: Budget, iteration: int, original: Resources
 ) -> dict[Resource, float]:
     """Con of `iteration`, loosened until enough groups can meet it.
 
@@ -92,7 +92,7 @@ def choose_constraint(
     def constraint(asked: Sequence[Resource]) -> dict[Resource, float]:
         return tighten(
             budget,
-            settings.schedule,
+            situation.settings.schedule,
             iteration,
             original=original,
             current=situation.current,

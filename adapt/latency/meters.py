@@ -1,0 +1,89 @@
+"""Where a job's latencies come from: measured on this machine, or read off a fixed table."""
+
+from collections.abc import Mapping
+
+from adapt.events import Latency
+from adapt.executors.contract import Stop
+from adapt.formats.onnx_writer import write_onnx
+from adapt.graph.network import Graph, Network
+from adapt.latency.machine_lock import MachineLock
+from adapt.latency.measure import measure
+from adapt.latency.predictor import fit
+from adapt.latency.runtimes.contract import Runtime
+from adapt.latency.table import LookupTable
+
+AIM_BELOW = 0.02
+"""Of the budget: a pick that is predicted right at the limit would be over it every other time it is measured."""
+
+
+class LocalMeter:
+    """Measures with the machine's lock held exclusively, paired with the original; `recorded` answers first.
+
+    A resumed job decides from recorded times: `recorded` are the job's measurements so far by key, and the original's
+    ("0") is the reference that later sessions are corrected to.
+    """
+
+    margin = AIM_BELOW
+
+    def __init__(
+        self,
+        original: Network,
+        table: LookupTable | None,
+        runtime: Runtime,
+        lock: MachineLock,
+        recorded: Mapping[str, Latency],
+        stop: Stop,
+    ) -> None:
+        self._original_onnx = write_onnx(original)
+        self._predictor = None if table is None else fit(table)
+        self._runtime = runtime
+        self._lock = lock
+        self._recorded = dict(recorded)
+        self._stop = stop
+
+    def predict_ms(self, graph: Graph) -> float:
+        if self._predictor is None:
+            raise LookupError("a job without a latency budget has no look-up table to predict from")
+        return self._predictor.predict_ms(graph)
+
+    def measure(self, key: str, network: Network) -> Latency:
+        if key not in self._recorded:
+            self._recorded[key] = self._measure_now(key, network)
+        return self._recorded[key]
+
+    def _measure_now(self, key: str, network: Network) -> Latency:
+        then = None if key == "0" else self._recorded["0"].ms
+        onnx = write_onnx(network)
+        with self._lock.measuring(self._stop):
+            found = measure(onnx, self._original_onnx, self._runtime, original_then_ms=then, stop=self._stop)
+        # The original is the unit of every later ratio: its figure is its own median, not a ratio to itself.
+        scale = found.original_ms / found.ms if key == "0" else 1.0
+        return Latency(
+            ms=found.ms * scale,
+            low=found.low * scale,
+            high=found.high * scale,
+            original_ms=found.original_ms,
+            predicted_ms=None if self._predictor is None else self._predictor.predict_ms(network.graph),
+        )
+
+
+class TableMeter:
+    """A fixed look-up table without a clock: what is predicted counts, so a job can be repeated exactly.
+
+    Raises TableDoesNotCover when the table lacks an operator of `original`.
+    """
+
+    margin = 0.0
+
+    def __init__(self, original: Network, table: LookupTable) -> None:
+        table.require(original.graph)
+        self._predictor = fit(table)
+        self._original_ms = self._predictor.predict_ms(original.graph)
+
+    def predict_ms(self, graph: Graph) -> float:
+        return self._predictor.predict_ms(graph)
+
+    def measure(self, key: str, network: Network) -> Latency:
+        """The prediction, and it says so (`measured` is false)."""
+        ms = self._predictor.predict_ms(network.graph)
+        return Latency(ms=ms, low=ms, high=ms, original_ms=self._original_ms, predicted_ms=ms, measured=False)

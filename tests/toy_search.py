@@ -1,0 +1,175 @@
+"""A search without training or clocks: a chain of convolutions, accuracies by a seeded law, a formula for latency."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from adapt.events import EpochDone, Evaluation, Latency, OriginalEvaluated, Score
+from adapt.executors.contract import Candidate, Failure, Stop
+from adapt.graph.costs import costs
+from adapt.graph.network import Graph, Network, Node, Weights
+from adapt.graph.pruning import ChannelGroup, Kept, Slice, prune
+from adapt.search import Job
+from adapt.spec import Settings
+
+
+def chain_network(channels: Sequence[int] = (16, 24, 32), classes: int = 10, seed: int = 0) -> Network:
+    """conv-relu per entry of `channels` on an 8x8 image, global mean, linear head."""
+    random = np.random.default_rng(seed)
+    nodes, shapes = [], {}
+    value, before = "image", 3
+    for index, count in enumerate(channels):
+        shapes[f"conv{index}.weight"] = (count, before, 3, 3)
+        nodes.append(
+            Node(
+                name=f"conv{index}",
+                operator="conv2d",
+                inputs=(value,),
+                attributes={"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1)},
+                weights={"weight": f"conv{index}.weight"},
+                layer=f"conv{index}",
+            )
+        )
+        nodes.append(Node(name=f"relu{index}", operator="relu", inputs=(f"conv{index}",), layer=f"relu{index}"))
+        value, before = f"relu{index}", count
+    nodes.append(Node(name="mean", operator="mean", inputs=(value,), attributes={"keepdim": False}, layer=""))
+    shapes |= {"head.weight": (classes, before), "head.bias": (classes,)}
+    nodes.append(
+        Node(
+            name="head",
+            operator="linear",
+            inputs=("mean",),
+            weights={"weight": "head.weight", "bias": "head.bias"},
+            layer="head",
+        )
+    )
+    graph = Graph(input_name="image", input_shape=(3, 8, 8), nodes=tuple(nodes), output="head", weight_shapes=shapes)
+    weights = {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    return Network(graph, weights)
+
+
+def chain_groups(network: Network) -> tuple[ChannelGroup, ...]:
+    """One plain group per convolution of `chain_network`, and the head, which is never pruned."""
+    convolutions = [name for name in network.graph.weight_shapes if name.startswith("conv")]
+    consumers = [*convolutions[1:], "head.weight"]
+    groups = []
+    for tensor, consumer in zip(convolutions, consumers, strict=True):
+        count = network.graph.weight_shapes[tensor][0]
+        each = tuple((channel,) for channel in range(count))
+        groups.append(
+            ChannelGroup(
+                id=tensor.removesuffix(".weight"),
+                kind="plain",
+                layers=(tensor.removesuffix(".weight"),),
+                channels=count,
+                slices=(
+                    Slice(tensor=tensor, axis=0, positions=each, filters=True),
+                    Slice(tensor=consumer, axis=1, positions=each),
+                ),
+            )
+        )
+    return tuple(groups)
+
+
+def _unit(*parts: object) -> float:
+    digest = hashlib.sha256(repr(parts).encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+@dataclass
+class StandInExecutor:
+    """Cuts for real; the accuracy is a seeded figure, coarse so that ties occur."""
+
+    original: Network
+    groups: Sequence[ChannelGroup]
+    seed: int = 0
+    fail: frozenset[str] = frozenset()
+    evaluated: list[tuple[str | None, int]] = field(default_factory=list)
+
+    def evaluate(
+        self, network: Network, before: Kept, candidates: Sequence[Candidate], stop: Stop
+    ) -> Iterator[Evaluation | Failure]:
+        for candidate in candidates:
+            self.evaluated.append((candidate.group, candidate.seed))
+            if candidate.group in self.fail:
+                yield Failure(group=candidate.group, attempts=3, reason="its process died")
+                continue
+            cut = prune(self.original.graph, self.groups, network, before, candidate.kept)
+            luck = _unit(self.seed, candidate.seed)
+            yield Evaluation(
+                group=candidate.group,
+                accuracy_before_finetune=0.5,
+                accuracy=round(0.8 + 0.2 * luck, 2),
+                loss=round(luck, 1),
+                steps=1,
+                attempts=1,
+                seconds=0.0,
+                weights=cut.weights,
+            )
+
+    def close(self) -> None:
+        self.evaluated.clear()
+
+
+class StandInTrainer:
+    """Scores are fixed; the long-term fine-tune runs its epochs and changes nothing."""
+
+    def __init__(self, accuracy: float = 0.9, epochs: int = 2) -> None:
+        self.accuracy, self.epochs = accuracy, epochs
+
+    def score_original(self, network: Network) -> OriginalEvaluated:
+        score = Score(accuracy=self.accuracy, loss=0.3, images=200)
+        return OriginalEvaluated(holdout=score, test=score)
+
+    def long_term_finetune(self, network: Network, state: Weights | None, stop: Stop) -> Iterator[EpochDone]:
+        for epoch in range(1, self.epochs + 1):
+            score = Score(accuracy=self.accuracy, loss=0.0, images=200)
+            yield EpochDone(epoch=epoch, epochs=self.epochs, holdout=score, state=network.weights)
+
+    def finetuned(self, network: Network, state: Weights) -> Network:
+        return Network(network.graph, state)
+
+    def test(self, network: Network) -> Score:
+        return Score(accuracy=self.accuracy, loss=0.3, images=200)
+
+
+class FormulaMeter:
+    """Latency by a formula of the mult-adds; the "measurement" is off the prediction by a seeded few per cent."""
+
+    margin = 0.02
+
+    def __init__(self, bias: float = 0.05, interval: float = 0.005, seed: int = 0) -> None:
+        self.bias, self.interval, self.seed = bias, interval, seed
+        self.asked: list[str] = []
+
+    def predict_ms(self, graph: Graph) -> float:
+        return 0.1 + costs(graph).macs / 1e6
+
+    def measure(self, key: str, network: Network) -> Latency:
+        self.asked.append(key)
+        predicted = self.predict_ms(network.graph)
+        structure = sorted(network.graph.weight_shapes.items())
+        ms = predicted * (1 + self.bias * _unit(self.seed, structure))
+        return Latency(
+            ms=ms, low=ms * (1 - self.interval), high=ms * (1 + self.interval), original_ms=1.0, predicted_ms=predicted
+        )
+
+
+def toy_job(asked: Mapping[str, object], settings: Settings, **parts: object) -> Job:
+    """A search over `chain_network` that takes milliseconds; `parts` replace parts of it."""
+    network = chain_network()
+    groups = chain_groups(network)
+    values: dict[str, object] = {
+        "original": network,
+        "groups": groups,
+        "classes": 10,
+        "asked": asked,
+        "settings": settings,
+        "executor": StandInExecutor(network, groups),
+        "trainer": StandInTrainer(),
+        "meter": FormulaMeter(),
+        "stop": lambda: False,
+    }
+    return Job(**(values | parts))  # type: ignore[arg-type]  # named parts, checked by the dataclass

@@ -1,0 +1,296 @@
+"""The search over stand-in accuracies: the rules of Algorithm 1 and what keeps it from getting stuck."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapt.budget import Share
+from adapt.errors import (
+    BudgetNotMet,
+    BudgetUnreachable,
+    OriginalAccuracyTooLow,
+    ProposalFailed,
+    ScheduleTooShort,
+    Stopped,
+)
+from adapt.events import (
+    ControlEvaluated,
+    Finished,
+    IterationDone,
+    IterationStarted,
+    Measured,
+    Message,
+    ProposalEvaluated,
+    ProposalGivenUp,
+    ProposalSkipped,
+)
+from adapt.loop import adapt_network
+from adapt.search import Progress
+from adapt.spec import RESOURCES, Settings, Step
+from tests.toy_search import FormulaMeter, StandInExecutor, StandInTrainer, chain_groups, chain_network, toy_job
+
+QUICK = Settings(
+    schedule=dict.fromkeys(RESOURCES, Step(initial=0.1, decay=0.96, floor=0.005)),
+    largest_share=0.5,
+    round_channels_to=4,
+    min_channels=4,
+)
+
+
+def run(job, progress=None):
+    return list(adapt_network(job, progress or Progress()))
+
+
+def of(kind, events):
+    return [event for event in events if isinstance(event, kind)]
+
+
+def test_the_measured_network_ends_within_the_budget():
+    events = run(toy_job({"latency_ms": Share(0.6)}, QUICK))
+    limit = 0.6 * of(Measured, events)[0].latency.ms
+    assert of(Finished, events)[0].latency.high <= limit
+    assert of(IterationDone, events)
+
+
+def test_each_count_is_the_largest_that_meets_the_constraint():
+    events = run(toy_job({"macs": Share(0.5), "params": Share(0.7)}, QUICK))
+    started = {event.iteration: event for event in of(IterationStarted, events)}
+    for proposal in of(ProposalEvaluated, events):
+        limits = started[proposal.iteration].constraint
+        assert proposal.filters_after < proposal.filters_before
+        assert all(proposal.predicted[name] <= limit for name, limit in limits.items())
+        if proposal.next_larger_predicted is not None:
+            assert any(proposal.next_larger_predicted[name] > limit for name, limit in limits.items())
+
+
+def test_every_group_gets_one_proposal_or_one_reason_in_every_iteration():
+    job = toy_job({"macs": Share(0.4)}, QUICK)
+    events = run(job)
+    for done in of(IterationDone, events):
+        groups = [
+            event.group
+            for event in events
+            if isinstance(event, ProposalEvaluated | ProposalSkipped) and event.iteration == done.iteration
+        ]
+        assert sorted(groups) == sorted(group.id for group in job.groups)
+    assert all(event.reason for event in of(ProposalSkipped, events))
+
+
+def test_the_pick_has_the_highest_accuracy_then_the_lowest_loss():
+    events = run(toy_job({"macs": Share(0.4)}, QUICK))
+    for done in of(IterationDone, events):
+        rivals = [p for p in of(ProposalEvaluated, events) if p.iteration == done.iteration]
+        best = min(rivals, key=lambda p: (-p.evaluation.accuracy, p.evaluation.loss, -p.relative_reduction, p.group))
+        assert done.picked == (best.group,)
+        assert set(done.reasons) == {p.group for p in rivals} - {best.group}
+
+
+def test_best_slope_divides_the_gain_over_the_control_by_the_reduction():
+    events = run(toy_job({"macs": Share(0.5)}, replace(QUICK, pick="best-slope")))
+    control = {event.iteration: event.evaluation.accuracy for event in of(ControlEvaluated, events)}
+    before = {event.iteration: event.before for event in of(IterationStarted, events)}
+    for p in of(ProposalEvaluated, events):
+        macs = before[p.iteration]["macs"]
+        expected = (p.evaluation.accuracy - control[p.iteration]) / ((macs - p.predicted["macs"]) / macs)
+        assert p.slope == pytest.approx(expected)
+    for done in of(IterationDone, events):
+        slopes = {p.group: p.slope for p in of(ProposalEvaluated, events) if p.iteration == done.iteration}
+        assert slopes[done.picked[0]] == max(slopes.values())
+
+
+def test_a_candidates_latency_is_calibrated_to_the_measured_network():
+    events = run(toy_job({"latency_ms": Share(0.6)}, QUICK, meter=FormulaMeter(bias=0.4)))
+    for started in of(IterationStarted, events):
+        measured = next(e.latency for e in of(Measured, events) if e.key == str(started.iteration - 1))
+        assert started.calibration == pytest.approx(measured.ms / measured.predicted_ms)
+        assert started.before["latency_ms"] == measured.ms
+
+
+def test_the_last_constraint_is_the_budget_and_not_a_full_step_below_it():
+    job = toy_job({"macs": Share(0.5)}, QUICK)
+    events = run(job)
+    limit = 0.5 * of(IterationStarted, events)[0].before["macs"]
+    assert of(IterationStarted, events)[-1].constraint["macs"] == pytest.approx(limit)
+
+
+def test_a_budget_that_the_original_meets_cuts_nothing_and_says_so():
+    job = toy_job({"params": Share(1.0), "latency_ms": Share(1.0)}, QUICK)
+    events = run(job)
+    assert not of(IterationStarted, events)
+    assert any("already" in event.text for event in of(Message, events))
+    assert of(Finished, events)[0].network is job.original
+
+
+def test_an_unreachable_budget_fails_before_training_with_the_smallest_figure():
+    job = toy_job({"macs": 1.0}, QUICK)
+    with pytest.raises(BudgetUnreachable) as error:
+        run(job)
+    assert error.value.smallest > 1.0
+    assert job.executor.evaluated == []
+
+
+def test_an_explicit_schedule_that_ends_too_early_is_refused_with_a_decay_that_reaches():
+    short = replace(QUICK, schedule=dict.fromkeys(RESOURCES, Step(initial=0.05, decay=0.9)))
+    with pytest.raises(ScheduleTooShort) as error:
+        run(toy_job({"macs": Share(0.4)}, short))
+    assert error.value.initial / (1 - error.value.decay) > error.value.needed
+    longer = replace(QUICK, schedule=dict.fromkeys(RESOURCES, Step(initial=0.05, decay=error.value.decay)))
+    assert of(Finished, run(toy_job({"macs": Share(0.4)}, longer)))
+
+
+def test_a_network_that_guesses_is_refused_unless_asked_otherwise():
+    with pytest.raises(OriginalAccuracyTooLow):
+        run(toy_job({"macs": Share(0.8)}, QUICK, trainer=StandInTrainer(accuracy=0.12)))
+    allowed = replace(QUICK, allow_low_accuracy=True)
+    assert of(Finished, run(toy_job({"macs": Share(0.8)}, allowed, trainer=StandInTrainer(accuracy=0.12))))
+
+
+def test_a_control_that_falls_halves_the_learning_rate_once():
+    events = run(toy_job({"macs": Share(0.5)}, QUICK, trainer=StandInTrainer(accuracy=1.0)))
+    controls = of(ControlEvaluated, events)
+    assert sum(event.reason is not None for event in controls) <= 1
+    assert {event.learning_rate for event in controls} <= {QUICK.learning_rate, QUICK.learning_rate / 2}
+    assert controls[-1].learning_rate == QUICK.learning_rate / 2
+
+
+def test_a_search_that_cannot_step_takes_the_largest_step_there_is():
+    giant = replace(QUICK, schedule=dict.fromkeys(RESOURCES, Step(initial=0.9, decay=0.99, floor=0.005)))
+    events = run(toy_job({"macs": Share(0.3)}, giant))
+    assert of(Finished, events)[0].resources["macs"] <= 0.3 * of(IterationStarted, events)[0].before["macs"]
+
+
+def test_a_failed_proposal_is_told_and_the_iteration_goes_on():
+    network = chain_network()
+    executor = StandInExecutor(network, chain_groups(network), fail=frozenset({"conv1"}))
+    events = run(toy_job({"macs": Share(0.7)}, QUICK, executor=executor))
+    assert of(ProposalGivenUp, events)
+    assert all(done.picked != ("conv1",) for done in of(IterationDone, events))
+
+
+def test_when_every_proposal_fails_the_search_fails_with_the_reason():
+    network = chain_network()
+    executor = StandInExecutor(network, chain_groups(network), fail=frozenset({"conv0", "conv1", "conv2"}))
+    with pytest.raises(ProposalFailed, match="its process died"):
+        run(toy_job({"macs": Share(0.7)}, QUICK, executor=executor))
+
+
+def test_no_clock_is_read_for_a_budget_in_mult_adds_but_to_report():
+    meter = FormulaMeter()
+    events = run(toy_job({"macs": Share(0.6)}, QUICK, meter=meter))
+    assert set(meter.asked) == {"0", f"final-{len(of(IterationDone, events))}"}
+    quiet = run(toy_job({"macs": Share(0.6)}, QUICK, meter=None))
+    assert [e.picked for e in of(IterationDone, events)] == [e.picked for e in of(IterationDone, quiet)]
+
+
+def test_a_result_that_measures_over_the_budget_goes_on_shrinking():
+    class Worse(FormulaMeter):
+        def measure(self, key, network):
+            latency = super().measure(key, network)
+            first_final = key.startswith("final") and sum(k.startswith("final") for k in self.asked) == 1
+            factor = 1.2 if first_final else 1.0
+            return replace(latency, ms=latency.ms * factor, high=latency.high * factor)
+
+    events = run(toy_job({"latency_ms": Share(0.6)}, QUICK, meter=Worse()))
+    finals = [event for event in of(Measured, events) if event.key.startswith("final")]
+    assert len(finals) == 2
+    assert of(Finished, events)[0].latency.high <= 0.6 * of(Measured, events)[0].latency.ms
+
+
+def test_groups_out_of_include_or_in_exclude_are_left_alone():
+    chosen = replace(QUICK, include=("conv*",), exclude=("conv2",))
+    events = run(toy_job({"macs": Share(0.7)}, chosen))
+    assert {p.group for p in of(ProposalEvaluated, events)} <= {"conv0", "conv1"}
+
+
+def test_one_iteration_takes_at_most_half_of_a_group():
+    events = run(toy_job({"macs": Share(0.2)}, QUICK))
+    assert all(p.filters_after >= p.filters_before / 2 for p in of(ProposalEvaluated, events))
+
+
+def test_stop_ends_the_search_with_stopped():
+    class Stopping(StandInExecutor):
+        def evaluate(self, network, before, candidates, stop):
+            if stop():
+                raise Stopped
+            yield from super().evaluate(network, before, candidates, stop)
+
+    network = chain_network()
+    job = toy_job({"macs": Share(0.5)}, QUICK, executor=Stopping(network, chain_groups(network)), stop=lambda: True)
+    with pytest.raises(Stopped):
+        run(job)
+
+
+def test_a_search_resumed_after_any_iteration_ends_with_the_same_network():
+    job = toy_job({"macs": Share(0.4)}, QUICK)
+    whole = run(job)
+    end = of(Finished, whole)[0]
+    rates = {event.iteration: event.learning_rate for event in of(ControlEvaluated, whole)}
+    for done in of(IterationDone, whole):
+        progress = Progress(
+            iteration=done.iteration,
+            network=done.network,
+            kept=done.kept,
+            holdout=done.holdout,
+            learning_rate=rates[done.iteration],
+        )
+        again = of(Finished, run(job, progress))[0]
+        assert again.kept == end.kept
+        assert all((again.network.weights[name] == end.network.weights[name]).all() for name in end.network.weights)
+
+
+shares = st.floats(min_value=0.1, max_value=1.2)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    asked=st.dictionaries(st.sampled_from(["latency_ms", "macs", "params"]), shares, min_size=1),
+    initial=st.floats(min_value=0.005, max_value=0.5),
+    decay=st.floats(min_value=0.8, max_value=1.0),
+    floor=st.sampled_from([0.0, 0.005]),
+    share=st.sampled_from([0.5, 1.0]),
+    rounding=st.sampled_from([1, 4, 8]),
+    rule=st.sampled_from(["highest-accuracy", "best-slope"]),
+    luck=st.integers(min_value=0, max_value=1000),
+)
+def test_what_check_calls_feasible_ends_met(asked, initial, decay, floor, share, rounding, rule, luck):
+    chosen = replace(
+        QUICK,
+        schedule=dict.fromkeys(RESOURCES, Step(initial=initial, decay=decay, floor=floor)),
+        largest_share=share,
+        round_channels_to=rounding,
+        pick=rule,
+    )
+    network = chain_network()
+    job = toy_job(
+        {name: Share(fraction) for name, fraction in asked.items()},
+        chosen,
+        executor=StandInExecutor(network, chain_groups(network), seed=luck),
+        meter=FormulaMeter(bias=0.0),
+    )
+    try:
+        events = run(job)
+    except (BudgetUnreachable, ScheduleTooShort):
+        assert job.executor.evaluated == [], "refused before anything was trained"
+        return
+    finished = of(Finished, events)[0]
+    assert finished.latency is not None
+    original = of(IterationStarted, events)[0].before if of(IterationStarted, events) else finished.resources
+    for name, fraction in asked.items():
+        value = finished.latency.high if name == "latency_ms" else finished.resources[name]
+        assert value <= fraction * original[name] * (1 + 1e-12)
+    for earlier, later in itertools.pairwise(of(IterationDone, events)):
+        assert sum(map(len, later.kept.values())) < sum(map(len, earlier.kept.values()))
+
+
+def test_a_network_that_measures_ever_worse_fails_with_budget_not_met_after_the_last_step():
+    class Stuck(FormulaMeter):
+        def measure(self, key, network):
+            latency = super().measure(key, network)
+            slow = key not in {"0", "smallest"}
+            return replace(latency, ms=1e3, high=1e3) if slow else latency
+
+    with pytest.raises(BudgetNotMet, match="every checkpoint is kept"):
+        run(toy_job({"latency_ms": Share(0.6)}, QUICK, meter=Stuck()))

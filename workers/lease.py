@@ -1,0 +1,67 @@
+"""A lease kept alive in a thread while the work runs, and the one signal by which the work is told to end."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from app.jobs.errors import LeaseLost
+
+log = logging.getLogger(__name__)
+
+Reason = Literal["lost", "cancel", "pause", "shutdown"]
+Renew = Callable[[], Reason | None]
+"""Renews the lease; answers what was asked of the job meanwhile. Raises LeaseLost."""
+
+
+class StopSignal:
+    """Why the work should end, once there is a reason. Called between training steps: cheap, and safe in threads."""
+
+    def __init__(self, shutdown: Callable[[], bool]) -> None:
+        self._shutdown = shutdown
+        self._reason: Reason | None = None
+
+    def __call__(self) -> bool:
+        return self.reason is not None
+
+    @property
+    def reason(self) -> Reason | None:
+        return self._reason or ("shutdown" if self._shutdown() else None)
+
+    def set(self, reason: Reason) -> None:
+        """The first reason stays, but a lost lease outranks every other: then nothing may be written."""
+        if self._reason is None or reason == "lost":
+            self._reason = reason
+
+
+@contextmanager
+def held_lease(renew: Renew, signal: StopSignal, *, lease_s: float) -> Iterator[None]:
+    """Renews three times per lease. When a renewal finds the lease lost, or none succeeded for as long as a lease
+    lasts, `signal` says "lost": whoever works must write nothing more."""
+    ended = threading.Event()
+
+    def keep() -> None:
+        last = time.monotonic()
+        while not ended.wait(lease_s / 3):
+            try:
+                if (asked := renew()) is not None:
+                    signal.set(asked)
+                last = time.monotonic()
+            except LeaseLost:
+                signal.set("lost")
+                return
+            except Exception:
+                log.exception("the lease could not be renewed; trying again")
+                if time.monotonic() - last > lease_s:
+                    signal.set("lost")
+                    return
+
+    thread = threading.Thread(target=keep, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
