@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from adapt.errors import ProposalFailed
 from adapt.events import (
     ControlEvaluated,
-    EpochDone,
     Evaluation,
     Event,
     Message,
@@ -118,9 +117,8 @@ def long_term_finetune(job: Job, net: Current, progress: Progress) -> Generator[
 
 def _finetuned(job: Job, net: Current, progress: Progress) -> Generator[Event, None, Current]:
     yield PhaseChanged(phase="finetuning")
-    state = progress.epoch_state if progress.iteration == net.iteration else None
-    last: EpochDone | None = None
-    for last in job.trainer.long_term_finetune(net.network, state, job.stop):
+    last = progress.epoch if progress.iteration == net.iteration else None
+    for last in job.trainer.long_term_finetune(net.network, None if last is None else last.state, job.stop):
         yield last
     if last is None:
         return net

@@ -36,8 +36,7 @@ class Trainer(Protocol):
     def score_original(self, network: Network) -> OriginalEvaluated: ...
 
     def long_term_finetune(self, network: Network, state: Weights | None, stop: Stop) -> Iterator[EpochDone]:
-        """The epochs after the one that left `state` (None: all). The state of the last epoch is scored and yielded
-        again, so that something always is when there are epochs at all. Raises Stopped."""
+        """The epochs after the one that left `state` (None: all). Raises Stopped."""
         ...
 
     def finetuned(self, network: Network, state: Weights) -> Network:
@@ -68,8 +67,8 @@ class Job:
 class Progress:
     """What the record holds of an earlier run; the default is a job that has not begun.
 
-    `network` with `iteration` 0 starts a job from where another one ended. `epoch_state` belongs to the long-term
-    fine-tune of `network`.
+    `network` with `iteration` 0 starts a job from where another one ended. `epoch` is the last one of `network`'s long-term
+    fine-tune.
     """
 
     iteration: int = 0
@@ -78,7 +77,7 @@ class Progress:
     holdout: Score | None = None
     learning_rate: float | None = None
     original: OriginalEvaluated | None = None
-    epoch_state: Weights | None = None
+    epoch: EpochDone | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
