@@ -118,7 +118,8 @@ def long_term_finetune(job: Job, net: Current, progress: Progress) -> Generator[
 def _finetuned(job: Job, net: Current, progress: Progress) -> Generator[Event, None, Current]:
     yield PhaseChanged(phase="finetuning")
     last = progress.epoch if progress.iteration == net.iteration else None
-    for last in job.trainer.long_term_finetune(net.network, None if last is None else last.state, job.stop):
+    state = None if last is None else last.state
+    for last in job.trainer.long_term_finetune(net.network, state, job.stop):
         yield last
     if last is None:
         return net

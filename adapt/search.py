@@ -67,8 +67,8 @@ class Job:
 class Progress:
     """What the record holds of an earlier run; the default is a job that has not begun.
 
-    `network` with `iteration` 0 starts a job from where another one ended. `epoch` is the last one of `network`'s long-term
-    fine-tune.
+    `network` with `iteration` 0 starts a job from where another one ended. `epoch` is the last one of the long-term
+    fine-tune of `network`.
     """
 
     iteration: int = 0
