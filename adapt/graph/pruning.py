@@ -1,8 +1,9 @@
 """Channel groups as slice plans, and the pruning that follows from them. Needs no torch."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -95,3 +96,80 @@ def prune(original: Graph, groups: Sequence[ChannelGroup], network: Network, bef
         weights[tensor] = np.ascontiguousarray(np.compress(mask[present[tensor, axis]], weights[tensor], axis=axis))
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     return Network(original.with_weight_shapes(shapes), weights)
+
+
+def unread(network: Network, groups: Sequence[ChannelGroup], kept: Kept) -> Network:
+    """`network`, unpruned, with the columns zeroed through which later layers read the channels outside `kept`.
+
+    It must compute what the pruned network computes: the proof that the groups are right. Copies what it changes.
+    """
+    weights = dict(network.weights)
+    for group in groups:
+        gone = set(range(group.channels)) - set(kept[group.id])
+        for part in group.slices:
+            if gone and part.axis == 1:
+                weights[part.tensor] = np.array(weights[part.tensor])
+                weights[part.tensor][:, [p for channel in gone for p in part.positions[channel]]] = 0
+    return Network(network.graph, weights)
+
+
+def groups_to_json(groups: Sequence[ChannelGroup]) -> str:
+    """Canonical text, short where a channel's positions are a run: channel c owns first + c * each and what follows."""
+    document = [
+        {
+            "id": group.id,
+            "kind": group.kind,
+            "layers": group.layers,
+            "channels": group.channels,
+            "prunable": group.prunable,
+            "reason": group.reason,
+            "channel_multiple": group.channel_multiple,
+            "slices": [
+                {"tensor": part.tensor, "axis": part.axis, "filters": part.filters, **_positions_to_json(part)}
+                for part in group.slices
+            ],
+        }
+        for group in groups
+    ]
+    return json.dumps({"version": 1, "groups": document}, sort_keys=True, separators=(",", ":"))
+
+
+def groups_from_json(text: str) -> tuple[ChannelGroup, ...]:
+    """What `groups_to_json` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+    document = json.loads(text)
+    if document["version"] != 1:
+        raise ValueError(
+            f"version {document['version']!r} of channel groups is not known; this release reads version 1"
+        )
+    return tuple(
+        ChannelGroup(
+            id=group["id"],
+            kind=group["kind"],
+            layers=tuple(group["layers"]),
+            channels=group["channels"],
+            prunable=group["prunable"],
+            reason=group["reason"],
+            channel_multiple=group["channel_multiple"],
+            slices=tuple(_slice_from_json(part, group["channels"]) for part in group["slices"]),
+        )
+        for group in document["groups"]
+    )
+
+
+def _positions_to_json(part: Slice) -> dict[str, Any]:
+    first, each = part.positions[0][0], len(part.positions[0])
+    if part.positions == _runs(first, each, len(part.positions)):
+        return {"first": first, "each": each}
+    return {"positions": part.positions}
+
+
+def _slice_from_json(part: Mapping[str, Any], channels: int) -> Slice:
+    if "positions" in part:
+        positions = tuple(tuple(owned) for owned in part["positions"])
+    else:
+        positions = _runs(part["first"], part["each"], channels)
+    return Slice(tensor=part["tensor"], axis=part["axis"], filters=part["filters"], positions=positions)
+
+
+def _runs(first: int, each: int, channels: int) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(range(first + c * each, first + (c + 1) * each)) for c in range(channels))
