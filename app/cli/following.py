@@ -1,0 +1,116 @@
+"""`watch` and `submit --watch`: a progress bar on a terminal, a line per event in a pipe, JSON lines with --json."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from app.cli.output import percent, state_line
+
+if TYPE_CHECKING:
+    from app.client import Client
+
+Show = Callable[[dict[str, Any]], None]
+
+
+def follow(client: "Client", job: str, *, as_json: bool) -> bool:
+    """Follows to the last state; true when the job succeeded. Ctrl-C leaves the job running, and says so."""
+    display = _json_lines() if as_json else _bar() if sys.stderr.isatty() else _lines()
+    try:
+        with display as show:
+            for event in client.watch(job):
+                show(event)
+    except KeyboardInterrupt:
+        typer.echo(f"{job} goes on without us; follow it again with: netadapt watch {job}", err=True)
+        raise typer.Exit(1) from None
+    answer = client.jobs.get(job)
+    if not as_json:
+        _print_end(answer)
+    if answer["state"] != "succeeded":
+        error = answer.get("error") or {}
+        typer.echo(f"{job} {answer['state']}: {error.get('detail') or error.get('title') or 'on request'}", err=True)
+    return bool(answer["state"] == "succeeded")
+
+
+def event_text(event: dict[str, Any]) -> str | None:
+    """What one event says to a person, in a line; None for what goes without saying."""
+    kind, data = event["event"], event["data"]
+    if kind == "state":
+        return f"state: {data.get('state')}"
+    if kind == "phase":
+        return f"phase: {data.get('phase')}"
+    if kind == "message":
+        return str(data.get("text") or data.get("message") or "") or None
+    if kind == "measurement":
+        return f"measured: {state_line(data) or json.dumps(data)}"
+    if kind == "iteration":
+        score = percent((data.get("after") or {}).get("accuracy"))
+        return f"iteration {data.get('iteration')}: {state_line(data.get('after')) or score or 'done'}"
+    if kind == "proposal":
+        return _proposal_text(data)
+    if kind == "checkpoint":
+        return f"checkpoint {data.get('checkpoint')}: {state_line(data) or 'written'}"
+    return None
+
+
+def _proposal_text(data: dict[str, Any]) -> str:
+    where = f"iteration {data.get('iteration')}, {data.get('group')}"
+    if data.get("state") != "evaluated":
+        return f"{where}: {data.get('state')}: {data.get('reason')}"
+    return f"{where}: {data.get('filters_before')} -> {data.get('filters_after')}, {percent(data.get('accuracy'))}"
+
+
+@contextmanager
+def _json_lines() -> Iterator[Show]:
+    yield lambda event: typer.echo(json.dumps(event, ensure_ascii=False))
+
+
+@contextmanager
+def _lines() -> Iterator[Show]:
+    def show(event: dict[str, Any]) -> None:
+        text = event_text(event)
+        if text is not None:
+            typer.echo(text)
+
+    yield show
+
+
+@contextmanager
+def _bar() -> Iterator[Show]:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("queued", total=1.0)
+
+        def show(event: dict[str, Any]) -> None:
+            kind, data = event["event"], event["data"]
+            if kind == "progress":
+                progress.update(task, completed=data.get("fraction") or 0.0, description=_bar_label(data))
+            elif kind == "phase":
+                progress.update(task, description=str(data.get("phase") or "waiting"))
+            elif kind != "proposal" and (text := event_text(event)) is not None:
+                progress.console.print(escape(text), highlight=False)
+            if kind == "state" and data.get("state") == "succeeded":
+                progress.update(task, completed=1.0, description="done")
+
+        yield show
+
+
+def _bar_label(data: dict[str, Any]) -> str:
+    done, total = data.get("proposals_done"), data.get("proposals_total")
+    counts = f", proposal {done} of {total}" if done is not None and total else ""
+    return f"iteration {data['iteration']}{counts}" if data.get("iteration") else "preparing"
+
+
+def _print_end(job: dict[str, Any]) -> None:
+    for title in ("original", "result"):
+        if (line := state_line(job.get(title))) is not None:
+            typer.echo(f"{title}: {line}")
+    if job["state"] == "succeeded":
+        typer.echo(f"save it with: netadapt download {job['id']} --format onnx -o adapted.onnx")

@@ -1,0 +1,260 @@
+"""The commands about jobs: submit, check, and all that can be seen of one or done to it."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli.arguments import budget_of, settings_of
+from app.cli.connection import DEFAULT_URL, AsJson, Token, Url, connected
+from app.cli.output import budget_line, figure, latency_of, percent, print_fields, print_json, print_listing, state_line
+
+if TYPE_CHECKING:
+    from app.client import Client
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A file, or the id of a network at the service.")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+LatencyMs = Annotated[str | None, typer.Option("--latency-ms", metavar="MS|NN%", help="Latency budget.")]
+Budgets = Annotated[
+    list[str] | None,
+    typer.Option("--budget", metavar="RESOURCE=VALUE", help="latency_ms, macs or params; a number or NN%. Repeatable."),
+]
+Dataset = Annotated[str | None, typer.Option("--dataset", help="A file or an id; default: digits.")]
+Target = Annotated[str | None, typer.Option("--target", help="Where latency is measured; default: local.")]
+Preset = Annotated[str | None, typer.Option("--preset", help="netadapt, mobilenetv3 or quick.")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A setting; JSON value, dotted key. Repeatable."),
+]
+
+
+def submit(
+    model: Model,
+    latency_ms: LatencyMs = None,
+    budget: Budgets = None,
+    dataset: Dataset = None,
+    target: Target = None,
+    preset: Preset = None,
+    assignments: Assignments = None,
+    name: Annotated[str | None, typer.Option(help="A label.")] = None,
+    watch_it: Annotated[bool, typer.Option("--watch", help="Follow the job to its end.")] = False,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Starts a job: shrinks MODEL until it is within the budget."""
+    limits, settings = budget_of(latency_ms, budget or []), settings_of(preset, assignments or [])
+    with connected(url, token) as client:
+        job = client.submit(model, budget=limits, dataset=dataset, target=target, settings=settings, name=name)
+        if watch_it:
+            typer.echo(f"{job['id']} submitted", err=True)
+            _follow(client, job["id"], as_json=as_json)
+        elif as_json:
+            print_json(job)
+        else:
+            typer.echo(job["id"])
+
+
+def check(
+    model: Model,
+    latency_ms: LatencyMs = None,
+    budget: Budgets = None,
+    dataset: Dataset = None,
+    target: Target = None,
+    preset: Preset = None,
+    assignments: Assignments = None,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Is the budget reachable? Nothing is trained. Exit code 1 when it is not, or is not known."""
+    limits, settings = budget_of(latency_ms, budget or []), settings_of(preset, assignments or [])
+    with connected(url, token) as client:
+        answer = client.check(model, budget=limits, dataset=dataset, target=target, settings=settings)
+    if as_json:
+        print_json(answer)
+    else:
+        _print_feasibility(answer)
+    if not answer.get("feasible"):
+        raise typer.Exit(1)
+
+
+def jobs(
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only jobs of this network.")] = None,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """All jobs, newest first."""
+    columns = {
+        "id": lambda job: job["id"],
+        "name": lambda job: job.get("name"),
+        "state": lambda job: job["state"],
+        "phase": lambda job: job.get("phase"),
+        "iteration": lambda job: (job.get("progress") or {}).get("iteration"),
+        "budget": lambda job: budget_line(job.get("budget") or {}),
+        "latency": lambda job: latency_of(job.get("result") or job.get("current")),
+        "accuracy": lambda job: percent((job.get("result") or job.get("current") or {}).get("accuracy")),
+        "created": lambda job: job.get("created_at"),
+    }
+    with connected(url, token) as client:
+        print_listing(client.jobs.list(state=state, model=model), columns, as_json=as_json, empty="no jobs yet")
+
+
+def show(job: Job, url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
+    """One job: state, progress, original and result."""
+    with connected(url, token) as client:
+        answer = client.jobs.get(job)
+    print_job(answer, as_json=as_json)
+
+
+def watch(job: Job, url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
+    """Follows a job to its end; exit code 0 when it succeeds. Ctrl-C stops watching, not the job."""
+    with connected(url, token) as client:
+        _follow(client, job, as_json=as_json)
+
+
+def proposals(
+    job: Job,
+    iteration: Annotated[int | None, typer.Option(min=1, help="Only this iteration's.")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="All rows and columns as CSV.")] = False,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Everything the search looked at; * marks what was picked."""
+    if csv and (as_json or iteration is not None):
+        raise typer.BadParameter("--csv goes with neither --json nor --iteration", param_hint="--csv")
+    columns = {
+        "iteration": lambda row: row["iteration"],
+        "": lambda row: "*" if row.get("picked") else "",
+        "group": lambda row: row["group"],
+        "kind": lambda row: row.get("kind"),
+        "filters": lambda row: f"{row['filters_before']} -> {row['filters_after'] or '-'}",
+        "state": lambda row: row["state"],
+        "accuracy": lambda row: percent(row.get("accuracy")),
+        "change": lambda row: percent(row.get("delta_accuracy")),
+        "ms": lambda row: figure(row.get("delta_latency_ms")),
+        "reason": lambda row: row.get("reason"),
+    }
+    with connected(url, token) as client:
+        if csv:
+            for chunk in client.proposals_csv(job):
+                sys.stdout.buffer.write(chunk)
+            return
+        rows = client.proposals(job, iteration=iteration)
+        print_listing(rows, columns, as_json=as_json, empty="no proposals yet")
+
+
+def cancel(job: Job, url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
+    """Ends a job; its checkpoints stay."""
+    with connected(url, token) as client:
+        _print_action(client.cancel(job), as_json=as_json)
+
+
+def pause(job: Job, url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
+    """Stops a job after what it is doing now; `resume` goes on from there."""
+    with connected(url, token) as client:
+        _print_action(client.pause(job), as_json=as_json)
+
+
+def resume(job: Job, url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
+    """Puts a paused job back into the queue."""
+    with connected(url, token) as client:
+        _print_action(client.resume(job), as_json=as_json)
+
+
+def extend(
+    job: Job,
+    latency_ms: LatencyMs = None,
+    budget: Budgets = None,
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    as_json: AsJson = False,
+) -> None:
+    """Starts a new job with a tighter budget from the last iteration of this one."""
+    limits = budget_of(latency_ms, budget or [])
+    with connected(url, token) as client:
+        answer = client.extend(job, budget=limits)
+    if as_json:
+        print_json(answer)
+    else:
+        typer.echo(answer["id"])
+
+
+def download(
+    job: Job,
+    file: Annotated[Path, typer.Option("-o", "--output", help="Where to write it.")],
+    checkpoint: Annotated[str, typer.Option(help="An iteration, 0 for the original, or final.")] = "final",
+    format: Annotated[str, typer.Option("--format", help="onnx, pt2 or safetensors.")] = "onnx",  # noqa: A002
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+) -> None:
+    """Saves a checkpoint; the file appears only when it is whole."""
+    with connected(url, token) as client:
+        client.download(job, file, format=format, checkpoint=checkpoint)
+    typer.echo(f"{file}: {file.stat().st_size} bytes")
+
+
+def register(app: typer.Typer) -> None:
+    for command in (submit, check, jobs, show, watch, proposals, cancel, pause, resume, extend, download):
+        app.command()(command)
+
+
+def print_job(job: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(job)
+        return
+    progress = job.get("progress") or {}
+    fraction, error = progress.get("fraction"), job.get("error") or {}
+    print_fields(
+        {
+            "id": job["id"],
+            "name": job.get("name"),
+            "state": job["state"] + (f" ({job['requested']} asked)" if job.get("requested") else ""),
+            "phase": job.get("phase"),
+            "progress": None if fraction is None else f"{fraction:.0%}, iteration {progress.get('iteration') or 0}",
+            "model": job.get("model"),
+            "dataset": job.get("dataset"),
+            "target": job.get("target"),
+            "budget": budget_line(job.get("budget") or {}),
+            "original": state_line(job.get("original")),
+            "current": state_line(job.get("current")),
+            "result": state_line(job.get("result")),
+            "error": error.get("detail") or error.get("title"),
+            "continues": job.get("continues"),
+            "created": job.get("created_at"),
+            "finished": job.get("finished_at"),
+        }
+    )
+
+
+def _follow(client: "Client", job: str, *, as_json: bool) -> None:
+    from app.cli.following import follow
+
+    if not follow(client, job, as_json=as_json):
+        raise typer.Exit(1)
+
+
+def _print_action(job: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(job)
+    else:
+        typer.echo(f"{job['id']} {job['state']}" + (f", {job['requested']} asked" if job.get("requested") else ""))
+
+
+def _print_feasibility(answer: dict[str, Any]) -> None:
+    feasible, seconds = answer.get("feasible"), answer.get("seconds_estimate")
+    print_fields(
+        {
+            "feasible": {True: "yes", False: "no"}.get(feasible, "not known yet"),
+            "basis": answer.get("basis"),
+            "original": state_line(answer.get("original")),
+            "smallest": state_line(answer.get("smallest")),
+            "iterations": answer.get("iterations_estimate"),
+            "takes about": None if seconds is None else f"{seconds:.0f} s",
+            "reason": answer.get("reason"),
+        }
+    )

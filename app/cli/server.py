@@ -1,0 +1,61 @@
+"""The commands that run the service on this machine: `serve`, `worker`, `migrate`."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Database and files; default: $NETADAPT_DATA_DIR or ./netadapt-data."),
+]
+
+
+def serve(
+    data_dir: DataDir = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; one beyond this machine needs a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    workers: Annotated[bool, typer.Option("--worker/--no-worker", help="Run a worker beside the API.")] = True,
+) -> None:
+    """Runs the API and one worker; a worker that dies is started again."""
+    from app.cli.serving import serve_until_stopped
+
+    serve_until_stopped(settings_for(data_dir), host=host, port=port, with_worker=workers)
+
+
+def worker(data_dir: DataDir = None) -> None:
+    """Runs one worker, on the database of NETADAPT_DATABASE_URL or of the data folder."""
+    from app.cli.supervision import run_worker_in_place
+
+    settings_for(data_dir)
+    run_worker_in_place()
+
+
+def migrate(data_dir: DataDir = None) -> None:
+    """Brings the database to this version's revision; safe to repeat."""
+    from app.cli.failures import failures_as_one_line
+    from app.database import migrate as migrate_database
+
+    settings = settings_for(data_dir)
+    with failures_as_one_line():
+        typer.echo(f"database at revision {migrate_database(settings.database_url)}")
+
+
+def settings_for(data_dir: Path | None) -> "Settings":
+    """The service's settings from the environment; `--data-dir` goes there too, for the worker to inherit."""
+    from app.cli.failures import failures_as_one_line
+    from app.settings import Settings
+
+    if data_dir is not None:
+        os.environ["NETADAPT_DATA_DIR"] = str(data_dir.resolve())
+    with failures_as_one_line():
+        return Settings()
+
+
+def register(app: typer.Typer) -> None:
+    for command in (serve, worker, migrate):
+        app.command()(command)
