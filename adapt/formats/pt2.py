@@ -1,0 +1,83 @@
+"""The safe reader of .pt2 files as torch.export.save writes them: zip, JSON and raw bytes, no torch, no execution.
+
+What torch's own loader would run on load (pickled samples and weights, symbolic expressions, tree specs, compiled
+code, names spliced into Python) is not looked at, or refused.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from adapt.errors import FormatRefused, NetworkRefused
+from adapt.formats.archive import Archive, open_archive
+from adapt.formats.pt2_graph import MODEL, SCHEMA_MAJOR, GraphReader, Signature
+from adapt.formats.pt2_weights import entry_name, read_config, read_tensors, tensor_meta
+from adapt.formats.strict_json import MAX_JSON_BYTES, member, parse_object
+from adapt.formats.tensors import check_values
+from adapt.graph.network import Graph, Network, Shape
+from adapt.graph.ownership import with_owned_weights
+from adapt.graph.patterns import canonical
+from adapt.graph.shapes import check_classifier, infer_shapes
+
+
+def read_pt2(path: Path) -> Network:
+    """A network from a stranger's .pt2 file: one image [N, C, H, W] in, [N, classes] out, float32.
+
+    Raises FormatRefused (another kind of file), UnsupportedOperator or NetworkRefused, each naming the entry,
+    layer or weight at fault.
+    """
+    with open_archive(path) as archive:
+        _check_container(archive)
+        document = parse_object(archive.read(MODEL, MAX_JSON_BYTES), MODEL)
+        _check_schema(document)
+        config = read_config(archive)
+        graph, entries = _read_graph(document, config)
+        tensors = read_tensors(archive, config, graph.weight_shapes)
+    _check_not_shared(entries)
+    return _finish(graph, tensors)
+
+
+def _check_container(archive: Archive) -> None:
+    models = [name for name in archive.names() if name.startswith("models/")]
+    if models != [MODEL]:
+        raise NetworkRefused("", f"the archive holds {len(models)} models, one is expected")
+    if archive.read("byteorder", 16) != b"little":
+        raise NetworkRefused("byteorder", "only little-endian files are read")
+    if archive.read("archive_format", 16) != b"pt2":
+        raise NetworkRefused("archive_format", "must be pt2")
+
+
+def _check_schema(document: dict[str, Any]) -> None:
+    major = member(member(document, "schema_version", dict, MODEL), "major", int, MODEL)
+    if major != SCHEMA_MAJOR:
+        raise FormatRefused(
+            MODEL, f"schema version {major} is not read; export with torch 2.13, which writes version {SCHEMA_MAJOR}"
+        )
+
+
+def _read_graph(document: dict[str, Any], config: dict[str, Any]) -> tuple[Graph, dict[str, str]]:
+    """The canonical graph, and the archive entry of each weight that it uses."""
+    signature = Signature(member(document, "graph_module", dict, MODEL))
+    shapes: dict[str, Shape] = {}
+    for name in signature.weights.values():
+        if name in config:
+            shapes[name] = tensor_meta(member(config[name], "tensor_meta", dict, name), name).shape
+    graph = canonical(GraphReader(document, signature, shapes).read())
+    at_one, at_two = infer_shapes(graph, 1), infer_shapes(graph, 2)
+    for name, shape in at_one.items():
+        if shape[0] != 1 or at_two[name] != (2, *shape[1:]):
+            raise NetworkRefused(name, "mixes the images of a batch")
+    check_classifier(graph, at_one)
+    return graph, {name: entry_name(config, name) for name in graph.weight_shapes}
+
+
+def _check_not_shared(entries: dict[str, str]) -> None:
+    owners: dict[str, str] = {}
+    for name, entry in entries.items():
+        if entry in owners:
+            raise NetworkRefused(name, f"shares its memory with {owners[entry]}; shared weights are not adapted")
+        owners[entry] = name
+
+
+def _finish(graph: Graph, tensors: dict[str, Any]) -> Network:
+    check_values(graph, tensors)
+    return with_owned_weights(Network(graph, tensors))

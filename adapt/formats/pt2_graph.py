@@ -1,0 +1,250 @@
+"""models/model.json of a .pt2 file as a Graph: nodes matched with the operator table, shapes compared with the file's.
+
+Guards, tree specs, sample inputs and symbolic expressions are never looked at.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from adapt.errors import NetworkRefused, UnsupportedOperator
+from adapt.formats.aten import (
+    AtenNode,
+    Reference,
+    find_reading,
+    parse_node,
+    read_attributes,
+    resolve_symbols,
+    sym_size,
+    value_name,
+)
+from adapt.formats.pt2_weights import FLOATS
+from adapt.formats.strict_json import member, of_type, only_member
+from adapt.formats.tensors import check_shape
+from adapt.graph.network import Graph, Node, Shape
+from adapt.graph.operators.operator import Call
+from adapt.graph.shapes import node_shape
+
+MODEL = "models/model.json"
+MAX_NODES = 10_000
+SCHEMA_MAJOR = 8  # torch/_export/serde/schema.py of torch 2.13
+_TENSOR_NAME = re.compile(r"[A-Za-z0-9_]{1,200}(?:\.[A-Za-z0-9_]{1,200}){0,30}")
+_SYM_SIZE = "torch.ops.aten.sym_size.int"
+_CHECK_ONLY = frozenset({"torch.ops.aten._assert_tensor_metadata.default"})  # results in nothing
+
+
+class Signature:
+    """What the graph's inputs are: placeholder -> weight name, and the one user input."""
+
+    def __init__(self, document: Any) -> None:
+        signature = member(document, "signature", dict, MODEL)
+        self.weights: dict[str, str] = {}
+        inputs: list[str] = []
+        for spec in member(signature, "input_specs", list, MODEL):
+            kind, content = only_member(spec, MODEL)
+            if kind in ("parameter", "buffer"):
+                placeholder = value_name(member(member(content, "arg", dict, MODEL), "name", str, MODEL), MODEL)
+                self.weights[placeholder] = _tensor_name(member(content, f"{kind}_name", str, MODEL))
+            elif kind == "user_input":
+                inputs.append(_user_input(content))
+            elif kind not in ("tensor_constant", "token"):  # one that a layer uses is refused where it is used
+                raise NetworkRefused(MODEL, f"an input of the kind {kind[:40]!a} is not read")
+        if len(inputs) != 1:
+            raise NetworkRefused("inputs", f"the network takes {len(inputs)} inputs {inputs}, one image is expected")
+        self.input = inputs[0]
+        self.output = _user_output(member(signature, "output_specs", list, MODEL))
+
+
+def _tensor_name(name: str) -> str:
+    if not _TENSOR_NAME.fullmatch(name):
+        raise NetworkRefused(MODEL, f"{name[:80]!a} is no name that a weight may have")
+    return name
+
+
+def _user_input(content: Any) -> str:
+    tag, value = only_member(member(content, "arg", dict, MODEL), "inputs")
+    if tag != "as_tensor":
+        raise NetworkRefused("inputs", "the network takes an input that is no tensor; one image is expected")
+    return value_name(member(value, "name", str, MODEL), MODEL)
+
+
+def _user_output(specs: list[Any]) -> str:
+    if len(specs) != 1:
+        raise NetworkRefused("output", f"the network has {len(specs)} outputs, one [N, classes] is expected")
+    kind, content = only_member(specs[0], "output")
+    if kind != "user_output":
+        raise NetworkRefused("output", f"an output of the kind {kind[:40]!a} is not read")
+    tag, value = only_member(member(content, "arg", dict, MODEL), "output")
+    if tag != "as_tensor":
+        raise NetworkRefused("output", "is no tensor, [N, classes] is expected")
+    return value_name(member(value, "name", str, MODEL), MODEL)
+
+
+class GraphReader:
+    """Follows the nodes of one file in order; `nodes` and `weight_shapes` grow as it goes."""
+
+    def __init__(self, document: Any, signature: Signature, shapes: Mapping[str, Shape]) -> None:
+        graph = member(member(document, "graph_module", dict, MODEL), "graph", dict, MODEL)
+        documents = member(graph, "nodes", list, MODEL)
+        if len(documents) > MAX_NODES:
+            raise NetworkRefused(MODEL, f"has {len(documents)} nodes, {MAX_NODES} are allowed")
+        self._parsed = [parse_node(node, index) for index, node in enumerate(documents)]
+        self._file_shapes = member(graph, "tensor_values", dict, MODEL)
+        self._signature, self._available = signature, shapes
+        image, self.batch = self._input_shape()
+        self.graph = Graph(
+            input_name=signature.input, input_shape=image, nodes=(), output=signature.output, weight_shapes={}
+        )
+        self._shapes: dict[str, Shape] = {signature.input: (1, *image)}
+        self._names: dict[str, str] = {signature.input: signature.input}  # value in the file -> value of ours
+        self._memory: dict[str, str] = {signature.input: signature.input}  # value -> the value whose memory it is
+        self._sizes: dict[str, int | str] = {}
+        self.nodes: list[Node] = []
+        self.weight_shapes: dict[str, Shape] = {}
+
+    def read(self) -> Graph:
+        """Raises NetworkRefused or UnsupportedOperator, naming the layer or value."""
+        for index, node in enumerate(self._parsed):
+            self._read_node(node, index)
+        if self._signature.output not in self._names:
+            raise NetworkRefused("output", f"{self._signature.output!r} is no value that the network computes")
+        output = self._names[self._signature.output]
+        return replace(self.graph, nodes=tuple(self.nodes), output=output, weight_shapes=self.weight_shapes)
+
+    def _input_shape(self) -> tuple[tuple[int, int, int], int | None]:
+        sizes = member(member(self._file_shapes, self._signature.input, dict, MODEL), "sizes", list, MODEL)
+        if len(sizes) != 4:
+            raise NetworkRefused("inputs", f"the input has {len(sizes)} dimensions, [N, C, H, W] is expected")
+        numbers = [_size(size, self._signature.input) for size in sizes]
+        if None in numbers[1:]:
+            raise NetworkRefused("inputs", "the image size is dynamic; export with a fixed height and width")
+        _, channels, height, width = check_shape([1, *numbers[1:]], "inputs")
+        return (channels, height, width), numbers[0]
+
+    def _read_node(self, node: AtenNode, index: int) -> None:
+        if node.target in _CHECK_ONLY or self._counts_batches(node):
+            return
+        taken = node.output in self._names or node.output in self._signature.weights or node.output in self._sizes
+        if taken or not node.output:
+            raise NetworkRefused(node.where, f"the value {node.output!r} is computed twice or has no name")
+        if node.target == _SYM_SIZE:
+            source = node.arguments.get("self")
+            if not isinstance(source, Reference) or source.name not in self._names:
+                raise NetworkRefused(node.where, f"{node.target} needs an earlier value")
+            self._sizes[node.output] = sym_size(node, self._shapes[self._names[source.name]])
+        else:
+            self._read_operator(node, index)
+
+    def _counts_batches(self, node: AtenNode) -> bool:
+        """`num_batches_tracked += 1` of a network exported in training mode: our own modules do it themselves."""
+        counted = node.arguments.get("self")
+        if not node.target.startswith("torch.ops.aten.add") or not isinstance(counted, Reference):
+            return False
+        return self._signature.weights.get(counted.name, "").rpartition(".")[2] == "num_batches_tracked"
+
+    def _read_operator(self, node: AtenNode, index: int) -> None:
+        weights, inputs, plain = self._sort_arguments(node)
+        known = {role: self._available[name] for role, name in weights.items()}
+        shapes = tuple(self._shapes[self._names[name]] for name in inputs.values())
+        call = Call(arguments=plain, inputs=shapes, weights=known, batch=self.batch)
+        operator, reading = find_reading(node, call, frozenset(inputs))
+        if missing := [role for role, needed in operator.weights.items() if needed and role not in weights]:
+            raise UnsupportedOperator(node.where, node.target, f"without {', '.join(missing)}")
+        sources = [inputs[name] for name in reading.inputs]
+        if reading.in_place:
+            self._check_in_place(node, sources[0], index)
+        attributes = read_attributes(node, operator, reading, call)
+        self._memory[node.output] = self._memory[sources[0]] if reading.in_place or reading.alias else node.output
+        if operator.name == "identity":
+            self._names[node.output] = self._names[sources[0]]
+        else:
+            self._append(
+                Node(
+                    name=node.output,
+                    operator=operator.name,
+                    inputs=tuple(self._names[name] for name in sources),
+                    attributes=attributes,
+                    weights=self._with_counter(operator.name, weights),
+                    layer=node.layer,
+                ),
+                node,
+            )
+        self._compare(node.output)
+
+    def _sort_arguments(self, node: AtenNode) -> tuple[dict[str, str], dict[str, str], dict[str, Any]]:
+        """The arguments that are weights, those that are values (both by name), and the plain ones."""
+        weights: dict[str, str] = {}
+        inputs: dict[str, str] = {}
+        plain: dict[str, Any] = {}
+        for argument, value in node.arguments.items():
+            if not isinstance(value, Reference):
+                plain[argument] = resolve_symbols(value, self._sizes)
+            elif value.name in self._signature.weights:
+                weights[argument] = self._signature.weights[value.name]
+                if weights[argument] not in self._available:
+                    raise NetworkRefused(node.where, f"the weight {weights[argument]} is not in the file")
+            elif value.name in self._names:
+                inputs[argument] = value.name
+            else:
+                raise NetworkRefused(
+                    node.where, f"{node.target} needs {value.name!r}, which is no earlier value and no weight"
+                )
+        return weights, inputs, plain
+
+    def _with_counter(self, operator: str, weights: dict[str, str]) -> dict[str, str]:
+        """Batch norm's counter is no argument of the operator; it lies beside the running mean."""
+        counter = f"{weights.get('running_mean', '').removesuffix('running_mean')}num_batches_tracked"
+        counts = operator == "batch_norm" and self._available.get(counter) == ()
+        return {**weights, "num_batches_tracked": counter} if counts else weights
+
+    def _append(self, ours: Node, node: AtenNode) -> None:
+        for role, name in ours.weights.items():
+            if name in self.weight_shapes:
+                raise NetworkRefused(
+                    node.where,
+                    f"the weight {name} ({role}) is used by two layers; weights shared by layers are not adapted",
+                )
+            self.weight_shapes[name] = self._available[name]
+        partial = replace(self.graph, weight_shapes=self.weight_shapes)
+        self._shapes[ours.name] = node_shape(partial, ours, self._shapes)
+        self._names[ours.name] = ours.name
+        self.nodes.append(ours)
+
+    def _check_in_place(self, node: AtenNode, written: str, index: int) -> None:
+        """Refuses a write that a later node could see by another way than the result of `node`."""
+        memory = self._memory[written]
+        others = {name for name, place in self._memory.items() if place == memory}
+        seen = {
+            value.name
+            for later in self._parsed[index + 1 :]
+            for value in later.arguments.values()
+            if isinstance(value, Reference)
+        }
+        if seen_later := others & (seen | {self._signature.output}):
+            raise UnsupportedOperator(
+                node.where, node.target, f"it overwrites {sorted(seen_later)[0]}, which is used again later"
+            )
+
+    def _compare(self, name: str) -> None:
+        """The shape that we propagated against the one that the file states."""
+        where = f"{MODEL}: {name}"
+        meta = member(self._file_shapes, name, dict, where)
+        if member(meta, "dtype", int, where) not in FLOATS:
+            raise NetworkRefused(where, "is no floating-point tensor")
+        stated = [_size(size, where) for size in member(meta, "sizes", list, where)]
+        ours = self._shapes[self._names[name]]
+        if len(stated) != len(ours) or any(s != o for s, o in zip(stated[1:], ours[1:], strict=True)):
+            raise NetworkRefused(where, f"the file states the shape {stated}, its operators lead to {list(ours)}")
+        if stated[:1] != [self.batch]:
+            raise NetworkRefused(where, f"the file states the batch size {stated[0]}, the input's is {self.batch}")
+
+
+def _size(size: Any, where: str) -> int | None:
+    """A number, or None for a symbolic size."""
+    tag, value = only_member(size, where)
+    if tag == "as_expr":
+        return None
+    if tag != "as_int":
+        raise NetworkRefused(where, f"has a size of the kind {tag[:40]!a}")
+    return of_type(value, int, where)

@@ -1,0 +1,60 @@
+"""Mult-adds, parameters and memory of a network, counted from its graph alone. Needs no torch."""
+
+from dataclasses import dataclass
+from math import prod
+
+from adapt.graph.network import Graph
+from adapt.graph.operators import OPERATORS
+from adapt.graph.shapes import infer_shapes
+
+FLOAT_BYTES = 4
+_NOT_TRAINED = frozenset({"running_mean", "running_var", "num_batches_tracked"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """Of one image: mult-adds of convolutions and linear layers, as papers count them; trainable parameters
+    (weights, biases, batch norm's scale and shift, not its statistics); bytes of all weights and all activations
+    in float32, the input included."""
+
+    macs: int
+    params: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeCosts(Costs):
+    """The share of one node; `memory_bytes` is its output and its weights, 0 for an output that is only a view."""
+
+    name: str
+
+
+def node_costs(graph: Graph) -> tuple[NodeCosts, ...]:
+    """One entry per node, in their order. Raises NetworkRefused where shapes do not fit."""
+    shapes = infer_shapes(graph)
+    entries = []
+    for node in graph.nodes:
+        operator, output = OPERATORS[node.operator], shapes[node.name]
+        weights = {role: graph.weight_shapes[name] for role, name in node.weights.items()}
+        trained = stored = 0
+        for role, shape in weights.items():
+            size = prod(shape)
+            stored += size
+            trained += 0 if role in _NOT_TRAINED else size
+        held = stored + (prod(output) if operator.allocates else 0)
+        entries.append(
+            NodeCosts(
+                name=node.name, macs=operator.macs(output, weights), params=trained, memory_bytes=held * FLOAT_BYTES
+            )
+        )
+    return tuple(entries)
+
+
+def costs(graph: Graph) -> Costs:
+    """The whole network's costs for one input. Raises NetworkRefused where shapes do not fit."""
+    entries = node_costs(graph)
+    return Costs(
+        macs=sum(entry.macs for entry in entries),
+        params=sum(entry.params for entry in entries),
+        memory_bytes=prod(graph.input_shape) * FLOAT_BYTES + sum(entry.memory_bytes for entry in entries),
+    )

@@ -1,0 +1,117 @@
+"""Sums and products of two tensors (residuals, squeeze-and-excite) and with plain numbers."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from adapt.graph.network import Shape
+from adapt.graph.operators.operator import (
+    Aten,
+    Attributes,
+    Call,
+    OnnxCall,
+    OnnxNode,
+    Operator,
+    Real,
+    WeightShapes,
+    same_shape,
+    scalar,
+    with_in_place,
+)
+
+_LIMIT = 1e6
+
+
+def _broadcast(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
+    a, b = inputs
+    if a == b:
+        return a
+    if len(a) != len(b) or any(x != y and 1 not in (x, y) for x, y in zip(a, b, strict=True)) or a[0] != b[0]:
+        raise ValueError(f"the shapes {a} and {b} do not fit together")
+    return tuple(max(x, y) for x, y in zip(a, b, strict=True))
+
+
+def _with_number(call: Call) -> bool:
+    other = call.arguments.get("other")
+    return len(call.inputs) == 1 and type(other) in (int, float)
+
+
+def _value(of: Callable[[float], float]) -> Callable[[Call], dict[str, Any]]:
+    return lambda call: {"value": of(call.arguments["other"])}
+
+
+def _inverse(value: float) -> float:
+    if value == 0:
+        raise ValueError("divides by zero")
+    return 1 / value
+
+
+def _two(op_type: str) -> Callable[[OnnxCall], list[OnnxNode]]:
+    return lambda call: [OnnxNode(op_type=op_type, inputs=call.inputs)]
+
+
+def _with_constant(op_type: str) -> Callable[[OnnxCall], list[OnnxNode]]:
+    def spell(call: OnnxCall) -> list[OnnxNode]:
+        value: Any = call.attributes["value"]
+        return [OnnxNode(op_type=op_type, inputs=(*call.inputs, call.constant("value", scalar(value))))]
+
+    return spell
+
+
+_BOTH = ("self", "other")
+_FACTOR = {"alpha": (1, 1.0)}
+_NUMBER = {"value": Real(low=-_LIMIT, high=_LIMIT)}
+
+OPERATORS = (
+    Operator(
+        name="add",
+        arity=2,
+        shape=_broadcast,
+        function=lambda torch, attributes: torch.add,
+        onnx=_two("Add"),
+        aten=with_in_place(Aten(target="add.Tensor", inputs=_BOTH, fixed=_FACTOR)),
+    ),
+    Operator(
+        name="mul",
+        arity=2,
+        shape=_broadcast,
+        function=lambda torch, attributes: torch.mul,
+        onnx=_two("Mul"),
+        aten=with_in_place(Aten(target="mul.Tensor", inputs=_BOTH)),
+    ),
+    Operator(
+        name="add_scalar",
+        attributes=_NUMBER,
+        shape=same_shape,
+        function=lambda torch, attributes: lambda x: x + attributes["value"],
+        onnx=_with_constant("Add"),
+        aten=with_in_place(
+            *(
+                Aten(target=target, when=_with_number, attributes=_value(of), fixed=_FACTOR, ignored=("other",))
+                for target, of in (
+                    ("add.Tensor", lambda v: v),
+                    ("add.Scalar", lambda v: v),
+                    ("sub.Tensor", lambda v: -v),
+                    ("sub.Scalar", lambda v: -v),
+                )
+            )
+        ),
+    ),
+    Operator(
+        name="mul_scalar",
+        attributes=_NUMBER,
+        shape=same_shape,
+        function=lambda torch, attributes: lambda x: x * attributes["value"],
+        onnx=_with_constant("Mul"),
+        aten=with_in_place(
+            *(
+                Aten(target=target, when=_with_number, attributes=_value(of), ignored=("other",))
+                for target, of in (
+                    ("mul.Tensor", lambda v: v),
+                    ("mul.Scalar", lambda v: v),
+                    ("div.Tensor", _inverse),
+                    ("div.Scalar", _inverse),
+                )
+            )
+        ),
+    ),
+)

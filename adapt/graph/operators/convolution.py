@@ -1,0 +1,170 @@
+"""Convolution and linear layers: the operators that hold the filters and the multiply-adds."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adapt.graph.network import Shape
+from adapt.graph.operators.operator import (
+    Aten,
+    Attributes,
+    Call,
+    OnnxCall,
+    OnnxNode,
+    Operator,
+    Pair,
+    Torch,
+    WeightShapes,
+)
+
+_WEIGHT_AND_BIAS = ("weight", "bias")
+
+
+def sliding_size(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
+    """Output positions of a window along one axis; raises ValueError when it does not fit once."""
+    room = size + 2 * padding - dilation * (kernel - 1) - 1
+    if room < 0:
+        raise ValueError(f"a window of {dilation * (kernel - 1) + 1} does not fit into {size} + 2 x {padding} pixels")
+    return room // stride + 1
+
+
+def _groups(inputs: Sequence[Shape], weights: WeightShapes) -> int:
+    return inputs[0][1] // weights["weight"][1]
+
+
+def _check_bias(weights: WeightShapes) -> None:
+    if "bias" in weights and weights["bias"] != weights["weight"][:1]:
+        raise ValueError(f"bias has shape {weights['bias']}, the weight {weights['weight']}")
+
+
+def _conv2d_shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
+    shape, weight = inputs[0], weights["weight"]
+    if len(shape) != 4 or len(weight) != 4:
+        raise ValueError(f"needs an input [N, C, H, W] and a weight of rank 4, has {shape} and {weight}")
+    filters, per_group, kernel_height, kernel_width = weight
+    if min(weight) < 1 or shape[1] % per_group or filters % (shape[1] // per_group):
+        raise ValueError(f"a weight of shape {weight} does not fit {shape[1]} input channels")
+    _check_bias(weights)
+    stride: Any = attributes["stride"]
+    padding: Any = attributes["padding"]
+    dilation: Any = attributes["dilation"]
+    return (
+        shape[0],
+        filters,
+        sliding_size(shape[2], kernel_height, stride[0], padding[0], dilation[0]),
+        sliding_size(shape[3], kernel_width, stride[1], padding[1], dilation[1]),
+    )
+
+
+def _conv2d_macs(output: Shape, weights: WeightShapes) -> int:
+    filters, per_group, kernel_height, kernel_width = weights["weight"]
+    return filters * per_group * kernel_height * kernel_width * output[2] * output[3]
+
+
+def _conv2d_module(torch: Torch, inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Any:
+    return torch.nn.Conv2d(
+        inputs[0][1],
+        weights["weight"][0],
+        weights["weight"][2:],
+        **attributes,
+        groups=_groups(inputs, weights),
+        bias="bias" in weights,
+    )
+
+
+def _conv2d_onnx(call: OnnxCall) -> list[OnnxNode]:
+    padding: Any = call.attributes["padding"]
+    attributes = {
+        "kernel_shape": call.weight_shapes["weight"][2:],
+        "strides": call.attributes["stride"],
+        "pads": (*padding, *padding),
+        "dilations": call.attributes["dilation"],
+        "group": _groups(call.shapes, call.weight_shapes),
+    }
+    tensors = tuple(call.weights[role] for role in ("weight", "bias") if role in call.weights)
+    return [OnnxNode(op_type="Conv", inputs=(call.inputs[0], *tensors), attributes=attributes)]
+
+
+def _padding_by_name(call: Call) -> Mapping[str, Any]:
+    """padding="same" or "valid" as numbers. Torch allows "same" with stride 1 only."""
+    arguments = {name: call.arguments[name] for name in ("stride", "dilation") if name in call.arguments}
+    if call.arguments.get("padding") == "valid":
+        return {**arguments, "padding": (0, 0)}
+    if call.arguments.get("padding") != "same":
+        raise ValueError(f"padding {call.arguments.get('padding')!r} is not known")
+    dilation: Any = Pair(low=1).read(arguments.get("dilation", 1))
+    spans = [d * (k - 1) for d, k in zip(dilation, call.weights["weight"][2:], strict=True)]
+    if any(span % 2 for span in spans):
+        raise ValueError('padding="same" with an even kernel pads unevenly; use an odd kernel or explicit padding')
+    return {**arguments, "padding": (spans[0] // 2, spans[1] // 2)}
+
+
+def _implied_groups(call: Call) -> int:
+    return _groups(call.inputs, call.weights)
+
+
+CONV2D = Operator(
+    name="conv2d",
+    attributes={
+        "stride": Pair(low=1, default=(1, 1)),
+        "padding": Pair(low=0, default=(0, 0)),
+        "dilation": Pair(low=1, default=(1, 1)),
+    },
+    weights={"weight": True, "bias": False},
+    shape=_conv2d_shape,
+    macs=_conv2d_macs,
+    module=_conv2d_module,
+    onnx=_conv2d_onnx,
+    aten=(
+        Aten(target="conv2d.default", inputs=("input",), weights=_WEIGHT_AND_BIAS, implied={"groups": _implied_groups}),
+        Aten(
+            target="conv2d.padding",
+            inputs=("input",),
+            weights=_WEIGHT_AND_BIAS,
+            attributes=_padding_by_name,
+            implied={"groups": _implied_groups},
+        ),
+        Aten(
+            target="convolution.default",
+            inputs=("input",),
+            weights=_WEIGHT_AND_BIAS,
+            fixed={"transposed": (False,), "output_padding": ([0, 0],)},
+            implied={"groups": _implied_groups},
+        ),
+    ),
+)
+
+
+def _linear_shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
+    shape, weight = inputs[0], weights["weight"]
+    if len(shape) != 2 or len(weight) != 2 or shape[1] != weight[1]:
+        raise ValueError(f"a weight of shape {weight} does not fit an input of shape {shape}; [N, features] is needed")
+    if min(weight) < 1:
+        raise ValueError(f"the weight of shape {weight} is empty")
+    _check_bias(weights)
+    return (shape[0], weight[0])
+
+
+def _linear_macs(output: Shape, weights: WeightShapes) -> int:
+    return weights["weight"][0] * weights["weight"][1]
+
+
+def _linear_module(torch: Torch, inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Any:
+    return torch.nn.Linear(weights["weight"][1], weights["weight"][0], bias="bias" in weights)
+
+
+def _linear_onnx(call: OnnxCall) -> list[OnnxNode]:
+    tensors = tuple(call.weights[role] for role in ("weight", "bias") if role in call.weights)
+    return [OnnxNode(op_type="Gemm", inputs=(call.inputs[0], *tensors), attributes={"transB": 1})]
+
+
+LINEAR = Operator(
+    name="linear",
+    weights={"weight": True, "bias": False},
+    shape=_linear_shape,
+    macs=_linear_macs,
+    module=_linear_module,
+    onnx=_linear_onnx,
+    aten=(Aten(target="linear.default", inputs=("input",), weights=_WEIGHT_AND_BIAS),),
+)
+
+OPERATORS = (CONV2D, LINEAR)

@@ -1,0 +1,109 @@
+"""One canonical form for what people write by hand: h-swish, h-sigmoid and SiLU as the operators that they are.
+
+Written out, 12 h-swish layers take 4.5 ms, as operators 3.1 ms (FACTS 6): the original is measured in this form too,
+or the ratio would flatter us.
+"""
+
+from dataclasses import replace
+
+from adapt.graph.network import Graph, Node
+
+_SIXTH = 1 / 6
+_Found = tuple[str, str]
+"""Operator, and the value it is applied to."""
+
+
+class _Producers:
+    """Looks backwards from a value to the nodes that made it."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Node] = {}
+
+    def add(self, node: Node) -> None:
+        self._by_name[node.name] = node
+
+    def source(self, value: str, operator: str, number: float | None = None) -> str | None:
+        """The input of `value`'s node if that is `operator` (with the number as its value attribute)."""
+        node = self._by_name.get(value)
+        if node is None or node.operator != operator:
+            return None
+        if number is not None and abs(float(node.attributes["value"]) - number) > 1e-6:  # type: ignore[arg-type]
+            return None
+        return node.inputs[0]
+
+    def pair(self, value: str, operator: str) -> tuple[tuple[str, str], ...]:
+        """Both orders of the inputs of `value`'s node if that is `operator`."""
+        node = self._by_name.get(value)
+        if node is None or node.operator != operator:
+            return ()
+        first, second = node.inputs
+        return ((first, second), (second, first))
+
+    def gate(self, value: str) -> str | None:
+        """x where `value` is relu6(x + 3)."""
+        shifted = self.source(value, "relu6")
+        return None if shifted is None else self.source(shifted, "add_scalar", 3.0)
+
+
+def _hand_written(node: Node, made: _Producers) -> _Found | None:
+    for match in (_hardsigmoid, _hardswish, _silu):
+        if found := match(node, made):
+            return found
+    return None
+
+
+def _hardsigmoid(node: Node, made: _Producers) -> _Found | None:
+    """relu6(x + 3) / 6"""
+    scaled = made.source(node.name, "mul_scalar", _SIXTH)
+    gated = None if scaled is None else made.gate(scaled)
+    return None if gated is None else ("hardsigmoid", gated)
+
+
+def _hardswish(node: Node, made: _Producers) -> _Found | None:
+    """x * hardsigmoid(x), x * relu6(x + 3) / 6, (x / 6) * relu6(x + 3)"""
+    for x, other in made.pair(node.name, "mul"):
+        if made.source(other, "hardsigmoid") == x:
+            return ("hardswish", x)
+        gated = made.gate(other)
+        if gated is not None and made.source(x, "mul_scalar", _SIXTH) == gated:
+            return ("hardswish", gated)
+    scaled = made.source(node.name, "mul_scalar", _SIXTH)
+    for x, other in made.pair(scaled or "", "mul"):
+        if made.gate(other) == x:
+            return ("hardswish", x)
+    return None
+
+
+def _silu(node: Node, made: _Producers) -> _Found | None:
+    """x * sigmoid(x)"""
+    for x, other in made.pair(node.name, "mul"):
+        if made.source(other, "sigmoid") == x:
+            return ("silu", x)
+    return None
+
+
+def canonical(graph: Graph) -> Graph:
+    """The same function with known patterns as single operators, and without nodes that nothing depends on."""
+    made = _Producers()
+    nodes = []
+    for node in graph.nodes:
+        made.add(node)
+        if found := _hand_written(node, made):
+            operator, source = found
+            node = replace(node, operator=operator, inputs=(source,), attributes={})
+            made.add(node)
+        nodes.append(node)
+    return _without_dead_nodes(replace(graph, nodes=tuple(nodes)))
+
+
+def _without_dead_nodes(graph: Graph) -> Graph:
+    needed = {graph.output}
+    kept: list[Node] = []
+    for node in reversed(graph.nodes):
+        if node.name in needed:
+            needed.update(node.inputs)
+            kept.append(node)
+    kept.reverse()
+    used = {name for node in kept for name in node.weights.values()}
+    shapes = {name: shape for name, shape in graph.weight_shapes.items() if name in used}
+    return replace(graph, nodes=tuple(kept), weight_shapes=shapes)
