@@ -169,6 +169,9 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
+    """`iteration` is the last one's number, 0 when nothing had to be cut."""
+
+    iteration: int
     network: Network
     kept: Kept
     resources: Resources

@@ -42,6 +42,7 @@ def adapt_network(job: Job, progress: Progress) -> Generator[Event, None, None]:
         yield Message(text="measured again after the fine-tune it is over the budget: the search goes on")
         net = replace(net, resources=final.resources, latency=final.latency)
     yield Finished(  # 15
+        iteration=final.iteration,
         network=final.network,
         kept=final.kept,
         resources=final.resources,

@@ -1,13 +1,13 @@
 """A network's three files, written once and stored; a checkpoint is its row."""
 
-from app.jobs.records import CheckpointFile
-from app.records import FileFormat
-from app.storage import Storage
-
 from adapt.checkpoint import write_safetensors
 from adapt.export import write_pt2
 from adapt.formats.onnx_writer import write_onnx
+
 from adapt.graph.network import Network
+from app.jobs.records import CheckpointFile
+from app.records import FileFormat
+from app.storage import Storage
 
 
 def store_files(network: Network, storage: Storage) -> list[CheckpointFile]:

@@ -1,0 +1,141 @@
+"""The algorithm without the service: `run` a search in this process, `load` what came out of one."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from adapt.assembly import assembled
+from adapt.budget import parse_limit
+from adapt.checkpoint import read_network, write_safetensors
+from adapt.data.dataset import Dataset
+from adapt.data.digits import NAME as DIGITS
+from adapt.data.digits import digits
+from adapt.data.npz import load_npz
+from adapt.errors import AdaptError
+from adapt.events import Event, Finished, OriginalEvaluated
+from adapt.formats.pt2 import read_pt2
+from adapt.graph.network import Network
+from adapt.graph.pruning import ChannelGroup
+from adapt.groups import channel_groups
+from adapt.latency.machine_lock import MachineLock, default_directory, never
+from adapt.latency.meters import LocalMeter
+from adapt.latency.profile import profile_network
+from adapt.latency.runtimes.onnxruntime import OnnxRuntime
+from adapt.loop import adapt_network
+from adapt.modules import build_module
+from adapt.presets import effective_settings
+from adapt.search import Progress
+from adapt.spec import RESOURCES, Normalization, Resource, Settings, default_normalization
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapted:
+    """What a search ended with. `original_accuracy` and `accuracy` are on the test set, 0-1."""
+
+    network: Network
+    original_accuracy: float
+    accuracy: float
+    resources: Mapping[Resource, float]
+    iterations: int
+
+    def module(self) -> nn.Module:
+        """The network as a trainable module in eval mode, with the original's state_dict names."""
+        return build_module(self.network).eval()
+
+    def save(self, path: Path | str) -> None:
+        """Writes one .safetensors file that carries the architecture; `load` reads it."""
+        Path(path).write_bytes(write_safetensors(self.network))
+
+
+def load(path: Path | str) -> nn.Module:
+    """The network in a .pt2 or one of our .safetensors files as a module in eval mode; nothing in it is executed.
+
+    Raises NetworkRefused.
+    """
+    return build_module(read_network(Path(path))).eval()
+
+
+def run(
+    model: nn.Module | Path | str,
+    budget: Mapping[str, float | str],
+    data: Dataset | Path | str = DIGITS,
+    *,
+    input_shape: tuple[int, int, int] | None = None,
+    normalization: Normalization | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    **settings: Any,
+) -> Adapted:
+    """Shrinks `model` until it meets `budget`, measured on this machine with onnxruntime (one thread, batch 1).
+
+    `model` is a file, or a module together with its `input_shape` (C, H, W). `budget` maps latency_ms, macs or params
+    to a number or "NN%" of the original's. `data` is "digits", an .npz file or a Dataset. `settings` are those of a
+    job (`preset="quick"`, `short_term_steps=50` ...). `on_event` sees every event of the search as it happens.
+    A script that calls this needs the usual `if __name__ == "__main__":`, since proposals train in child processes.
+    Raises AdaptError: what was wrong, where, what to do.
+    """
+    network = _network(model, input_shape)
+    chosen = effective_settings(settings)
+    groups = channel_groups(network)
+    asked = {name: parse_limit(budget[name]) for name in RESOURCES if name in budget}
+    if unknown := sorted(set(budget) - set(asked)):
+        raise AdaptError(f"budget: {', '.join(unknown)} is no resource; there are {', '.join(RESOURCES)}")
+    meter = _meter(network, groups, chosen, latency="latency_ms" in asked)
+    pixels = normalization or default_normalization(network.graph.input_shape[0])
+    with assembled(
+        network,
+        groups,
+        _dataset(data),
+        pixels,
+        asked=asked,
+        settings=chosen,
+        meter=meter,
+        lock_directory=default_directory(),
+        stop=never,
+    ) as job:
+        events = []
+        for event in adapt_network(job, Progress()):
+            events.append(event)
+            if on_event is not None:
+                on_event(event)
+    original = next(event for event in events if isinstance(event, OriginalEvaluated))
+    finished = next(event for event in events if isinstance(event, Finished))
+    return Adapted(
+        network=finished.network,
+        original_accuracy=original.test.accuracy,
+        accuracy=finished.test.accuracy,
+        resources=finished.resources,
+        iterations=finished.iteration,
+    )
+
+
+def _network(model: nn.Module | Path | str, input_shape: tuple[int, int, int] | None) -> Network:
+    if not isinstance(model, nn.Module):
+        return read_network(Path(model))
+    if input_shape is None:
+        raise AdaptError("a module needs its input_shape=(C, H, W)")
+    example = torch.zeros(2, *input_shape)
+    program = torch.export.export(model.eval(), (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    with tempfile.TemporaryDirectory(prefix="netadapt-") as folder:
+        path = Path(folder) / "network.pt2"
+        torch.export.save(program, path)
+        return read_pt2(path)
+
+
+def _dataset(data: Dataset | Path | str) -> Dataset:
+    if isinstance(data, Dataset):
+        return data
+    return digits() if data == DIGITS else load_npz(Path(data))
+
+
+def _meter(network: Network, groups: tuple[ChannelGroup, ...], settings: Settings, *, latency: bool) -> LocalMeter:
+    runtime, lock = OnnxRuntime(), MachineLock(default_directory())
+    table = None
+    if latency:
+        with lock.measuring():
+            table = profile_network(network, groups, runtime, seed=settings.seed)
+    return LocalMeter(network, table, runtime, lock, {}, never)

@@ -1,0 +1,80 @@
+"""A search put together from a network, data and settings: the one way, for the worker and for `netadapt.run`."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from adapt.budget import Asked
+from adapt.data.dataset import Dataset, TrainingData
+from adapt.data.fit import fit_to
+from adapt.data.split import split_holdout
+from adapt.events import Evaluation
+from adapt.executors.contract import Executor, Failure, Stop
+from adapt.executors.processes import ProcessExecutor
+from adapt.executors.recorded import RecordedExecutor
+from adapt.executors.serial import SerialExecutor
+from adapt.executors.task import TrainingTask
+from adapt.graph.network import Network
+from adapt.graph.pruning import ChannelGroup
+from adapt.graph.shapes import infer_shapes
+from adapt.search import Job, Meter
+from adapt.spec import Normalization, Settings
+from adapt.training.trainer import NetworkTrainer
+
+
+@contextmanager
+def assembled(
+    original: Network,
+    groups: Sequence[ChannelGroup],
+    dataset: Dataset,
+    normalization: Normalization,
+    *,
+    asked: Asked,
+    settings: Settings,
+    meter: Meter | None,
+    lock_directory: Path | None,
+    stop: Stop,
+    recorded: Mapping[str | None, Evaluation | Failure] | None = None,
+) -> Iterator[Job]:
+    """The job of a search; its executor is closed at the end. `recorded` are outcomes of an interrupted iteration.
+
+    Raises DatasetRefused when the data do not fit the network, NotEnoughData when no hold-out can be cut from them.
+    """
+    classes = class_count(original)
+    fitted = fit_to(dataset, original.graph.input_shape, classes)
+    train_rows, holdout_rows = split_holdout(fitted.train.part_labels, settings.seed, settings.holdout)
+    data = TrainingData(
+        train=fitted.train.subset(train_rows),
+        holdout=fitted.train.subset(holdout_rows),
+        normalization=normalization,
+    )
+    task = TrainingTask(
+        original=original.graph, groups=tuple(groups), data=data, settings=settings, lock_directory=lock_directory
+    )
+    executor = RecordedExecutor(_executor(task), recorded or {})
+    try:
+        yield Job(
+            original=original,
+            groups=tuple(groups),
+            classes=classes,
+            asked=asked,
+            settings=settings,
+            executor=executor,
+            trainer=NetworkTrainer(data, fitted.test, settings, lock_directory, stop),
+            meter=meter,
+            stop=stop,
+        )
+    finally:
+        executor.close()
+
+
+def class_count(network: Network) -> int:
+    """How many classes the network tells apart: its output is [N, classes]."""
+    return infer_shapes(network.graph)[network.graph.output][1]
+
+
+def _executor(task: TrainingTask) -> Executor:
+    if task.settings.executor == "serial":
+        return SerialExecutor(task)
+    return ProcessExecutor(task, workers=len(os.sched_getaffinity(0)))

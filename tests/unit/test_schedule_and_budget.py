@@ -1,0 +1,143 @@
+"""Budgets, schedules and counts: the arithmetic that the search steers by."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapt.budget import Budget, Share, parse_limit, resolve
+from adapt.errors import ScheduleTooShort
+from adapt.graph.pruning import ChannelGroup, Slice
+from adapt.presets import PRESETS, effective_settings, settings_from_document, settings_to_document
+from adapt.reach import selected_groups, smaller_counts, smallest_counts
+from adapt.schedule import check_reaches, estimate_iterations, tighten
+from adapt.spec import RESOURCES, Settings, Step, derive_seed
+
+
+def group(channels: int, *, name: str = "features.0", multiple: int = 1, prunable: bool = True) -> ChannelGroup:
+    each = tuple((channel,) for channel in range(channels))
+    return ChannelGroup(
+        id=name,
+        kind="plain",
+        layers=(name,),
+        channels=channels,
+        slices=(Slice(tensor=f"{name}.weight", axis=0, positions=each, filters=True),),
+        prunable=prunable,
+        reason=None if prunable else "it makes the classes",
+        channel_multiple=multiple,
+    )
+
+
+def test_a_limit_is_a_number_or_a_percentage():
+    assert parse_limit("60%") == Share(0.6)
+    assert parse_limit(8) == 8.0
+    with pytest.raises(ValueError, match="neither a number nor a percentage"):
+        parse_limit("sixty")
+
+
+def test_the_furthest_resource_comes_first():
+    budget = Budget(limits={"macs": 50.0, "params": 10.0})
+    assert budget.unmet({"macs": 60.0, "params": 30.0}) == ("params", "macs")
+    assert budget.unmet({"macs": 60.0, "params": 10.0}) == ("macs",)
+
+
+def test_the_margin_is_for_latency_alone():
+    budget = Budget(limits={"latency_ms": 10.0, "macs": 50.0}, margin=0.02)
+    assert budget.aim("latency_ms") == pytest.approx(9.8)
+    assert budget.aim("macs") == 50.0
+
+
+def test_shares_are_taken_of_the_original():
+    original = {"latency_ms": 10.0, "macs": 200.0}
+    budget = resolve({"latency_ms": Share(0.6), "macs": 150.0}, original, original)
+    assert budget.limits == {"latency_ms": 6.0, "macs": 150.0}
+
+
+@given(
+    current=st.floats(min_value=1.0, max_value=100.0),
+    limit=st.floats(min_value=0.1, max_value=99.0),
+    initial=st.floats(min_value=0.001, max_value=1.0),
+    iteration=st.integers(min_value=1, max_value=500),
+)
+def test_a_schedule_never_overshoots_and_always_tightens(current, limit, initial, iteration):
+    budget = Budget(limits={"macs": limit})
+    if current <= limit:
+        return
+    schedule = {"macs": Step(initial=initial, decay=0.96, floor=0.005)}
+    asked = {"original": {"macs": 100.0}, "current": {"macs": current}, "unmet": ("macs",)}
+    constraint = tighten(budget, schedule, iteration, asked_to_fall=("macs",), **asked)["macs"]
+    assert limit <= constraint < current
+    assert tighten(budget, schedule, iteration, asked_to_fall=(), **asked)["macs"] == current
+
+
+def test_a_met_resource_only_has_to_stay_within_its_budget():
+    limits = tighten(
+        Budget(limits={"macs": 50.0, "params": 10.0}),
+        PRESETS["netadapt"].schedule,
+        1,
+        original={"macs": 100.0, "params": 20.0},
+        current={"macs": 80.0, "params": 9.0},
+        unmet=("macs",),
+        asked_to_fall=("macs",),
+    )
+    assert limits == {"macs": 77.0, "params": 10.0}
+
+
+def test_the_authors_default_schedule_is_refused_and_the_suggested_decay_is_enough():
+    original = {"macs": 100.0}
+    budget = Budget(limits={"macs": 25.0})
+    with pytest.raises(ScheduleTooShort) as error:
+        check_reaches(budget, {"macs": Step(initial=0.025, decay=0.96)}, original)
+    assert error.value.reachable == pytest.approx(0.625)
+    check_reaches(budget, {"macs": Step(initial=0.025, decay=error.value.decay)}, original)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_always_arrives(preset):
+    schedule = PRESETS[preset].schedule
+    check_reaches(Budget(limits={"macs": 1.0}), schedule, {"macs": 1e6})
+    assert estimate_iterations(Budget(limits={"macs": 1.0}), schedule, {"macs": 1e6}) < 300
+
+
+def test_smaller_counts_are_multiples_largest_first():
+    settings = Settings(round_channels_to=8, min_channels=16)
+    assert smaller_counts(group(60), 60, settings) == [56, 48, 40, 32, 24, 16]
+    assert smaller_counts(group(60), 16, settings) == []
+    assert smaller_counts(group(60, multiple=12), 60, settings) == [48, 24]
+
+
+@given(
+    current=st.integers(min_value=1, max_value=600),
+    rounding=st.integers(min_value=1, max_value=64),
+    least=st.integers(min_value=1, max_value=64),
+)
+def test_giving_up_half_at_a_time_reaches_the_smallest_count(current, rounding, least):
+    settings = Settings(round_channels_to=rounding, min_channels=least, largest_share=0.5)
+    one = group(current)
+    count = current
+    while counts := smaller_counts(one, count, settings):
+        assert all(n < count and n % rounding == 0 and n >= max(least, count / 2) for n in counts)
+        count = counts[-1]
+    assert smallest_counts([one], settings)[one.id] == count
+
+
+def test_include_and_exclude_are_globs_on_layer_names():
+    groups = [group(8, name="features.0"), group(8, name="features.1"), group(8, name="head", prunable=False)]
+    chosen = selected_groups(groups, Settings(include=("features.*",), exclude=("*.1",)))
+    assert [one.id for one in chosen] == ["features.0"]
+
+
+def test_explicit_settings_override_the_preset_and_survive_the_record():
+    settings = effective_settings(
+        {"preset": "mobilenetv3", "short_term_steps": 7, "schedule": {"macs": {"initial": 0.2, "decay": 0.9}}}
+    )
+    assert settings.pick == "best-slope"
+    assert settings.short_term_steps == 7
+    assert settings.schedule["macs"] == Step(initial=0.2, decay=0.9)
+    assert settings.schedule["params"] == PRESETS["mobilenetv3"].schedule["params"]
+    assert settings_from_document(settings_to_document(settings)) == settings
+    assert set(settings.schedule) == set(RESOURCES)
+
+
+def test_seeds_depend_on_every_part_and_on_nothing_else():
+    assert derive_seed(0, 1, "a") == derive_seed(0, 1, "a")
+    assert len({derive_seed(0, 1, "a"), derive_seed(1, 1, "a"), derive_seed(0, 2, "a"), derive_seed(0, 1, "b")}) == 4

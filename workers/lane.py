@@ -1,0 +1,68 @@
+"""One lane: claim the oldest work, do it, claim the next."""
+
+import logging
+import os
+import signal
+import threading
+
+from app.database import unit_of_work
+from app.jobs.queue import JobQueue
+from app.settings import Settings
+from app.tasks.queue import TaskQueue
+from sqlalchemy.exc import OperationalError
+
+from adapt.latency.conditions import instruction_set, read_cpu_info
+from workers.adaptation import run_job
+from workers.parent import watch_parent
+from workers.service import Service, open_service
+from workers.tasks import run_task
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 0.5
+
+
+def run_lane(lane: str, settings: Settings) -> int:
+    """Serves `lane` until SIGTERM, SIGINT or the end of the host. Returns 0."""
+    ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+    watch_parent(ending.set)
+    with open_service(settings, lane, os.getpid()) as service:
+        serve = _serve_task if lane == "short" else _serve_job
+        while not ending.is_set():
+            try:
+                busy = serve(service, ending)
+            except OperationalError:  # the database is away: what was claimed is claimed again when its lease ends
+                log.exception("the database did not answer; trying again")
+                busy = False
+            if not busy:
+                ending.wait(IDLE_S)
+    return 0
+
+
+def _serve_job(service: Service, ending: threading.Event) -> bool:
+    with unit_of_work(service.sessions) as session:
+        claimed = JobQueue(session).claim_next_job(
+            service.worker_id,
+            lane="long",
+            lease_s=service.settings.lease_s,
+            instruction_set=instruction_set(read_cpu_info()),
+        )
+    if claimed is None:
+        return False
+    log.info("%s claimed, attempt %d", claimed.id, claimed.attempts)
+    run_job(claimed, service, shutdown=ending.is_set)
+    return True
+
+
+def _serve_task(service: Service, ending: threading.Event) -> bool:
+    with unit_of_work(service.sessions) as session:
+        claimed = TaskQueue(session).claim_next_task(
+            service.worker_id, lane="short", lease_s=service.settings.lease_s
+        )
+    if claimed is None:
+        return False
+    log.info("%s claimed: %s", claimed.id, claimed.kind)
+    run_task(claimed, service, shutdown=ending.is_set)
+    return True

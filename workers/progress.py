@@ -1,0 +1,130 @@
+"""A job's record turned back into where its search stands, and values of the search into documents of the record."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from adapt.checkpoint import read_safetensors
+from safetensors.numpy import load as load_tensors
+
+from adapt.events import EpochDone, Evaluation, Latency, OriginalEvaluated, Score
+from adapt.executors.contract import Failure
+from adapt.graph.network import Network
+from adapt.search import Progress
+from app.jobs.records import Checkpoint, Iteration, JobProgressRecord, Proposal
+from app.storage import Storage
+
+T = TypeVar("T")
+
+
+def read_progress(record: JobProgressRecord, storage: Storage) -> Progress:
+    """Where the job's own record ends; one that has not finished an iteration has not begun."""
+    scores = record.values.get("original")
+    original = None if scores is None else original_from_document(scores)
+    if not record.finished or record.checkpoint is None:
+        return Progress(original=original, learning_rate=_learning_rate(record.open_iteration))
+    last = record.finished[-1]
+    return Progress(
+        iteration=last.iteration,
+        network=read_checkpoint(record.checkpoint, storage),
+        kept=last.kept,
+        holdout=Score(**_present(last.holdout)),
+        learning_rate=_learning_rate(record.open_iteration) or _learning_rate(last),
+        original=original,
+        epoch=_read_epoch(record, storage),
+    )
+
+
+def continued_progress(record: JobProgressRecord, storage: Storage, own: Progress) -> Progress:
+    """The beginning of a job that goes on from the last iteration of another, whose `record` this is."""
+    before = read_progress(record, storage)
+    return Progress(
+        network=before.network,
+        kept=before.kept,
+        holdout=before.holdout,
+        original=own.original,
+        learning_rate=own.learning_rate,
+    )
+
+
+def read_checkpoint(checkpoint: Checkpoint, storage: Storage) -> Network:
+    """The network of a checkpoint, from its safetensors file."""
+    (sha256,) = [file.sha256 for file in checkpoint.files if file.format == "safetensors"]
+    with storage.local_path(sha256) as path:
+        return read_safetensors(path)
+
+
+def read_outcomes(record: JobProgressRecord) -> dict[str | None, Evaluation | Failure]:
+    """What was evaluated of the iteration that was interrupted, by group (None: the control)."""
+    outcomes: dict[str | None, Evaluation | Failure] = {}
+    if record.open_iteration is not None and record.open_iteration.control is not None:
+        outcomes[None] = Evaluation(**record.open_iteration.control["evaluation"])
+    for proposal in record.proposals:
+        if proposal.state == "evaluated":
+            outcomes[proposal.group] = _evaluation(proposal)
+        elif proposal.state == "failed":
+            outcomes[proposal.group] = Failure(
+                group=proposal.group, attempts=_present(proposal.attempts), reason=_present(proposal.reason)
+            )
+    return outcomes
+
+
+def read_measurements(record: JobProgressRecord) -> dict[str, Latency]:
+    return {key: Latency(**document) for key, document in record.measurements.items()}
+
+
+def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
+    """Everything but the weights."""
+    return {
+        "group": evaluation.group,
+        "accuracy_before_finetune": evaluation.accuracy_before_finetune,
+        "accuracy": evaluation.accuracy,
+        "loss": evaluation.loss,
+        "steps": evaluation.steps,
+        "attempts": evaluation.attempts,
+        "seconds": evaluation.seconds,
+    }
+
+
+def original_document(scores: OriginalEvaluated) -> dict[str, Any]:
+    return {"holdout": asdict(scores.holdout), "test": asdict(scores.test)}
+
+
+def original_from_document(document: Mapping[str, Any]) -> OriginalEvaluated:
+    return OriginalEvaluated(holdout=Score(**document["holdout"]), test=Score(**document["test"]))
+
+
+def _learning_rate(iteration: Iteration | None) -> float | None:
+    if iteration is None or iteration.control is None:
+        return None
+    return float(iteration.control["learning_rate"])
+
+
+def _evaluation(proposal: Proposal) -> Evaluation:
+    return Evaluation(
+        group=proposal.group,
+        accuracy_before_finetune=_present(proposal.accuracy_before_finetune),
+        accuracy=_present(proposal.accuracy),
+        loss=_present(proposal.loss),
+        steps=_present(proposal.steps),
+        attempts=_present(proposal.attempts),
+        seconds=_present(proposal.seconds),
+    )
+
+
+def _read_epoch(record: JobProgressRecord, storage: Storage) -> EpochDone | None:
+    state = record.epoch_state
+    if state is None:
+        return None
+    return EpochDone(
+        epoch=state.epoch,
+        epochs=state.epochs,
+        holdout=Score(**_present(state.holdout)),
+        state=load_tensors(storage.read(state.sha256)),
+    )
+
+
+def _present(value: T | None) -> T:
+    if value is None:
+        raise LookupError("the job's record lacks a figure that was written with its row")
+    return value

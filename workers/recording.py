@@ -1,0 +1,302 @@
+"""The events of a search written into the database, each in one transaction that begins by checking the fence.
+
+Recording is idempotent: a resumed search tells again what it reads back, and what is in the record already is passed
+over. Files are stored before the transaction that names them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import singledispatchmethod
+from typing import Any
+
+from app.jobs.recorder import JobRecorder
+from safetensors.numpy import save as save_tensors
+
+from adapt.events import (
+    ControlEvaluated,
+    EpochDone,
+    Event,
+    Finished,
+    IterationDone,
+    IterationStarted,
+    Latency,
+    Measured,
+    Message,
+    OriginalEvaluated,
+    PhaseChanged,
+    ProposalEvaluated,
+    ProposalGivenUp,
+    ProposalSkipped,
+)
+from adapt.graph.costs import costs
+from adapt.graph.network import Network
+from adapt.graph.pruning import ChannelGroup, Kept, all_kept
+from app.database import Sessions, unit_of_work
+from app.jobs.records import (
+    ClaimedJob,
+    Control,
+    Figures,
+    FinishedIteration,
+    JobProgressRecord,
+    LatencyFigures,
+    NewCheckpoint,
+    NewIteration,
+    NewProposal,
+    NextLarger,
+)
+from app.records import CheckpointKind
+from app.storage import Storage
+from workers.checkpoints import store_files
+from workers.progress import evaluation_document, original_document, original_from_document
+
+
+@dataclass
+class _Record:
+    """What the record holds already, by natural key: iterations, (iteration, group), measurements."""
+
+    iterations: set[int]
+    controls: set[int]
+    proposals: set[tuple[int, str]]
+    measurements: set[str]
+    original: bool  # its checkpoint
+
+
+class Recording:
+    """Writes one job's events. Raises LeaseLost as soon as the lease is another worker's."""
+
+    def __init__(
+        self,
+        claimed: ClaimedJob,
+        sessions: Sessions,
+        storage: Storage,
+        original: Network,
+        groups: Sequence[ChannelGroup],
+        record: JobProgressRecord,
+    ) -> None:
+        self._claimed, self._sessions, self._storage = claimed, sessions, storage
+        self._original = original
+        self._groups = {group.id: group for group in groups}
+        self._phase: str | None = None
+        scores = record.values.get("original")
+        self._scores = None if scores is None else original_from_document(scores)
+        self._known = _known(record)
+
+    @singledispatchmethod
+    def write(self, event: Event) -> None:
+        """Records `event`, unless it is there already."""
+        raise TypeError(f"no rule to record a {type(event).__name__}")
+
+    @write.register
+    def _(self, event: PhaseChanged) -> None:
+        if event.phase != self._phase:
+            self._phase = event.phase
+            self._in_transaction(lambda recorder: recorder.set_phase(self._claimed, event.phase))
+
+    @write.register
+    def _(self, event: OriginalEvaluated) -> None:
+        self._scores = event
+        document = original_document(event)
+        self._in_transaction(lambda recorder: recorder.set_value(self._claimed, "original", document))
+
+    @write.register
+    def _(self, event: Measured) -> None:
+        if event.key not in self._known.measurements:
+            self._known.measurements.add(event.key)
+            document = asdict(event.latency)
+            self._in_transaction(lambda recorder: recorder.add_measurement(self._claimed, event.key, document))
+        if event.key == "0" and self._scores is not None:
+            self._write_original(self._scores, event.latency)
+
+    @write.register
+    def _(self, event: IterationStarted) -> None:
+        if event.iteration not in self._known.iterations:
+            self._known.iterations.add(event.iteration)
+            iteration = NewIteration(
+                iteration=event.iteration,
+                constraint=dict(event.constraint),
+                before=dict(event.before),
+                calibration=event.calibration,
+            )
+            self._in_transaction(lambda recorder: recorder.add_iteration(self._claimed, iteration))
+
+    @write.register
+    def _(self, event: ControlEvaluated) -> None:
+        if event.iteration not in self._known.controls:
+            self._known.controls.add(event.iteration)
+            control = Control(
+                accuracy=event.evaluation.accuracy,
+                loss=event.evaluation.loss,
+                learning_rate=event.learning_rate,
+                reason=event.reason,
+                evaluation=evaluation_document(event.evaluation),
+            )
+            self._in_transaction(lambda recorder: recorder.set_control(self._claimed, event.iteration, control))
+
+    @write.register
+    def _(self, event: ProposalSkipped) -> None:
+        self._add_proposal(event, state="skipped", reason=event.reason)
+
+    @write.register
+    def _(self, event: ProposalGivenUp) -> None:
+        self._add_proposal(
+            event, state="failed", reason=event.reason, filters_after=event.filters_after, attempts=event.attempts
+        )
+
+    @write.register
+    def _(self, event: ProposalEvaluated) -> None:
+        larger = None
+        if event.next_larger_filters is not None and event.next_larger_predicted is not None:
+            larger = NextLarger(filters=event.next_larger_filters, predicted=dict(event.next_larger_predicted))
+        outcome = event.evaluation
+        self._add_proposal(
+            event,
+            state="evaluated",
+            filters_after=event.filters_after,
+            predicted=dict(event.predicted),
+            next_larger=larger,
+            kept=list(event.kept),
+            accuracy_before_finetune=outcome.accuracy_before_finetune,
+            accuracy=outcome.accuracy,
+            loss=outcome.loss,
+            delta_accuracy=event.delta_accuracy,
+            delta_latency_ms=event.delta_latency_ms,
+            slope=event.slope,
+            steps=outcome.steps,
+            attempts=outcome.attempts,
+            seconds=outcome.seconds,
+        )
+
+    @write.register
+    def _(self, event: IterationDone) -> None:
+        figures = figures_of(event.network, event.latency, event.holdout.accuracy, str(event.iteration))
+        finished = FinishedIteration(
+            iteration=event.iteration,
+            picked=list(event.picked),
+            reasons=event.reasons,
+            after=dict(event.after),
+            kept={group: list(channels) for group, channels in event.kept.items()},
+            holdout=asdict(event.holdout),
+        )
+        checkpoint = self._checkpoint("pick", event.iteration, figures, event.network, event.kept)
+
+        def record(recorder: JobRecorder) -> None:
+            recorder.finish_iteration(self._claimed, finished)
+            recorder.add_checkpoint(self._claimed, checkpoint)
+            recorder.set_current(self._claimed, figures)
+
+        self._in_transaction(record)
+
+    @write.register
+    def _(self, event: EpochDone) -> None:
+        blob = self._storage.put(save_tensors(dict(event.state)))
+        holdout = asdict(event.holdout)
+        self._in_transaction(
+            lambda recorder: recorder.save_epoch_state(
+                self._claimed, epoch=event.epoch, epochs=event.epochs, holdout=holdout, blob=blob
+            )
+        )
+
+    @write.register
+    def _(self, event: Message) -> None:
+        self._in_transaction(lambda recorder: recorder.add_message(self._claimed, event.text))
+
+    @write.register
+    def _(self, event: Finished) -> None:
+        figures = figures_of(event.network, event.latency, event.test.accuracy, "final")
+        checkpoint = self._checkpoint("final", event.iteration, figures, event.network, event.kept)
+
+        def record(recorder: JobRecorder) -> None:
+            recorder.add_checkpoint(self._claimed, checkpoint)
+            recorder.set_result(self._claimed, figures)
+            recorder.finish(self._claimed, "succeeded", None)
+
+        self._in_transaction(record)
+
+    def _write_original(self, scores: OriginalEvaluated, latency: Latency) -> None:
+        """Checkpoint "0": the original with its test accuracy, once both figures are known."""
+        if self._known.original:
+            return
+        self._known.original = True
+        figures = figures_of(self._original, latency, scores.test.accuracy, "0")
+        kept = all_kept(list(self._groups.values()))
+        checkpoint = self._checkpoint("original", 0, figures, self._original, kept)
+
+        def record(recorder: JobRecorder) -> None:
+            recorder.set_original(self._claimed, figures)
+            recorder.set_current(self._claimed, replace(figures, accuracy=scores.holdout.accuracy))
+            recorder.add_checkpoint(self._claimed, checkpoint)
+
+        self._in_transaction(record)
+
+    def _add_proposal(self, event: ProposalSkipped | ProposalGivenUp | ProposalEvaluated, **values: Any) -> None:
+        key = (event.iteration, event.group)
+        if key in self._known.proposals:
+            return
+        self._known.proposals.add(key)
+        group = self._groups[event.group]
+        proposal = NewProposal(
+            iteration=event.iteration,
+            group=group.id,
+            layers=list(group.layers),
+            kind=group.kind,
+            filters_before=event.filters_before,
+            **values,
+        )
+        self._in_transaction(lambda recorder: recorder.add_proposal(self._claimed, proposal))
+
+    def _checkpoint(
+        self, kind: CheckpointKind, iteration: int, figures: Figures, network: Network, kept: Kept
+    ) -> NewCheckpoint:
+        """Stores the three files. Called before the transaction: the row is written after the blobs."""
+        return NewCheckpoint(
+            checkpoint=str(figures.checkpoint),
+            kind=kind,
+            iteration=iteration,
+            figures=figures,
+            filters={group: len(channels) for group, channels in kept.items()},
+            kept={group: list(channels) for group, channels in kept.items()},
+            files=store_files(network, self._storage),
+        )
+
+    def _in_transaction(self, write: Callable[[JobRecorder], object]) -> None:
+        with unit_of_work(self._sessions) as session:
+            write(JobRecorder(session))
+
+
+def figures_of(network: Network, latency: Latency | None, accuracy: float, checkpoint: str) -> Figures:
+    """What a network needs and scores, as the service shows it. A prediction never stands under `measured`."""
+    needs = costs(network.graph)
+    return Figures(
+        latency_ms=latency_figures(latency),
+        macs=needs.macs,
+        params=needs.params,
+        memory_bytes=needs.memory_bytes,
+        accuracy=accuracy,
+        checkpoint=checkpoint,
+    )
+
+
+def latency_figures(latency: Latency | None) -> LatencyFigures:
+    if latency is None:
+        return LatencyFigures()
+    if not latency.measured:
+        return LatencyFigures(predicted=latency.ms)
+    return LatencyFigures(predicted=latency.predicted_ms, measured=latency.ms, low=latency.low, high=latency.high)
+
+
+def _known(record: JobProgressRecord) -> _Record:
+    iterations = {iteration.iteration for iteration in record.finished}
+    controls = set(iterations)
+    proposals = set()
+    if (unfinished := record.open_iteration) is not None:
+        iterations.add(unfinished.iteration)
+        if unfinished.control is not None:
+            controls.add(unfinished.iteration)
+        proposals = {(unfinished.iteration, proposal.group) for proposal in record.proposals}
+    return _Record(
+        iterations=iterations,
+        controls=controls,
+        proposals=proposals,
+        measurements=set(record.measurements),
+        original=record.checkpoint is not None,
+    )

@@ -1,0 +1,41 @@
+"""What every process of a worker shares: opened once, handed to whoever needs it."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.database import Sessions, check_migrated, make_engine, make_sessions
+from app.settings import Settings
+from app.storage import Storage
+
+from adapt.latency.machine_lock import default_directory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """`lock_directory` is the machine's measure-or-train lock; `worker_id` names this process in leases."""
+
+    sessions: Sessions
+    storage: Storage
+    settings: Settings
+    lock_directory: Path
+    worker_id: str
+
+
+@contextmanager
+def open_service(settings: Settings, lane: str, pid: int) -> Iterator[Service]:
+    """Raises DatabaseNotMigrated or DatabaseTooNew."""
+    engine = make_engine(settings.database_url)
+    try:
+        check_migrated(engine)
+        yield Service(
+            sessions=make_sessions(engine),
+            storage=Storage(settings.storage_url),
+            settings=settings,
+            lock_directory=default_directory(),
+            worker_id=f"{socket.gethostname()}:{lane}:{pid}",
+        )
+    finally:
+        engine.dispose()
