@@ -1,0 +1,83 @@
+"""Labelled images as plain arrays: what every reader of `adapt.data` makes and training takes. Needs no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapt.spec import Normalization
+
+Images = NDArray[np.uint8]
+"""[n, H, W, C], 0-255; may be mapped from a file."""
+Labels = NDArray[np.int64]
+"""[n], 0..classes-1."""
+Rows = NDArray[np.int64]
+"""Indices into images and labels."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Part:
+    """Some rows of a pool of images; the pool is shared between parts, never copied (it may be larger than memory)."""
+
+    images: Images
+    labels: Labels
+    rows: Rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, positions: Rows) -> tuple[Images, Labels]:
+        """Images [k, H, W, C] and labels [k] at these positions of the part (copies)."""
+        rows = self.rows[positions]
+        return np.asarray(self.images[rows]), np.asarray(self.labels[rows])
+
+    def subset(self, positions: Rows) -> "Part":
+        """The part of this part; shares the images."""
+        return Part(images=self.images, labels=self.labels, rows=self.rows[positions])
+
+    @property
+    def part_labels(self) -> Labels:
+        """[len(self)], the labels of this part's rows."""
+        return self.labels[self.rows]
+
+
+def whole_part(images: Images, labels: Labels) -> Part:
+    """Every row of the pool."""
+    return Part(images=images, labels=labels, rows=np.arange(len(labels), dtype=np.int64))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dataset:
+    """`origin` is "digits" or "npz"; `splits` says in words where the test part comes from; `notes` what a person
+    should know (ignored entries, classes without an image)."""
+
+    name: str
+    origin: str
+    train: Part
+    test: Part
+    classes: tuple[str, ...]
+    splits: Mapping[str, int | str]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) in pixels and channels."""
+        height, width, channels = self.train.images.shape[1:]
+        return height, width, channels
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Class name -> images in each part: {"3": {"train": 144, "test": 36}}."""
+        train = np.bincount(self.train.part_labels, minlength=len(self.classes))
+        test = np.bincount(self.test.part_labels, minlength=len(self.classes))
+        return {name: {"train": int(train[label]), "test": int(test[label])} for label, name in enumerate(self.classes)}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingData:
+    """What a search trains on and chooses by. The test part is not in it: it is for reporting only."""
+
+    train: Part
+    holdout: Part
+    normalization: Normalization

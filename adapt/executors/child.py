@@ -1,0 +1,127 @@
+"""A child process of `adapt.executors.processes`: waits for orders, evaluates, reports.
+
+Three threads: one reads the pipe (and ends the process at once when the parent is gone), one beats, the main one
+trains. Importing this loads no torch, so the heart beats before torch is there.
+"""
+
+import logging
+import os
+import queue
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapt.executors.handover import read_iteration, read_task, write_weights
+from adapt.executors.messages import Beat, Diverges, Done, Failed, Order, Report, Stepped
+
+if TYPE_CHECKING:
+    from adapt.training.supervision import Pulse
+
+BEAT_S = 1.0
+log = logging.getLogger(__name__)
+
+
+class Line:
+    """The pipe to the parent, shared by the threads. Without a parent there is nothing to live for."""
+
+    def __init__(self, connection: Connection, folder: Path) -> None:
+        self._connection = connection
+        self._folder = folder
+        self._sending = threading.Lock()
+
+    def send(self, report: Report) -> None:
+        try:
+            with self._sending:
+                self._connection.send(report)
+        except OSError:
+            self._end()
+
+    def receive(self) -> Order:
+        try:
+            order: Order = self._connection.recv()
+        except (EOFError, OSError):
+            self._end()
+        return order
+
+    def _end(self) -> None:
+        """The parent was killed: nobody else removes its folder."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os._exit(1)
+
+
+def main(descriptor: int, folder: Path) -> None:
+    """Serves orders from the pipe at `descriptor` until the parent ends this process or itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to answer
+    line = Line(Connection(descriptor), folder)
+    orders: queue.Queue[Order] = queue.Queue()
+    working = threading.Event()
+    working.set()
+    for serve in (partial(_read, line, orders), partial(_beat, line, working)):
+        threading.Thread(target=serve, daemon=True).start()
+    evaluate = _evaluator(folder, line)
+    while True:
+        order = orders.get()
+        working.set()
+        report = evaluate(order)
+        working.clear()
+        line.send(report)
+
+
+def _read(line: Line, orders: queue.Queue[Order]) -> None:
+    while True:
+        orders.put(line.receive())
+
+
+def _beat(line: Line, working: threading.Event) -> None:
+    while True:
+        working.wait()
+        line.send(Beat())
+        time.sleep(BEAT_S)
+
+
+def _evaluator(folder: Path, line: Line) -> Callable[[Order], Report]:
+    """Loads torch and the data once; the value carries out an order."""
+    from adapt.executors.evaluate import evaluate_candidate
+    from adapt.latency.machine_lock import MachineLock, never
+    from adapt.training.supervision import Diverged, supervised
+
+    task = read_task(folder)
+    lock = None if task.lock_directory is None else MachineLock(task.lock_directory)
+
+    def evaluate(order: Order) -> Report:
+        try:
+            network, iteration = read_iteration(order.iteration, task)
+            candidate = iteration.candidates[order.index]
+            with supervised(lock, never) as pulse:
+                result = evaluate_candidate(task, network, iteration.before, candidate, _telling(line, pulse))
+            assert result.weights is not None, "a fresh evaluation has its weights"
+            write_weights(result.weights, order.result)
+            return Done(replace(result, weights=None), tuple(result.weights))
+        except Diverged as diverged:
+            return Diverges(str(diverged))
+        except Exception as error:
+            log.exception("order %s", order)
+            return Failed(f"{type(error).__name__}: {error}")
+
+    return evaluate
+
+
+def _telling(line: Line, pulse: "Pulse") -> "Pulse":
+    """`pulse`, and word to the parent that it goes on: at most once a second."""
+    told = time.monotonic()
+
+    def telling() -> None:
+        nonlocal told
+        pulse()
+        if time.monotonic() - told >= BEAT_S:
+            told = time.monotonic()
+            line.send(Stepped())
+
+    return telling

@@ -1,0 +1,124 @@
+"""The parent's end of one child process: starting it, listening, and noticing that it died or hangs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+
+from adapt.executors.messages import Beat, Diverges, Done, Failed, Order, Report, Stepped
+
+# The child looks for modules where this process does, and nowhere else (-P: not in the current folder either).
+START = (
+    "import json, pathlib, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from adapt.executors.child import main; main(int(sys.argv[2]), pathlib.Path(sys.argv[3]))"
+)
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+NOTICED_S = 1.0  # at most so much silence counts per look: when this process was halted itself, nobody is to blame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """`silent_s`: without a heartbeat (it comes every second) a child hangs, halted or worse. `stalled_s`: beating,
+    but in the same training step, or waiting for the machine's lock, for so long."""
+
+    silent_s: float = 30.0
+    stalled_s: float = 3600.0
+
+
+@dataclass(eq=False)
+class ChildProcess:
+    """A fresh interpreter, not a fork: torch's threads do not survive one, and nothing of this process leaks in."""
+
+    process: subprocess.Popen[bytes]
+    connection: Connection
+    log: Path
+    order: Order | None = None
+    silent_s: float = 0.0
+    stalled_s: float = 0.0
+    looked: float = field(default_factory=time.monotonic)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def give(self, order: Order) -> None:
+        """Whether it is there to take it is found out by listening."""
+        self.order = order
+        self.silent_s = self.stalled_s = 0.0
+        self.looked = time.monotonic()
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.connection.send(order)
+
+    def hear(self, patience: Patience) -> Done | Diverges | Failed | None:
+        """The end of its order, if it has come to one. A child that died or hangs is dead when this returns."""
+        try:
+            while self.connection.poll():
+                report: Report = self.connection.recv()
+                self.silent_s = 0.0
+                if isinstance(report, Stepped):
+                    self.stalled_s = 0.0
+                elif not isinstance(report, Beat):
+                    self.order = None
+                    return report
+        except (EOFError, OSError):
+            return Failed(self._end())
+        return self._lose_patience(patience)
+
+    def kill(self) -> None:
+        """Safe to call twice."""
+        self.process.kill()
+        self.process.wait()
+        self.connection.close()
+        self.order = None
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def _lose_patience(self, patience: Patience) -> Failed | None:
+        now = time.monotonic()
+        passed = min(now - self.looked, NOTICED_S)
+        self.looked = now
+        self.silent_s += passed
+        self.stalled_s += passed
+        for waited_s, limit_s, what in (
+            (self.silent_s, patience.silent_s, "gave no sign of life"),
+            (self.stalled_s, patience.stalled_s, "made no step"),
+        ):
+            if waited_s > limit_s:
+                self.kill()
+                return Failed(f"its process hung: it {what} for {limit_s:g} s")
+        return None
+
+    def _end(self) -> str:
+        """Why it died, in words."""
+        self.kill()
+        code = self.process.returncode
+        if code < 0:
+            memory = "; perhaps it was out of memory" if code == -signal.SIGKILL else ""
+            return f"its process was killed by {signal.Signals(-code).name}{memory}"
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return f"its process ended with exit code {code}" + (f": {lines[-1]}" if lines else "")
+
+
+def start_child(folder: Path, number: int) -> ChildProcess:
+    """A child that serves the task in `folder`; what it writes to stderr goes to a file there."""
+    ours, theirs = Pipe()
+    log = folder / f"child-{number}.log"
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", START, json.dumps(sys.path), str(theirs.fileno()), str(folder)],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            env={**os.environ, **ONE_THREAD},
+        )
+    theirs.close()
+    return ChildProcess(process=process, connection=ours, log=log)

@@ -1,0 +1,89 @@
+"""What parent and child processes hand each other through files of a private folder. Needs no torch.
+
+Arrays go through files (mapped, not copied through a pipe), so every message is a few bytes: a child that is killed
+or halted in the middle of one cannot leave its parent waiting for the rest. The pickles here are read by nobody but
+us: the folder is the user's own (mode 0700) and holds only what the parent wrote.
+"""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from adapt.data.dataset import Part, TrainingData
+from adapt.executors.contract import Candidate
+from adapt.executors.task import TrainingTask
+from adapt.graph.network import Network, Weights
+from adapt.graph.pruning import Kept
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """What the candidates of one iteration share. `order` keeps the tensors' order, which the file sorts."""
+
+    weights: Path
+    order: tuple[str, ...]
+    before: Kept
+    candidates: tuple[Candidate, ...]
+
+
+def write_task(task: TrainingTask, folder: Path) -> None:
+    """`task` as files in `folder`: the arrays as .npy (images that are mapped from one stay there), the rest beside."""
+    data = task.data
+    pool = data.train.images
+    mapped = isinstance(pool, np.memmap) and str(pool.filename).endswith(".npy")
+    images = Path(str(pool.filename)) if isinstance(pool, np.memmap) and mapped else folder / "images.npy"
+    if not mapped:
+        np.save(images, pool, allow_pickle=False)
+    if data.holdout.images is not pool:
+        raise ValueError("training part and hold-out must be parts of one pool of images")
+    np.savez(folder / "rows.npz", labels=data.train.labels, train=data.train.rows, holdout=data.holdout.rows)
+    rest = (task.original, task.groups, data.normalization, task.settings, task.lock_directory, images)
+    (folder / "task.pickle").write_bytes(pickle.dumps(rest))
+
+
+def read_task(folder: Path) -> TrainingTask:
+    """What `write_task` left; the images are mapped, so that all children share one copy in memory."""
+    original, groups, normalization, settings, lock_directory, images = pickle.loads(
+        (folder / "task.pickle").read_bytes()
+    )
+    pool = np.load(images, mmap_mode="r", allow_pickle=False)
+    with np.load(folder / "rows.npz", allow_pickle=False) as rows:
+        labels, train, holdout = rows["labels"], rows["train"], rows["holdout"]
+    data = TrainingData(
+        train=Part(images=pool, labels=labels, rows=train),
+        holdout=Part(images=pool, labels=labels, rows=holdout),
+        normalization=normalization,
+    )
+    return TrainingTask(original=original, groups=groups, data=data, settings=settings, lock_directory=lock_directory)
+
+
+def write_iteration(path: Path, network: Network, before: Kept, candidates: tuple[Candidate, ...]) -> None:
+    """`path` and, beside it, the weights of `network`."""
+    weights = path.with_suffix(".safetensors")
+    write_weights(network.weights, weights)
+    order = tuple(network.weights)
+    path.write_bytes(pickle.dumps(Iteration(weights, order, dict(before), candidates)))
+
+
+def read_iteration(path: Path, task: TrainingTask) -> tuple[Network, Iteration]:
+    """The current network, and who is to be trained from it."""
+    iteration: Iteration = pickle.loads(path.read_bytes())
+    weights = read_weights_in(iteration.weights, iteration.order)
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    return Network(task.original.with_weight_shapes(shapes), weights), iteration
+
+
+def write_weights(weights: Weights, path: Path) -> None:
+    save_file({name: np.array(tensor, order="C") for name, tensor in weights.items()}, path)
+
+
+def read_weights_in(path: Path, order: tuple[str, ...]) -> Mapping[str, NDArray[Any]]:
+    """The tensors of a file that `write_weights` wrote, in this order of names."""
+    found = load_file(path)
+    return {name: found[name] for name in order}

@@ -1,0 +1,50 @@
+"""What parent and child processes say to each other over the pipe: a few bytes each. Needs no torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapt.events import Evaluation
+
+
+@dataclass(frozen=True)
+class Order:
+    """Parent to child: evaluate candidate `index` of this iteration's file; its weights go to `result`."""
+
+    iteration: Path
+    index: int
+    result: Path
+
+
+@dataclass(frozen=True)
+class Beat:
+    """Child to parent, every second: the process is alive, whatever it waits for."""
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """Child to parent, at most once a second: a training step or a batch was begun."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """Child to parent; the weights, in this order of names, are in the order's `result`."""
+
+    evaluation: Evaluation
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Diverges:
+    """Child to parent: another attempt would end alike."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Child to parent: an exception; another attempt may do better."""
+
+    reason: str
+
+
+Report = Beat | Stepped | Done | Diverges | Failed

@@ -1,0 +1,111 @@
+"""LongTermFineTune (NetAdapt, Algorithm 1, line 14): epochs under a cosine to zero, resumable after each."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from adapt.data.dataset import TrainingData
+from adapt.data.split import batches_per_epoch
+from adapt.events import EpochDone, Score
+from adapt.executors.contract import Stop
+from adapt.graph.network import Network, Weights
+from adapt.latency.machine_lock import MachineLock
+from adapt.modules import read_weights
+from adapt.spec import Settings, derive_seed
+from adapt.training.scoring import evaluate, reestimate_batch_norm
+from adapt.training.sgd import Sgd, cosine_to_zero, recipe_of, run_steps, trainable_module
+from adapt.training.supervision import Diverged, Pulse, supervised
+
+# An epoch's state by kind of tensor: "weights/<name>" to go on from, "momentum/<name>" of the optimizer,
+# "finished/<name>" the weights with re-estimated batch-norm statistics where these differ, and "epoch".
+WEIGHTS, MOMENTUM, FINISHED, EPOCH = "weights/", "momentum/", "finished/", "epoch"
+
+
+def long_term_finetune(
+    network: Network,
+    data: TrainingData,
+    settings: Settings,
+    *,
+    state: Weights | None,
+    lock: MachineLock | None,
+    stop: Stop,
+) -> Iterator[EpochDone]:
+    """The epochs after the one that left `state` (None: all of `settings.long_term_epochs`).
+
+    An epoch's seed is (job seed, "long-term", epoch), so a run that goes on from a state ends as one that was never
+    interrupted, byte for byte. Each epoch's score is the hold-out's with re-estimated batch-norm statistics, which
+    the training itself never sees. When the loss is no number any more, the epochs end there with a score that is
+    worse than any network's (`scoring.WORST_LOSS`). Between epochs nothing is held. Raises Stopped.
+    """
+    done = 0 if state is None else int(state[EPOCH][0])
+    if state is not None and not _finite(state):
+        return  # the epoch that left it was the last: it diverged
+    module = trainable_module(network if state is None else Network(network.graph, _of_kind(state, WEIGHTS)))
+    sgd = Sgd(module, data.normalization, recipe_of(settings, settings.long_term_learning_rate))
+    if state is not None:
+        sgd.restore_momentum({name: torch.tensor(buffer) for name, buffer in _of_kind(state, MOMENTUM).items()})
+    for epoch in range(done + 1, settings.long_term_epochs + 1):
+        with supervised(lock, stop) as pulse:
+            diverged = _diverges(sgd, data, settings, epoch, pulse)
+            holdout, new_state = _close_epoch(sgd, data, settings, epoch, pulse)
+        yield EpochDone(epoch=epoch, epochs=settings.long_term_epochs, holdout=holdout, state=new_state)
+        if diverged:
+            return
+
+
+def finetuned(network: Network, state: Weights) -> Network:
+    """`network` with the weights that an epoch left, batch-norm statistics re-estimated."""
+    return Network(network.graph, {**_of_kind(state, WEIGHTS), **_of_kind(state, FINISHED)})
+
+
+def _diverges(sgd: Sgd, data: TrainingData, settings: Settings, epoch: int, pulse: Pulse) -> bool:
+    """Trains one epoch; True when its loss stopped being a number, which leaves weights that are none either."""
+    steps = batches_per_epoch(len(data.train), settings.batch_size)
+    try:
+        run_steps(
+            sgd,
+            data.train,
+            steps=range((epoch - 1) * steps, epoch * steps),
+            batch_size=settings.batch_size,
+            share=partial(cosine_to_zero, steps=settings.long_term_epochs * steps),
+            seed=derive_seed(settings.seed, "long-term", epoch),
+            pulse=pulse,
+        )
+    except Diverged:
+        with torch.no_grad():  # so that the score, and a resume, say what happened whatever weights were left
+            for parameter in sgd.module.parameters():
+                parameter.fill_(torch.nan)
+        return True
+    return False
+
+
+def _close_epoch(
+    sgd: Sgd, data: TrainingData, settings: Settings, epoch: int, pulse: Pulse
+) -> tuple[Score, dict[str, NDArray[Any]]]:
+    """Score and state; the module's own statistics are put back afterwards, for the next epoch to go on from."""
+    module = sgd.module
+    weights = read_weights(module)
+    reestimate_batch_norm(
+        module, data.train, data.normalization, batch_size=settings.batch_size, seed=settings.seed, pulse=pulse
+    )
+    holdout = evaluate(module, data.holdout, data.normalization, pulse)
+    finished = read_weights(module)
+    module.load_state_dict({name: torch.tensor(tensor) for name, tensor in weights.items()})
+    parameters = dict(module.named_parameters())
+    state = {EPOCH: np.array([epoch], dtype=np.int64)}
+    state |= {WEIGHTS + name: tensor for name, tensor in weights.items()}
+    state |= {MOMENTUM + name: buffer.contiguous().numpy().copy() for name, buffer in sgd.momentum.items()}
+    state |= {FINISHED + name: tensor for name, tensor in finished.items() if name not in parameters}
+    return holdout, state
+
+
+def _of_kind(state: Weights, kind: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(kind): tensor for name, tensor in state.items() if name.startswith(kind)}
+
+
+def _finite(state: Mapping[str, NDArray[Any]]) -> bool:
+    return all(bool(np.isfinite(tensor).all()) for tensor in _of_kind(state, WEIGHTS).values())

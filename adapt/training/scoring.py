@@ -1,0 +1,83 @@
+"""Pixels to tensors, batch-norm statistics, and what a network scores."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from adapt.data.dataset import Images, Labels, Part
+from adapt.data.split import batches, batches_per_epoch, in_order
+from adapt.events import Score
+from adapt.spec import Normalization
+from adapt.training.supervision import Pulse
+
+EVALUATION_BATCH = 128
+STATISTICS_BATCHES = 8
+STATISTICS_BATCH_AT_LEAST = 64  # images: the variance of a small batch is too noisy to average
+WORST_LOSS = 1e4
+"""Cross-entropy given to an image whose scores are not finite: an unknown figure must stay a number that compares."""
+
+BatchNorm = nn.modules.batchnorm._BatchNorm
+
+
+def to_tensors(images: Images, labels: Labels, normalization: Normalization) -> tuple[Tensor, Tensor]:
+    """Images [n, H, W, C] uint8 to float32 [n, C, H, W] in channels_last, (pixel / 255 - mean) / std; and the labels.
+
+    Done batch by batch: beside a training step it costs nothing, and a whole data set in float32 is four times as big.
+    """
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32)  # keeps NHWC: that is channels_last
+    mean, std = torch.tensor(normalization.mean), torch.tensor(normalization.std)
+    scale, shift = 1 / (255 * std), -mean / std
+    return pixels.mul_(scale.view(1, -1, 1, 1)).add_(shift.view(1, -1, 1, 1)), torch.from_numpy(labels)
+
+
+def batch_norms(module: nn.Module) -> list[BatchNorm]:
+    """Those that keep running statistics."""
+    return [part for part in module.modules() if isinstance(part, BatchNorm) and part.track_running_stats]
+
+
+@torch.no_grad()
+def reestimate_batch_norm(
+    module: nn.Module, train: Part, normalization: Normalization, *, batch_size: int, seed: int, pulse: Pulse
+) -> None:
+    """Replaces the running statistics by the plain average over a few batches that depend on `seed` alone.
+
+    After a cut or a few steps the old statistics are stale: a proposal scored 0.715 with them and 0.979 with fresh
+    ones. So it comes before every accuracy that a choice rests on. Dropout is off. Leaves `module` in eval mode.
+    """
+    module.eval()
+    norms = batch_norms(module)
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.train()
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's sign for a cumulative average
+    size = min(max(batch_size, STATISTICS_BATCH_AT_LEAST), len(train))
+    picked = batches(len(train), size, seed)
+    for _ in range(min(STATISTICS_BATCHES, batches_per_epoch(len(train), size))):
+        pulse()
+        images, _labels = to_tensors(*train.take(next(picked)), normalization)
+        module(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    module.eval()
+
+
+@torch.no_grad()
+def evaluate(module: nn.Module, part: Part, normalization: Normalization, pulse: Pulse) -> Score:
+    """Accuracy and mean cross-entropy over `part`, in eval mode; the figures are always finite.
+
+    An image whose scores are not finite counts as wrong, with a loss of WORST_LOSS.
+    """
+    module.eval()
+    correct, loss = 0, 0.0
+    for positions in in_order(len(part), EVALUATION_BATCH):
+        pulse()
+        images, labels = to_tensors(*part.take(positions), normalization)
+        scores = module(images)
+        right = (scores.argmax(1) == labels) & scores.isfinite().all(1)
+        losses = F.cross_entropy(scores, labels, reduction="none").double()
+        correct += int(right.sum())
+        loss += float(losses.nan_to_num(nan=WORST_LOSS, posinf=WORST_LOSS).clamp(max=WORST_LOSS).sum())
+    return Score(accuracy=correct / len(part), loss=loss / len(part), images=len(part))

@@ -1,0 +1,67 @@
+"""What surrounds every piece of training: one thread, nothing left to chance, and a share of the machine."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from adapt.errors import Stopped
+from adapt.executors.contract import Stop
+from adapt.latency.machine_lock import MachineLock, TrainingHold
+
+Pulse = Callable[[], None]
+"""Called before every step and every batch of an evaluation: may wait (somebody measures) or raise Stopped."""
+
+
+class Diverged(Exception):
+    """The training loss is no longer a number. `step` counts from 1."""
+
+    def __init__(self, step: int, learning_rate: float) -> None:
+        super().__init__(step, learning_rate)
+        self.step, self.learning_rate = step, learning_rate
+
+    def __str__(self) -> str:
+        return (
+            f"the training loss stopped being a finite number in step {self.step} at learning rate "
+            f"{self.learning_rate:g}; a lower learning_rate avoids that"
+        )
+
+
+@contextmanager
+def reproducible() -> Iterator[None]:
+    """One thread and deterministic kernels: two thread counts sum in another order and give other weights.
+
+    torch holds both per process, so other threads of this process train under them too meanwhile.
+    """
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def supervised(lock: MachineLock | None, stop: Stop) -> Iterator[Pulse]:
+    """Reproducible, with the machine's lock held shared (None: no lock); the value is the pulse to train by.
+
+    Raises Stopped, here or from the pulse, when `stop` turns true.
+    """
+    with reproducible():
+        if lock is None:
+            yield _pulse(stop, None)
+        else:
+            with lock.training(stop) as hold:
+                yield _pulse(stop, hold)
+
+
+def _pulse(stop: Stop, hold: TrainingHold | None) -> Pulse:
+    def pulse() -> None:
+        if stop():
+            raise Stopped("stopped while training")
+        if hold is not None:
+            hold.pause_point()
+
+    return pulse

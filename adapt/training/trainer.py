@@ -1,0 +1,48 @@
+"""The search's own trainer: scores networks and fine-tunes the last one, in this process."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from adapt.data.dataset import Part, TrainingData
+from adapt.events import EpochDone, OriginalEvaluated, Score
+from adapt.executors.contract import Stop
+from adapt.graph.network import Network, Weights
+from adapt.latency.machine_lock import MachineLock, never
+from adapt.spec import Settings
+from adapt.training.long_term import finetuned, long_term_finetune
+from adapt.training.scoring import evaluate
+from adapt.training.sgd import trainable_module
+from adapt.training.supervision import supervised
+
+
+class NetworkTrainer:
+    """`adapt.search.Trainer`. `test` is scored for reporting only; `lock_directory` None: no machine lock."""
+
+    def __init__(
+        self, data: TrainingData, test: Part, settings: Settings, lock_directory: Path | None, stop: Stop = never
+    ) -> None:
+        self._data = data
+        self._test = test
+        self._settings = settings
+        self._lock = None if lock_directory is None else MachineLock(lock_directory)
+        self._stop = stop
+
+    def score_original(self, network: Network) -> OriginalEvaluated:
+        """As it was sent: its own batch-norm statistics, no re-estimation."""
+        return OriginalEvaluated(holdout=self._score(network, self._data.holdout), test=self.test(network))
+
+    def long_term_finetune(self, network: Network, state: Weights | None, stop: Stop) -> Iterator[EpochDone]:
+        """The epochs after the one that left `state` (None: all). Raises Stopped."""
+        return long_term_finetune(network, self._data, self._settings, state=state, lock=self._lock, stop=stop)
+
+    def finetuned(self, network: Network, state: Weights) -> Network:
+        """`network` with the tensors of the state that an epoch left."""
+        return finetuned(network, state)
+
+    def test(self, network: Network) -> Score:
+        """On the test set: for reporting only, never for choosing."""
+        return self._score(network, self._test)
+
+    def _score(self, network: Network, part: Part) -> Score:
+        with supervised(self._lock, self._stop) as pulse:
+            return evaluate(trainable_module(network), part, self._data.normalization, pulse)
