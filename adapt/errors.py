@@ -11,6 +11,7 @@ AdaptError
  ├─ OriginalAccuracyTooLow    the uploaded network does not classify this data set
  ├─ NotEnoughData             too few images for the split asked for
  ├─ TableDoesNotCover         a fixed look-up table lacks operators of this network
+ ├─ TableRefused              an uploaded look-up table that is not one of ours
  ├─ MeasurementFailed         the runtime refused or crashed
  ├─ ProposalFailed            a proposal killed its process every time
  └─ Stopped                   whoever runs us asked to stop
@@ -122,6 +123,17 @@ class TableDoesNotCover(AdaptError):
 
     def __str__(self) -> str:
         return "the look-up table has no entry for: " + ", ".join(self.missing)
+
+
+class TableRefused(AdaptError):
+    """`where` names the field at fault, "entries[3].ms" ("" for the document as a whole)."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(where, why)
+        self.where, self.why = where, why
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.why}" if self.where else self.why
 
 
 class MeasurementFailed(AdaptError):
