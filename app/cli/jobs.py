@@ -249,7 +249,7 @@ def _print_feasibility(answer: dict[str, Any]) -> None:
     feasible, seconds = answer.get("feasible"), answer.get("seconds_estimate")
     print_fields(
         {
-            "feasible": {True: "yes", False: "no"}.get(feasible, "not known yet"),
+            "feasible": "not known yet" if feasible is None else "yes" if feasible else "no",
             "basis": answer.get("basis"),
             "original": state_line(answer.get("original")),
             "smallest": state_line(answer.get("smallest")),

@@ -17,7 +17,9 @@ DataDir = Annotated[
 
 def serve(
     data_dir: DataDir = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; one beyond this machine needs a token.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; one beyond this machine needs a token.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     workers: Annotated[bool, typer.Option("--worker/--no-worker", help="Run a worker beside the API.")] = True,
 ) -> None:

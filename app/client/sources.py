@@ -1,5 +1,6 @@
 """What a user hands in as a network or a data set: a file on this machine, or the id of something at the service."""
 
+import os
 import re
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def local_file(source: str | Path) -> Path | None:
     path = Path(source)
     if path.is_file():
         return path
-    if isinstance(source, Path) or path.suffix.lower() in SUFFIXES or len(path.parts) > 1:
+    if isinstance(source, Path) or path.suffix.lower() in SUFFIXES or os.sep in source or "/" in source:
         what = "is a folder, not a file" if path.is_dir() else "no such file"
         raise NetAdaptError({"title": "No such file", "detail": f"{source}: {what}"})
     return None

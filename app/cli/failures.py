@@ -1,0 +1,35 @@
+"""A command's own failure: one line on stderr, exit code 1."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+
+class CommandFailed(typer.Exit):
+    """Ends the command with exit code 1; raised after the reason is said."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(1)
+        typer.echo(f"netadapt: {' '.join(reason.split())}", err=True)
+
+
+@contextmanager
+def failures_as_one_line() -> Iterator[None]:
+    """What settings and database refuse on purpose; anything else is a fault of ours and keeps its traceback."""
+    from pydantic import ValidationError
+    from sqlalchemy.exc import ArgumentError, DBAPIError
+
+    from app.database import DatabaseError
+
+    try:
+        yield
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise CommandFailed(f"the settings are wrong: {wrong}") from error
+    except DBAPIError as error:
+        raise CommandFailed(f"the database: {error.orig}") from error
+    except (DatabaseError, ArgumentError) as error:
+        raise CommandFailed(str(error)) from error
+    except OSError as error:
+        raise CommandFailed(f"{error.filename or 'the data folder'}: {error.strerror}") from error

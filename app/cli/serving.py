@@ -1,0 +1,81 @@
+"""`netadapt serve`: the API in this process, one worker beside it, and both end together."""
+
+import ipaddress
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import typer
+import uvicorn
+
+from app.cli.failures import CommandFailed, failures_as_one_line
+from app.cli.supervision import WorkerSupervisor
+from app.database import migrate
+from app.main import create_app
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+
+def serve_until_stopped(settings: "Settings", *, host: str, port: int, with_worker: bool) -> None:
+    """Serves until SIGINT or SIGTERM. Raises CommandFailed when it cannot start."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s")
+    with failures_as_one_line():
+        migrate(settings.database_url)
+    if not is_loopback(host) and not any_token(settings):
+        raise CommandFailed(
+            f"{host} is reachable from other machines and there is no token yet: "
+            "make one with `netadapt token create NAME`, or listen on 127.0.0.1"
+        )
+    with _listening(host, port) as listener:
+        address, bound_port = listener.getsockname()[:2]
+        typer.echo(f"NetAdapt at http://{_in_url(address)}:{bound_port} (documentation at /docs); Ctrl-C ends it")
+        with failures_as_one_line():
+            api = create_app(settings)
+        server = uvicorn.Server(uvicorn.Config(api, log_level="warning", timeout_graceful_shutdown=5))
+        # uvicorn raises the signal again once it has stopped; by default SIGTERM would then end us on the spot and
+        # leave the worker behind.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with suppress(KeyboardInterrupt), _worker_beside(server, wanted=with_worker):
+            server.run(sockets=[listener])
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Bound before anything starts, so that a port in use is one line and not a worker left behind."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.create_server(address[:2], family=family)
+    except OSError as error:
+        raise CommandFailed(f"{host}:{port}: {error.strerror}; choose another with --host or --port") from error
+    with listener:
+        yield listener
+
+
+@contextmanager
+def _worker_beside(server: uvicorn.Server, *, wanted: bool) -> Iterator[None]:
+    def end_the_server() -> None:
+        server.should_exit = True
+
+    supervisor = WorkerSupervisor(end_the_server)
+    if wanted:
+        supervisor.start()
+    try:
+        yield
+    finally:
+        if wanted:
+            supervisor.stop()
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

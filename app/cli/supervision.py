@@ -1,0 +1,82 @@
+"""The worker beside the API: a process of its own, started again whenever it dies."""
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import app
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.2
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 30.0
+DRAIN_S = 20.0  # longer than a worker's own time to drain its lanes
+COMMAND = (sys.executable, "-m", "workers")
+
+
+def worker_environment() -> dict[str, str]:
+    """Ours, but the worker imports our packages even when the folder it runs in has an `app` of its own."""
+    root = str(Path(app.__file__).resolve().parent.parent)
+    inherited = os.environ.get("PYTHONPATH")
+    path = root if not inherited else os.pathsep.join([root, inherited])
+    return {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONPATH": path}
+
+
+def run_worker_in_place() -> None:
+    """This process becomes the worker; does not return."""
+    os.execve(COMMAND[0], COMMAND, worker_environment())
+
+
+class WorkerSupervisor:
+    """Keeps one worker running from `start` to `stop`. When the supervision itself fails, `failed` is called once."""
+
+    def __init__(self, failed: Callable[[], None], *, command: Sequence[str] = COMMAND) -> None:
+        self._failed, self._command = failed, tuple(command)
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="worker-supervisor", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Asks the worker to end, waits, and kills it if it does not; its jobs are picked up at the next start."""
+        self._ending.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        try:
+            self._keep_running()
+        except BaseException:
+            log.exception("the supervision of the worker failed")
+            self._failed()
+
+    def _keep_running(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while not self._ending.is_set():
+            process = subprocess.Popen(self._command, env=worker_environment(), stdin=subprocess.DEVNULL)
+            seconds = self._until_it_ends(process)
+            if self._ending.is_set():
+                return
+            pause_s = FIRST_PAUSE_S if seconds > LONGEST_PAUSE_S else min(pause_s * 2, LONGEST_PAUSE_S)
+            log.warning("the worker died (code %s); it is started again in %g s", process.returncode, pause_s)
+            self._ending.wait(pause_s)
+
+    def _until_it_ends(self, process: "subprocess.Popen[bytes]") -> float:
+        """Seconds that it ran, roughly; ends it when we are ending."""
+        seconds = 0.0
+        while process.poll() is None:
+            if self._ending.wait(LOOK_S):
+                process.terminate()
+                try:
+                    process.wait(DRAIN_S)
+                except subprocess.TimeoutExpired:
+                    log.warning("the worker did not end in %g s and is killed", DRAIN_S)
+                    process.kill()
+                    process.wait()
+            seconds += LOOK_S
+        return seconds

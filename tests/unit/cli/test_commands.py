@@ -1,0 +1,219 @@
+"""The commands against made-up answers: what they print, and how they end."""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app import client as client_package
+from app.cli import main
+
+Answers = Callable[[httpx.Request], httpx.Response]
+JOB = {
+    "id": "job_1",
+    "name": None,
+    "state": "succeeded",
+    "requested": None,
+    "phase": None,
+    "model": "mdl_1",
+    "dataset": "digits",
+    "target": "local",
+    "budget": {"latency_ms": "60%"},
+    "progress": {"fraction": 1.0, "iteration": 4},
+    "original": {"latency_ms": {"predicted": 2.0, "measured": 2.1}, "macs": 4000000, "params": 900, "accuracy": 0.99},
+    "current": None,
+    "result": {"latency_ms": {"predicted": 1.25, "measured": None}, "macs": 2e6, "params": 500, "accuracy": 0.98},
+    "error": None,
+    "created_at": "2026-01-01T00:00:00Z",
+}
+
+
+class Terminal:
+    """Runs `netadapt` in this process, as the entry point would, against `answers`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+        self.requests: list[httpx.Request] = []
+
+    def run(self, *typed: str, answers: Answers | None = None) -> tuple[int, str, str]:
+        def handler(request: httpx.Request) -> httpx.Response:
+            self.requests.append(request)
+            return answers(request) if answers else pytest.fail(f"asked {request.url}")
+
+        faked = partial(client_package.api.Client, transport=httpx.MockTransport(handler), sleep=lambda seconds: None)
+        self.monkeypatch.setattr(client_package, "Client", faked)
+        self.monkeypatch.setattr(sys, "argv", ["netadapt", *typed])
+        with pytest.raises(SystemExit) as ended:
+            main.run()
+        out, err = self.capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
+    for name in ("NETADAPT_URL", "NETADAPT_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    return Terminal(monkeypatch, capsys)
+
+
+def always(body: Any, status: int = 200) -> Answers:
+    return lambda _: httpx.Response(status, json=body)
+
+
+def stream(*events: tuple[str, dict[str, Any]]) -> httpx.Response:
+    text = "".join(
+        f"id: {number}\nevent: {kind}\ndata: {json.dumps({'id': number, 'event': kind, 'data': data})}\n\n"
+        for number, (kind, data) in enumerate(events, start=1)
+    )
+    return httpx.Response(200, headers={"Content-Type": "text/event-stream"}, text=text)
+
+
+def test_submit_prints_the_id_and_sends_what_was_typed(terminal: Terminal) -> None:
+    typed = ["submit", "mdl_1", "--budget", "latency_ms=60%", "--preset", "quick", "--set", "schedule.initial=0.05"]
+    code, out, _ = terminal.run(*typed, answers=always({**JOB, "state": "queued"}, 202))
+    assert (code, out) == (0, "job_1\n")
+    sent = json.loads(terminal.requests[0].content)
+    assert sent == {
+        "model": "mdl_1",
+        "budget": {"latency_ms": "60%"},
+        "settings": {"preset": "quick", "schedule": {"initial": 0.05}},
+    }
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ["submit"],
+        ["submit", "mdl_1"],
+        ["submit", "mdl_1", "--budget", "latency_ms"],
+        ["submit", "mdl_1", "--latency-ms", "fast"],
+        ["frobnicate"],
+        ["proposals", "job_1", "--csv", "--json"],
+        ["download", "job_1"],
+    ],
+)
+def test_wrong_usage_ends_with_2_and_asks_nothing(terminal: Terminal, typed: list[str]) -> None:
+    code, _, err = terminal.run(*typed)
+    assert code == 2
+    assert "Usage" in err
+    assert terminal.requests == []
+
+
+def test_a_refusal_is_one_line_on_stderr_and_1(terminal: Terminal) -> None:
+    body = {"title": "Invalid", "status": 422, "detail": "0.1 asked,\n0.9 is the least this network can reach"}
+    code, out, err = terminal.run("submit", "mdl_1", "--latency-ms", "0.1", answers=always(body, 422))
+    assert (code, out) == (1, "")
+    assert err == "netadapt: 0.1 asked, 0.9 is the least this network can reach\n"
+
+
+def test_a_missing_file_is_one_line_on_stderr_and_1(terminal: Terminal, tmp_path: Path) -> None:
+    code, _, err = terminal.run("submit", str(tmp_path / "net.pt2"), "--latency-ms", "1")
+    assert code == 1
+    assert err == f"netadapt: {tmp_path / 'net.pt2'}: no such file\n"
+
+
+def test_url_and_token_come_from_the_environment(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NETADAPT_URL", "http://elsewhere.test:9")
+    monkeypatch.setenv("NETADAPT_TOKEN", "nat_2")
+    code, _, _ = terminal.run("jobs", answers=always({"data": [], "next_cursor": None}))
+    assert code == 0
+    request = terminal.requests[0]
+    assert request.url.host == "elsewhere.test"
+    assert request.headers["Authorization"] == "Bearer nat_2"
+
+
+@pytest.mark.parametrize("command", [["jobs"], ["models", "list"], ["datasets", "list"], ["targets", "list"]])
+def test_every_listing_is_one_json_array_on_request(terminal: Terminal, command: list[str]) -> None:
+    rows = [{**JOB, "id": "a"}, {**JOB, "id": "b"}]
+    page = {"data": rows, "next_cursor": None}
+    code, out, _ = terminal.run(*command, "--json", answers=always(page))
+    assert code == 0
+    assert json.loads(out) == rows
+    code, out, _ = terminal.run(*command, answers=always(page))
+    assert code == 0
+    assert out.splitlines()[0].startswith("ID")
+    assert len(out.splitlines()) == 3
+
+
+def test_show_says_what_is_measured_and_what_is_predicted(terminal: Terminal) -> None:
+    code, out, _ = terminal.run("show", "job_1", answers=always(JOB))
+    assert code == 0
+    assert "2.1 ms, 4 M mult-adds" in out
+    assert "1.25 ms (predicted)" in out
+
+
+def test_control_characters_of_a_label_do_not_reach_the_terminal(terminal: Terminal) -> None:
+    code, out, _ = terminal.run("show", "job_1", answers=always({**JOB, "name": "a\x1b[31m\nb"}))
+    assert code == 0
+    assert "\x1b" not in out
+    assert "a?[31m?b" in out
+
+
+@pytest.mark.parametrize(("feasible", "expected"), [(True, 0), (False, 1), (None, 1)])
+def test_check_ends_as_the_budget_does(terminal: Terminal, feasible: bool | None, expected: int) -> None:
+    answer = {"feasible": feasible, "reason": "because", "retry_after_seconds": None, "basis": "predicted"}
+    code, out, _ = terminal.run("check", "mdl_1", "--latency-ms", "1", answers=always(answer))
+    assert code == expected
+    assert "because" in out
+
+
+@pytest.mark.parametrize(("state", "expected"), [("succeeded", 0), ("failed", 1), ("cancelled", 1)])
+def test_submit_and_watch_ends_as_the_job_does(terminal: Terminal, state: str, expected: int) -> None:
+    job = {**JOB, "state": state, "error": {"detail": "it broke"} if state == "failed" else None}
+
+    def answers(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/events"):
+            iteration = {"iteration": 1, "after": {"macs": 3e6}}
+            return stream(("phase", {"phase": "adapting"}), ("iteration", iteration), ("state", {"state": state}))
+        return httpx.Response(202 if request.method == "POST" else 200, json=job)
+
+    code, out, err = terminal.run("submit", "mdl_1", "--latency-ms", "1", "--watch", answers=answers)
+    assert code == expected
+    assert "phase: adapting\niteration 1: 3 M mult-adds\n" in out
+    assert ("it broke" in err) == (state == "failed")
+
+
+def test_watch_prints_events_as_json_lines_on_request(terminal: Terminal) -> None:
+    def answers(request: httpx.Request) -> httpx.Response:
+        return stream(("state", JOB)) if request.url.path.endswith("/events") else httpx.Response(200, json=JOB)
+
+    code, out, _ = terminal.run("watch", "job_1", "--json", answers=answers)
+    assert code == 0
+    assert [json.loads(line)["event"] for line in out.splitlines()] == ["state"]
+
+
+def test_ctrl_c_leaves_the_job_running_and_says_so(terminal: Terminal) -> None:
+    def answers(request: httpx.Request) -> httpx.Response:
+        raise KeyboardInterrupt
+
+    code, _, err = terminal.run("watch", "job_1", answers=answers)
+    assert code == 1
+    assert "job_1 goes on without us" in err
+    assert not any(request.method == "POST" for request in terminal.requests)
+
+
+def test_proposals_are_listed_with_the_reason_of_what_was_skipped(terminal: Terminal) -> None:
+    unknown = dict.fromkeys(["filters_after", "accuracy", "delta_accuracy", "delta_latency_ms", "reason"])
+    both = {"iteration": 1, "kind": "plain", **unknown}
+    figures = {"filters_after": 24, "accuracy": 0.9, "delta_accuracy": -0.01, "delta_latency_ms": -0.25}
+    rows = [
+        {**both, **figures, "group": "g1", "filters_before": 32, "state": "evaluated", "picked": True},
+        {**both, "group": "g2", "filters_before": 8, "state": "skipped", "picked": False, "reason": "too small"},
+    ]
+    code, out, _ = terminal.run("proposals", "job_1", answers=always({"data": rows, "next_cursor": None}))
+    assert code == 0
+    first, second = out.splitlines()[1:]
+    assert " ".join(first.split()) == "1 * g1 plain 32 -> 24 evaluated 90.00 % -1.00 % -0.25 -"
+    assert second.endswith("too small")
+
+
+def test_proposals_as_csv_are_the_services_bytes(terminal: Terminal) -> None:
+    text = "iteration,group\r\n1,g1\r\n"
+    code, out, _ = terminal.run("proposals", "job_1", "--csv", answers=lambda _: httpx.Response(200, text=text))
+    assert code == 0
+    assert out == text

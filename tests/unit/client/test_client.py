@@ -1,0 +1,241 @@
+"""The client against answers made up here: requests, retries, problems, streams, downloads."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.client import Client
+from app.client.errors import (
+    Conflict,
+    Invalid,
+    NetAdaptError,
+    NotFound,
+    ServiceFailed,
+    ServiceUnreachable,
+    SignInNeeded,
+    UnexpectedAnswer,
+)
+
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def client_of(handler: Handler, *, token: str | None = None, naps: list[float] | None = None) -> Client:
+    sleep = (lambda seconds: None) if naps is None else naps.append
+    return Client("http://service.test", token, transport=httpx.MockTransport(handler), sleep=sleep)
+
+
+def problem(status: int, **fields: Any) -> httpx.Response:
+    return httpx.Response(status, json={"type": "urn:netadapt:problem:x", "status": status, **fields})
+
+
+def stream_of(*events: tuple[int | None, str, dict[str, Any]], broken: bool = False) -> httpx.Response:
+    def chunks() -> Iterator[bytes]:
+        for number, kind, data in events:
+            body = json.dumps({"id": number, "event": kind, "job": "job_1", "at": "now", "data": data})
+            head = f"id: {number}\n" if number is not None else ""
+            yield f"{head}event: {kind}\ndata: {body}\n\n".encode()
+        if broken:
+            raise httpx.ReadError("reset by peer")
+
+    return httpx.Response(200, headers={"Content-Type": "text/event-stream; charset=utf-8"}, content=chunks())
+
+
+def test_a_listing_goes_through_all_pages() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        if "cursor" not in request.url.params:
+            return httpx.Response(200, json={"data": [{"id": "a"}], "next_cursor": "c 1"})
+        assert request.url.params["cursor"] == "c 1"
+        return httpx.Response(200, json={"data": [{"id": "b"}], "next_cursor": None})
+
+    assert [model["id"] for model in client_of(handler).models.list()] == ["a", "b"]
+
+
+def test_the_token_goes_along_as_a_bearer() -> None:
+    seen = []
+    client = client_of(lambda request: seen.append(request) or httpx.Response(200, json={}), token="nat_1")
+    client.info()
+    assert seen[0].headers["Authorization"] == "Bearer nat_1"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(401, SignInNeeded), (404, NotFound), (409, Conflict), (422, Invalid), (500, ServiceFailed)]
+)
+def test_a_problem_becomes_its_error_with_all_its_fields(status: int, kind: type[NetAdaptError]) -> None:
+    fields = {"title": "T", "detail": "no", "errors": [{"pointer": "/budget", "detail": "is missing"}], "extra": 1}
+    with pytest.raises(kind) as raised:
+        client_of(lambda _: problem(status, **fields)).jobs.get("job_1")
+    error = raised.value
+    assert (error.type, error.title, error.status, error.detail) == ("urn:netadapt:problem:x", "T", status, "no")
+    assert error.errors == fields["errors"]
+    assert error.problem["extra"] == 1
+    assert str(error) == "no; /budget: is missing"
+
+
+def test_an_answer_that_is_no_json_is_told_apart() -> None:
+    with pytest.raises(UnexpectedAnswer, match="is it a NetAdapt service"):
+        client_of(lambda _: httpx.Response(200, text="<html>")).info()
+
+
+def test_reading_is_tried_again_after_a_broken_connection_and_after_503() -> None:
+    answers: list[httpx.Response | Exception] = [
+        httpx.ReadError("reset"),
+        httpx.Response(503, headers={"Retry-After": "7"}, json={}),
+        httpx.Response(200, json={"version": "1"}),
+    ]
+    naps: list[float] = []
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert client_of(handler, naps=naps).info() == {"version": "1"}
+    assert naps == [0.25, 7.0]
+
+
+def test_a_post_whose_answer_was_lost_is_not_sent_twice() -> None:
+    calls = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        calls.append(request)
+        raise httpx.ReadError("reset")
+
+    with pytest.raises(ServiceUnreachable):
+        client_of(handler).cancel("job_1")
+    assert len(calls) == 1
+
+
+def test_a_refused_connection_says_what_to_do() -> None:
+    def handler(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    with pytest.raises(
+        ServiceUnreachable, match="start it with `netadapt serve`, or name another with --url"
+    ) as raised:
+        client_of(handler).submit("mdl_1", budget={"macs": 1})
+    assert raised.value.status is None
+
+
+def test_an_id_goes_as_json_and_leaves_out_what_was_not_said() -> None:
+    seen = []
+    client = client_of(lambda request: seen.append(request) or httpx.Response(202, json={"id": "job_1"}))
+    client.submit("mdl_1", budget={"latency_ms": "60%"}, dataset="digits", settings={"seed": 1})
+    expected = {"model": "mdl_1", "budget": {"latency_ms": "60%"}, "dataset": "digits", "settings": {"seed": 1}}
+    assert json.loads(seen[0].content) == expected
+
+
+def test_a_file_goes_with_the_request_in_one_call(tmp_path: Path) -> None:
+    network = tmp_path / "net.pt2"
+    network.write_bytes(b"PK-network")
+    seen = []
+    client = client_of(lambda request: seen.append(request.read()) or httpx.Response(202, json={"id": "job_1"}))
+    client.submit(network, budget={"macs": "50%"}, dataset="digits")
+    body = seen[0]
+    assert b'name="model"; filename="net.pt2"' in body
+    assert b"PK-network" in body
+    assert b'name="request"' in body
+    assert json.dumps({"budget": {"macs": "50%"}, "dataset": "digits"}).encode() in body
+
+
+@pytest.mark.parametrize("source", ["missing.pt2", "./missing", "folder/net"])
+def test_what_looks_like_a_file_and_is_not_there_is_refused_before_anything_is_sent(source: str) -> None:
+    client = client_of(lambda _: pytest.fail("nothing may be sent"))
+    with pytest.raises(NetAdaptError, match="no such file"):
+        client.submit(source, budget={"macs": 1})
+
+
+def test_check_asks_again_while_the_service_measures() -> None:
+    answers = [{"feasible": None, "retry_after_seconds": 3}, {"feasible": True}]
+    naps: list[float] = []
+    client = client_of(lambda _: httpx.Response(200, json=answers.pop(0)), naps=naps)
+    assert client.check("mdl_1", budget={"latency_ms": 1})["feasible"] is True
+    assert naps == [3.0]
+
+
+def test_a_broken_stream_is_taken_up_after_the_last_numbered_event() -> None:
+    streams = [
+        stream_of((1, "state", {"state": "running"}), (None, "progress", {"fraction": 0.5}), broken=True),
+        stream_of((2, "message", {"text": "hello"}), (3, "state", {"state": "succeeded"})),
+    ]
+    asked = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers.get("Last-Event-ID"))
+        return streams.pop(0)
+
+    events = list(client_of(handler).watch("job_1"))
+    assert [(event["id"], event["event"]) for event in events] == [
+        (1, "state"),
+        (None, "progress"),
+        (2, "message"),
+        (3, "state"),
+    ]
+    assert asked == [None, "1"]
+
+
+def test_watching_a_finished_job_past_its_last_event_ends() -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.headers["Accept"] == "text/event-stream":
+            return stream_of()
+        if request.url.path.endswith("/events"):
+            return httpx.Response(200, json={"data": [], "next_cursor": None})
+        return httpx.Response(200, json={"id": "job_1", "state": "failed"})
+
+    assert list(client_of(handler).watch("job_1", after=9)) == []
+
+
+def test_a_stream_that_never_comes_about_is_given_up() -> None:
+    naps: list[float] = []
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    with pytest.raises(ServiceUnreachable):
+        list(client_of(handler, naps=naps).watch("job_1"))
+    assert naps == sorted(naps)
+    assert max(naps) <= 30.0
+
+
+def test_an_unknown_job_is_not_waited_for() -> None:
+    with pytest.raises(NotFound):
+        list(client_of(lambda _: problem(404)).watch("job_no"))
+
+
+def file_answer(content: bytes, named: bytes) -> httpx.Response:
+    return httpx.Response(200, headers={"ETag": f'"{hashlib.sha256(named).hexdigest()}"'}, content=content)
+
+
+def test_a_download_is_checked_and_moved_into_place(tmp_path: Path) -> None:
+    seen = []
+    client = client_of(lambda request: seen.append(request.url) or file_answer(b"onnx", b"onnx"))
+    file = client.download("job_1", tmp_path / "net.onnx", format="onnx", checkpoint=0)
+    assert file.read_bytes() == b"onnx"
+    assert seen[0].path == "/v1/jobs/job_1/checkpoints/0/file"
+    assert seen[0].params["format"] == "onnx"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_damaged_download_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    file = tmp_path / "net.onnx"
+    file.write_bytes(b"old")
+    with pytest.raises(UnexpectedAnswer, match="damaged"):
+        client_of(lambda _: file_answer(b"onn", b"onnx")).download("job_1", file)
+    assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_download_that_breaks_starts_again(tmp_path: Path) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"on"
+        raise httpx.ReadError("reset")
+
+    good = file_answer(b"onnx", b"onnx")
+    answers = [httpx.Response(200, headers={"ETag": good.headers["ETag"]}, content=broken()), good]
+    file = client_of(lambda _: answers.pop(0)).download("job_1", tmp_path / "net.onnx")
+    assert file.read_bytes() == b"onnx"
