@@ -1,0 +1,90 @@
+"""Jobs and their parts as the JSON objects that REST answers and events carry: one spelling for both."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from app.jobs.records import Checkpoint, Event, Iteration, Job, Proposal
+
+
+def rfc3339(at: datetime | None) -> str | None:
+    """UTC with a Z, to the millisecond."""
+    return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def job_document(job: Job) -> dict[str, Any]:
+    here = f"/v1/jobs/{job.id}"
+    links = {"self": here}
+    links |= {part: f"{here}/{part}" for part in ("events", "iterations", "proposals", "checkpoints")}
+    return {
+        "id": job.id,
+        "name": job.name,
+        "state": job.state,
+        "requested": job.requested,
+        "phase": job.phase,
+        "model": job.model_id,
+        "dataset": job.dataset_id,
+        "target": job.target_id,
+        "budget": job.budget,
+        "limits": job.limits,
+        "settings": job.settings,
+        "continues": job.continues,
+        "progress": asdict(job.progress),
+        "original": None if job.original is None else asdict(job.original),
+        "current": None if job.current is None else asdict(job.current),
+        "result": None if job.result is None else asdict(job.result),
+        "error": job.error,
+        "created_at": rfc3339(job.created_at),
+        "started_at": rfc3339(job.started_at),
+        "finished_at": rfc3339(job.finished_at),
+        "links": links,
+    }
+
+
+def iteration_document(iteration: Iteration) -> dict[str, Any]:
+    return {
+        "iteration": iteration.iteration,
+        "constraint": iteration.constraint,
+        "control": iteration.control and {key: iteration.control[key] for key in ("accuracy", "loss")},
+        "calibration": iteration.calibration,
+        "before": iteration.before,
+        "after": iteration.after,
+        "holdout": iteration.holdout,
+        "picked": list(iteration.picked),
+        "started_at": rfc3339(iteration.started_at),
+        "finished_at": rfc3339(iteration.finished_at),
+    }
+
+
+def proposal_document(proposal: Proposal) -> dict[str, Any]:
+    document = asdict(proposal)
+    del document["job_id"], document["number"]
+    first = ("id", "iteration", "group")
+    return {key: document[key] for key in first} | {
+        key: list(value) if isinstance(value, tuple) else value for key, value in document.items() if key not in first
+    }
+
+
+def checkpoint_document(checkpoint: Checkpoint) -> dict[str, Any]:
+    figures = asdict(checkpoint.figures)
+    del figures["checkpoint"]
+    here = f"/v1/jobs/{checkpoint.job_id}/checkpoints/{checkpoint.checkpoint}/file"
+    return {
+        "checkpoint": checkpoint.checkpoint,
+        "kind": checkpoint.kind,
+        "iteration": checkpoint.iteration,
+        **figures,
+        "filters": dict(checkpoint.filters),
+        "files": [asdict(file) | {"url": f"{here}?format={file.format}"} for file in checkpoint.files],
+        "created_at": rfc3339(checkpoint.created_at),
+    }
+
+
+def event_document(event: Event) -> dict[str, Any]:
+    return {
+        "id": event.number,
+        "event": event.event,
+        "job": event.job_id,
+        "at": rfc3339(event.at),
+        "data": event.data,
+    }

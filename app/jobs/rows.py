@@ -1,0 +1,143 @@
+"""Rows to records, for the repositories of jobs."""
+
+from dataclasses import asdict
+from typing import Any, cast
+
+from app.jobs.records import (
+    Checkpoint,
+    CheckpointFile,
+    EpochState,
+    Event,
+    Figures,
+    Iteration,
+    Job,
+    JobProgress,
+    LatencyFigures,
+    NextLarger,
+    Proposal,
+)
+from app.records import CheckpointKind, EventKind, FileFormat, GroupKind, JobPhase, JobRequest, JobState, ProposalState
+from app.tables import CheckpointRow, EpochStateRow, EventRow, IterationRow, JobRow, ProposalRow
+
+# Casts to Literal types are safe here: a CHECK of the table allows no other text.
+
+
+def to_figures(document: dict[str, Any] | None) -> Figures | None:
+    if document is None:
+        return None
+    return Figures(**{**document, "latency_ms": LatencyFigures(**document["latency_ms"])})
+
+
+def to_job(row: JobRow) -> Job:
+    return Job(
+        id=row.id,
+        owner=row.owner,
+        name=row.name,
+        state=cast(JobState, row.state),
+        requested=cast(JobRequest | None, row.requested),
+        phase=cast(JobPhase | None, row.phase),
+        model_id=row.model_id,
+        dataset_id=row.dataset_id,
+        target_id=row.target_id,
+        budget=row.budget,
+        limits=row.limits,
+        settings=row.settings,
+        continues=row.continues,
+        progress=JobProgress(**(row.progress or {})),
+        original=to_figures(row.original),
+        current=to_figures(row.current),
+        result=to_figures(row.result),
+        error=row.error,
+        event_counter=row.event_counter,
+        attempts=row.attempts,
+        instruction_set=row.instruction_set,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def to_iteration(row: IterationRow) -> Iteration:
+    kept = row.kept
+    return Iteration(
+        job_id=row.job_id,
+        iteration=row.iteration,
+        constraint=row.constraint,
+        control=row.control,
+        calibration=row.calibration,
+        before=row.before,
+        after=row.after,
+        picked=tuple(row.picked),
+        kept=None if kept is None else {group: tuple(indices) for group, indices in kept.items()},
+        holdout=row.holdout,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def to_proposal(row: ProposalRow) -> Proposal:
+    return Proposal(
+        id=row.id,
+        job_id=row.job_id,
+        number=row.number,
+        iteration=row.iteration,
+        group=row.group_id,
+        layers=tuple(row.layers),
+        kind=cast(GroupKind, row.kind),
+        filters_before=row.filters_before,
+        filters_after=row.filters_after,
+        state=cast(ProposalState, row.state),
+        reason=row.reason,
+        predicted=row.predicted,
+        next_larger=None if row.next_larger is None else NextLarger(**row.next_larger),
+        kept=None if row.kept is None else tuple(row.kept),
+        accuracy_before_finetune=row.accuracy_before_finetune,
+        accuracy=row.accuracy,
+        loss=row.loss,
+        delta_accuracy=row.delta_accuracy,
+        delta_latency_ms=row.delta_latency_ms,
+        slope=row.slope,
+        picked=row.picked,
+        steps=row.steps,
+        attempts=row.attempts,
+        seconds=row.seconds,
+    )
+
+
+def to_checkpoint(row: CheckpointRow) -> Checkpoint:
+    """`files` must be loaded already (the relationship raises otherwise)."""
+    kept = row.kept
+    return Checkpoint(
+        job_id=row.job_id,
+        checkpoint=row.checkpoint,
+        number=row.number,
+        kind=cast(CheckpointKind, row.kind),
+        iteration=row.iteration,
+        figures=Figures(
+            latency_ms=LatencyFigures(**(row.latency or {})),
+            macs=row.macs,
+            params=row.params,
+            memory_bytes=row.memory_bytes,
+            accuracy=row.accuracy,
+            checkpoint=row.checkpoint,
+        ),
+        filters=row.filters,
+        kept=None if kept is None else {group: tuple(indices) for group, indices in kept.items()},
+        files=tuple(
+            CheckpointFile(format=cast(FileFormat, file.format), bytes=file.bytes, sha256=file.sha256)
+            for file in row.files
+        ),
+        created_at=row.created_at,
+    )
+
+
+def to_event(row: EventRow) -> Event:
+    return Event(job_id=row.job_id, number=row.number, event=cast(EventKind, row.event), data=row.data, at=row.at)
+
+
+def to_epoch_state(row: EpochStateRow) -> EpochState:
+    return EpochState(epoch=row.epoch, epochs=row.epochs, holdout=row.holdout, sha256=row.sha256)
+
+
+def figures_document(figures: Figures | None) -> dict[str, Any] | None:
+    return None if figures is None else asdict(figures)

@@ -1,0 +1,142 @@
+"""The queue of short work: the same leases and fences as for jobs, but no events."""
+
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy.orm import Session
+
+from app.database import database_now
+from app.jobs.errors import LeaseLost
+from app.problem_documents import problem_document
+from app.records import Lane, TaskState, new_id
+from app.tables import TaskRow
+from app.tasks.records import ClaimedTask, Task
+
+MAX_ATTEMPTS = 3
+
+
+class TaskQueue:
+    """Never commits."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def enqueue_task(self, owner: str, kind: str, key: str, payload: dict[str, Any], *, lane: Lane = "short") -> Task:
+        """A new task, or the open one of this kind and key (two who ask for one profile get one)."""
+        open_ones = select(TaskRow).where(
+            TaskRow.kind == kind, TaskRow.key == key, TaskRow.state.in_(("queued", "running"))
+        )
+        if (known := self._session.scalar(open_ones)) is not None:
+            return _record(known)
+        row = TaskRow(
+            id=new_id("tsk"),
+            owner=owner,
+            kind=kind,
+            key=key,
+            lane=lane,
+            state="queued",
+            payload=payload,
+            created_at=database_now(self._session),
+        )
+        self._session.add(row)
+        self._session.flush()
+        return _record(row)
+
+    def find_latest(self, kind: str, key: str) -> Task | None:
+        """The newest task of this kind and key, whatever its state; look at `state` and `result`."""
+        row = self._session.scalar(
+            select(TaskRow)
+            .where(TaskRow.kind == kind, TaskRow.key == key)
+            .order_by(TaskRow.created_at.desc(), TaskRow.id)
+            .limit(1)
+        )
+        return None if row is None else _record(row)
+
+    def claim_next_task(self, worker_id: str, *, lane: Lane = "short", lease_s: float) -> ClaimedTask | None:
+        """The oldest task that is queued, or whose lease ran out. One that killed MAX_ATTEMPTS workers fails."""
+        now = database_now(self._session)
+        self._give_up(lane, now)
+        free = and_(TaskRow.lane == lane, or_(TaskRow.state == "queued", _abandoned(now)))
+        oldest = select(TaskRow.id).where(free).order_by(TaskRow.created_at, TaskRow.id).limit(1)
+        task_id = self._session.scalar(oldest.with_for_update(skip_locked=True))
+        taken = update(TaskRow).where(TaskRow.id == task_id, free)
+        row = self._session.scalar(
+            taken.values(
+                state="running",
+                fence=TaskRow.fence + 1,
+                lease_owner=worker_id,
+                lease_expires_at=now + timedelta(seconds=lease_s),
+                attempts=TaskRow.attempts + 1,
+                started_at=now,
+            )
+            .returning(TaskRow)
+            .execution_options(populate_existing=True)
+        )
+        if row is None:
+            return None
+        return ClaimedTask(
+            id=row.id,
+            owner=row.owner,
+            kind=row.kind,
+            key=row.key,
+            payload=row.payload,
+            fence=row.fence,
+            worker_id=worker_id,
+            attempts=row.attempts,
+        )
+
+    def renew_lease(self, claimed: ClaimedTask, lease_s: float) -> None:
+        """Raises LeaseLost."""
+        self.hold(claimed, lease_expires_at=database_now(self._session) + timedelta(seconds=lease_s))
+
+    def finish_task(
+        self, claimed: ClaimedTask, *, result: dict[str, Any] | None = None, error: dict[str, Any] | None = None
+    ) -> None:
+        """Succeeded with `result`, or failed with the problem document `error`. Raises LeaseLost."""
+        state: TaskState = "succeeded" if error is None else "failed"
+        self.hold(claimed, result=result, error=error, **_let_go(state, database_now(self._session)))
+
+    def release(self, claimed: ClaimedTask) -> None:
+        """Back to the queue, for a worker that shuts down in order. Raises LeaseLost."""
+        self.hold(claimed, attempts=TaskRow.attempts - 1, **_let_go("queued", None))
+
+    def hold(self, claimed: ClaimedTask, **values: Any) -> None:
+        """Writes `values` if the fence is still ours, and locks the row: whatever a worker writes for this task in
+        the same transaction is written by its holder. Raises LeaseLost."""
+        own = update(TaskRow).where(
+            TaskRow.id == claimed.id, TaskRow.fence == claimed.fence, TaskRow.state == "running"
+        )
+        if self._session.execute(own.values({"fence": TaskRow.fence, **values}).returning(TaskRow.id)).first() is None:
+            raise LeaseLost(claimed.id, claimed.fence)
+
+    def _give_up(self, lane: Lane, now: datetime) -> None:
+        detail = f"{MAX_ATTEMPTS} workers in a row died or were lost while they worked on this"
+        crashing = and_(TaskRow.lane == lane, _abandoned(now), TaskRow.attempts >= MAX_ATTEMPTS)
+        error = problem_document("worker-lost", "Given up", 500, detail)
+        self._session.execute(update(TaskRow).where(crashing).values(error=error, **_let_go("failed", now)))
+
+
+def _abandoned(now: datetime) -> ColumnElement[bool]:
+    return and_(TaskRow.state == "running", TaskRow.lease_expires_at < now)
+
+
+def _let_go(state: TaskState, finished_at: datetime | None) -> dict[str, Any]:
+    return {"state": state, "lease_owner": None, "lease_expires_at": None, "finished_at": finished_at}
+
+
+def _record(row: TaskRow) -> Task:
+    return Task(
+        id=row.id,
+        owner=row.owner,
+        kind=row.kind,
+        key=row.key,
+        lane=cast(Lane, row.lane),  # a CHECK of the table allows no other text
+        state=cast(TaskState, row.state),
+        payload=row.payload,
+        result=row.result,
+        error=row.error,
+        attempts=row.attempts,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+    )
