@@ -116,7 +116,8 @@ class ModelRow(Base):
     params: Mapped[int] = mapped_column(BigInteger)
     macs: Mapped[int] = mapped_column(BigInteger)
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
-    groups: Mapped[list[Any] | None]  # None until a worker has found them; slices included
+    groups: Mapped[list[Any] | None]  # as listed; None until a worker has found them
+    plan: Mapped[str | None]  # the same groups with their slices (groups_to_json): long, and only read to prune
     created_at: Mapped[datetime]
 
 

@@ -186,6 +186,7 @@ def upgrade() -> None:
         sa.Column("macs", sa.BigInteger(), nullable=False),
         sa.Column("memory_bytes", sa.BigInteger(), nullable=True),
         sa.Column("groups", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("plan", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("state IN ('checking', 'ready', 'refused')", name=op.f("ck_models_state")),
         sa.ForeignKeyConstraint(["onnx_sha256"], ["blobs.sha256"], name=op.f("fk_models_onnx_sha256_blobs")),
