@@ -1,0 +1,75 @@
+"""The SQL about what happened within a job: events, iterations, proposals, checkpoints."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
+
+from app.jobs.errors import PartNotFound
+from app.jobs.records import Checkpoint, CheckpointFile, Event, Iteration, Job, Proposal
+from app.jobs.repository import JobRepository
+from app.jobs.rows import to_checkpoint, to_event, to_iteration, to_proposal
+from app.paging import Page, cut_page
+from app.records import Caller, FileFormat
+from app.tables import CheckpointRow, EventRow, IterationRow, ProposalRow
+
+
+class JobHistory:
+    """Everything ascending, `after` a number. Each method raises JobNotFound for what is not the caller's."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._jobs = JobRepository(session)
+
+    def list_events(self, caller: Caller, job_id: str, *, after: int, limit: int) -> tuple[Job, Page[Event]]:
+        """With the job as it is at that moment: whether more events can follow is seen in the same transaction."""
+        job = self._jobs.get_job(caller, job_id)
+        later = select(EventRow).where(EventRow.job_id == job_id, EventRow.number > after)
+        rows = self._session.scalars(later.order_by(EventRow.number).limit(limit + 1))
+        return job, cut_page([to_event(row) for row in rows], limit, lambda event: (event.number,))
+
+    def list_iterations(self, caller: Caller, job_id: str, *, after: int, limit: int) -> Page[Iteration]:
+        self._jobs.get_job(caller, job_id)
+        later = select(IterationRow).where(IterationRow.job_id == job_id, IterationRow.iteration > after)
+        rows = self._session.scalars(later.order_by(IterationRow.iteration).limit(limit + 1))
+        return cut_page([to_iteration(row) for row in rows], limit, lambda iteration: (iteration.iteration,))
+
+    def list_proposals(
+        self, caller: Caller, job_id: str, *, after: int, limit: int, iteration: int | None = None
+    ) -> Page[Proposal]:
+        """Of one iteration or of all. Raises PartNotFound for an iteration that has not begun."""
+        self._jobs.get_job(caller, job_id)
+        wanted = [ProposalRow.job_id == job_id, ProposalRow.number > after]
+        if iteration is not None:
+            if self._session.get(IterationRow, (job_id, iteration)) is None:
+                raise PartNotFound(job_id, f"iteration {iteration}")
+            wanted.append(ProposalRow.iteration == iteration)
+        rows = self._session.scalars(select(ProposalRow).where(*wanted).order_by(ProposalRow.number).limit(limit + 1))
+        return cut_page([to_proposal(row) for row in rows], limit, lambda proposal: (proposal.number,))
+
+    def list_checkpoints(self, caller: Caller, job_id: str, *, after: int, limit: int) -> Page[Checkpoint]:
+        self._jobs.get_job(caller, job_id)
+        later = select(CheckpointRow).where(CheckpointRow.job_id == job_id, CheckpointRow.number > after)
+        with_files = later.options(selectinload(CheckpointRow.files)).order_by(CheckpointRow.number).limit(limit + 1)
+        rows = self._session.scalars(with_files)
+        return cut_page([to_checkpoint(row) for row in rows], limit, lambda checkpoint: (checkpoint.number,))
+
+    def find_checkpoint(self, caller: Caller, job_id: str, checkpoint: str) -> Checkpoint | None:
+        """`checkpoint` is "0", an iteration's number or "final"."""
+        self._jobs.get_job(caller, job_id)
+        row = self._session.scalar(
+            select(CheckpointRow)
+            .where(CheckpointRow.job_id == job_id, CheckpointRow.checkpoint == checkpoint)
+            .options(selectinload(CheckpointRow.files))
+        )
+        return None if row is None else to_checkpoint(row)
+
+    def get_checkpoint_file(
+        self, caller: Caller, job_id: str, checkpoint: str, file_format: FileFormat
+    ) -> CheckpointFile:
+        """Raises PartNotFound."""
+        found = self.find_checkpoint(caller, job_id, checkpoint)
+        if found is None:
+            raise PartNotFound(job_id, f"checkpoint {checkpoint}")
+        for file in found.files:
+            if file.format == file_format:
+                return file
+        raise PartNotFound(job_id, f"{file_format} file of checkpoint {checkpoint}")

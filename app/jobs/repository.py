@@ -1,0 +1,148 @@
+"""The SQL about jobs for their owners. Hands out records, never rows; never commits."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, delete, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from app.database import database_now
+from app.jobs.errors import JobNotFound, WrongState
+from app.jobs.journal import Journal
+from app.jobs.records import Job, NewJob
+from app.jobs.rows import to_job
+from app.paging import Page, cut_page, newest_first
+from app.records import LAST_STATES, Caller, JobState, new_id
+from app.tables import JobRow
+
+Changed = tuple[Job, bool]
+"""The job, and whether anything was changed (it was not there already)."""
+
+
+class JobRepository:
+    """Jobs of the caller; somebody else's are not there. What lies within a job: app/jobs/history.py."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._journal = Journal(session)
+
+    def add_job(self, caller: Caller, new: NewJob) -> Job:
+        """A queued job with its first `state` event. Model, data set and target are known to be the caller's."""
+        row = JobRow(
+            id=new_id("job"),
+            owner=caller.id,
+            name=new.name,
+            state="queued",
+            model_id=new.model_id,
+            dataset_id=new.dataset_id,
+            target_id=new.target_id,
+            budget=new.budget,
+            limits=new.limits,
+            settings=new.settings,
+            continues=new.continues,
+            lane="long",
+            created_at=database_now(self._session),
+        )
+        self._session.add(row)
+        self._session.flush()
+        return self._journal.tell_state(row.id)
+
+    def find_job(self, caller: Caller, job_id: str) -> Job | None:
+        row = self._session.scalar(_own(caller, job_id))
+        return None if row is None else to_job(row)
+
+    def get_job(self, caller: Caller, job_id: str) -> Job:
+        """Raises JobNotFound, also for a job that is somebody else's."""
+        if (job := self.find_job(caller, job_id)) is None:
+            raise JobNotFound(job_id)
+        return job
+
+    def list_jobs(
+        self,
+        caller: Caller,
+        *,
+        limit: int,
+        state: JobState | None = None,
+        model_id: str | None = None,
+        after: tuple[datetime, str] | None = None,
+    ) -> Page[Job]:
+        """Newest first; `after` is the position of the last one seen."""
+        wanted: list[ColumnElement[bool]] = [JobRow.owner == caller.id]
+        if state is not None:
+            wanted.append(JobRow.state == state)
+        if model_id is not None:
+            wanted.append(JobRow.model_id == model_id)
+        if after is not None:
+            wanted.append(tuple_(JobRow.created_at, JobRow.id) < tuple_(*after))
+        newest = select(JobRow).where(*wanted).order_by(JobRow.created_at.desc(), JobRow.id.desc()).limit(limit + 1)
+        jobs = [to_job(row) for row in self._session.scalars(newest)]
+        return cut_page(jobs, limit, lambda job: newest_first(job.created_at, job.id))
+
+    def delete_job(self, caller: Caller, job_id: str) -> None:
+        """With everything that belongs to it. Raises JobNotFound; WrongState while it runs or another needs it."""
+        job = self._lock(caller, job_id)
+        if job.state == "running":
+            raise WrongState(job_id, job.state, "deleted", "cancel it first")
+        needed_by = self._session.scalar(
+            select(JobRow.id).where(JobRow.continues == job_id, JobRow.state.not_in(LAST_STATES)).limit(1)
+        )
+        if needed_by is not None:
+            raise WrongState(job_id, job.state, "deleted", f"job {needed_by} starts from its last iteration")
+        self._session.execute(update(JobRow).where(JobRow.continues == job_id).values(continues=None))
+        self._session.execute(delete(JobRow).where(JobRow.id == job_id))
+
+    def cancel_job(self, caller: Caller, job_id: str) -> Changed:
+        """At once unless a worker has it, which is then asked to. Raises JobNotFound, WrongState."""
+        job = self._lock(caller, job_id)
+        if job.state == "cancelled":
+            return job, False
+        if job.state in LAST_STATES:
+            raise WrongState(job_id, job.state, "cancelled", "it is over")
+        if job.state == "running":
+            return self._write(job_id, requested="cancel"), True
+        return self._enter(job_id, "cancelled", finished_at=database_now(self._session)), True
+
+    def pause_job(self, caller: Caller, job_id: str) -> Changed:
+        """At once unless a worker has it, which is then asked to. Raises JobNotFound, WrongState."""
+        job = self._lock(caller, job_id)
+        if job.state == "paused":
+            return job, False
+        if job.state in LAST_STATES:
+            raise WrongState(job_id, job.state, "paused", "it is over")
+        if job.requested == "cancel":
+            raise WrongState(job_id, job.state, "paused", "it is being cancelled")
+        if job.state == "running":
+            return self._write(job_id, requested="pause"), True
+        return self._enter(job_id, "paused"), True
+
+    def resume_job(self, caller: Caller, job_id: str) -> Changed:
+        """Queued again; a pause that was asked for and not done yet is taken back. Raises JobNotFound, WrongState."""
+        job = self._lock(caller, job_id)
+        if job.state in LAST_STATES:
+            raise WrongState(job_id, job.state, "resumed", "it is over; extend it to go on from its last iteration")
+        if job.requested == "cancel":
+            raise WrongState(job_id, job.state, "resumed", "it is being cancelled")
+        if job.requested == "pause":
+            return self._write(job_id, requested=None), True
+        if job.state == "paused":
+            return self._enter(job_id, "queued"), True
+        return job, False
+
+    def _lock(self, caller: Caller, job_id: str) -> Job:
+        """The job, its row locked until the end of the transaction. Raises JobNotFound."""
+        row = self._session.scalar(_own(caller, job_id).with_for_update())
+        if row is None:
+            raise JobNotFound(job_id)
+        return to_job(row)
+
+    def _write(self, job_id: str, **values: Any) -> Job:
+        self._session.execute(update(JobRow).where(JobRow.id == job_id).values(values))
+        return self._journal.tell_state(job_id)
+
+    def _enter(self, job_id: str, state: JobState, **values: Any) -> Job:
+        return self._write(job_id, state=state, requested=None, **values)
+
+
+def _own(caller: Caller, job_id: str) -> Select[tuple[JobRow]]:
+    mine = select(JobRow).where(JobRow.id == job_id, JobRow.owner == caller.id)
+    return mine.execution_options(populate_existing=True)
