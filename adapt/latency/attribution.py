@@ -68,5 +68,3 @@ def _owner(kernel: str, owners: Mapping[str, int]) -> int | None:
 
 def _plus(time: UnitTime, kernels: Sequence[Kernel]) -> UnitTime:
     return UnitTime(ms=time.ms + sum(kernel.ms for kernel in kernels), kernels=time.kernels + len(kernels))
-
-

@@ -60,7 +60,7 @@ def measure(
     """
     candidate, original = runtime.load(candidate_onnx), runtime.load(original_onnx)
     try:
-        pairs = _Pairs(candidate, original)
+        pairs = Pairs(candidate, original)
         started = clock()
         while True:
             if stop():
@@ -94,8 +94,8 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
     return ordered[rank], ordered[count - 1 - rank]
 
 
-class _Pairs:
-    """Blocks of both networks, one after the other, and what follows from them."""
+class Pairs:
+    """Blocks of both networks, one after the other, and what follows from them. Two sessions stay open meanwhile."""
 
     def __init__(self, candidate: Session, original: Session) -> None:
         self._sessions = (candidate, original)

@@ -1,0 +1,191 @@
+"""The look-up table, filled in context: whole pruned networks are profiled, never layers on their own.
+
+A layer by itself finds its weights in the cache and pays no change of memory layout: tables of isolated layers are
+wrong by up to a third. Here each operator's time is its share of an end-to-end latency that was measured paired with
+the original's, in the same minute, so that neither the profiler's cost nor the machine's drift gets into the table.
+"""
+
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from adapt.errors import MeasurementFailed, Stopped
+from adapt.formats.onnx_writer import write_onnx
+from adapt.graph.network import Graph, Network
+from adapt.graph.pruning import ChannelGroup, pruned_graph
+from adapt.latency.attribution import UnitTime, attribute, with_plain_names
+from adapt.latency.measure import Pairs
+from adapt.latency.predictor import fit
+from adapt.latency.runtimes.contract import Runtime, Session
+from adapt.latency.table import Entry, LookupTable
+from adapt.latency.units import OVERHEAD, Unit, UnitPlan, plan_units
+from adapt.latency.variants import random_network, variant_counts
+
+Stop = Callable[[], bool]
+Clock = Callable[[], float]
+
+PROFILE_S = 0.15  # of runs under the profiler, per variant
+MIN_RUNS, MAX_RUNS = 10, 200
+PAIRS = 9  # of blocks against the original, per variant
+OVERHEAD_SHAPE = "1>1"
+LEAST_MS = 1e-6  # of a unit that the runtime has folded away: it was seen, and takes no time
+LEAST_SHARE = 0.1  # of a kernel's time that is its own, whatever the profiler adds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """`variants` networks were profiled in `seconds`, among them the original (`original_ms`, the median over the
+    session) and the smallest that the rounding allows (`smallest_ratio` times the original)."""
+
+    table: LookupTable
+    variants: int
+    seconds: float
+    original_ms: float
+    smallest_ratio: float
+
+
+@dataclass(frozen=True)
+class _Variant:
+    """One network's units with the time that the profiler saw, its latency now, and its ratio to the original's."""
+
+    graph: Graph
+    units: Sequence[Unit]
+    times: Sequence[UnitTime]
+    unattributed: UnitTime
+    ms: float
+    ratio: float
+
+    @property
+    def profiled_ms(self) -> float:
+        return sum(time.ms for time in self.times) + self.unattributed.ms
+
+    @property
+    def kernels(self) -> int:
+        return sum(time.kernels for time in self.times) + self.unattributed.kernels
+
+
+def profile_network(
+    network: Network,
+    groups: Sequence[ChannelGroup],
+    runtime: Runtime,
+    *,
+    seed: int,
+    multiple: int = 8,
+    minimum: int = 8,
+) -> LookupTable:
+    """`take_profile` with its usual limits, when the table is all that is wanted."""
+    return take_profile(network, groups, runtime, seed=seed, multiple=multiple, minimum=minimum).table
+
+
+def take_profile(
+    network: Network,
+    groups: Sequence[ChannelGroup],
+    runtime: Runtime,
+    *,
+    seed: int,
+    variants: int = 32,
+    multiple: int = 8,
+    minimum: int = 8,
+    maximum_seconds: float = 40.0,
+    stop: Stop = lambda: False,
+    clock: Clock = time.perf_counter,
+) -> Profile:
+    """Profiles the original, the smallest and randomly pruned versions of `network`; the caller holds the lock.
+
+    Counts are multiples of `multiple`, at least `minimum`. After `maximum_seconds` no further variant is begun, but
+    three are always taken. Raises MeasurementFailed, and Stopped between two variants.
+    """
+    started = clock()
+    plain = with_plain_names(network.graph)
+    plan = plan_units(plain.nodes)
+    original = runtime.load(write_onnx(random_network(plain)))
+    taken: list[_Variant] = []
+    try:
+        for counts in variant_counts(groups, max(variants, 3), seed, multiple=multiple, minimum=minimum):
+            if stop():
+                raise Stopped("stopped while profiling")
+            if len(taken) >= 3 and clock() - started >= maximum_seconds:
+                break
+            taken.append(_take(plain, groups, counts, plan, runtime, original))
+    finally:
+        original.close()
+    original_ms = statistics.median(variant.ms / variant.ratio for variant in taken)
+    return Profile(
+        table=_table(taken, original_ms, runtime),
+        variants=len(taken),
+        seconds=clock() - started,
+        original_ms=original_ms,
+        smallest_ratio=taken[1].ratio,
+    )
+
+
+def _take(
+    plain: Graph,
+    groups: Sequence[ChannelGroup],
+    counts: Mapping[str, int],
+    plan: UnitPlan,
+    runtime: Runtime,
+    original: Session,
+) -> _Variant:
+    graph = pruned_graph(plain, groups, counts)
+    onnx = write_onnx(random_network(graph))
+    session = runtime.load(onnx)
+    try:
+        pairs = Pairs(session, original)
+        for _ in range(PAIRS):
+            pairs.add()
+    finally:
+        session.close()
+    paired = pairs.result(None)
+    repeats = max(MIN_RUNS, min(MAX_RUNS, round(1000 * PROFILE_S / paired.ms)))
+    units = plan.units(graph)
+    times, unattributed = attribute(runtime.profile(onnx, repeats), units, graph.output)
+    if not any(time.ms for time in times):
+        raise MeasurementFailed(runtime.conditions.runtime, "its profile names no operator of the network")
+    return _Variant(graph, units, times, unattributed, paired.ms, paired.ratio)
+
+
+def _table(taken: Sequence[_Variant], original_ms: float, runtime: Runtime) -> LookupTable:
+    seen: dict[tuple[str, str], list[float]] = defaultdict(list)
+    gap_ms, cost_ms = _beside_the_kernels(taken)
+    for variant in taken:
+        for key, ms in _shares(variant, original_ms, gap_ms, cost_ms):
+            seen[key].append(ms)
+    entries = tuple(_entry(operator, shape, seen[operator, shape]) for operator, shape in sorted(seen))
+    table = LookupTable(entries=entries, calibration=1.0, conditions=runtime.conditions)
+    predict = fit(table).predict_ms
+    calibration = statistics.median(variant.ratio * original_ms / predict(variant.graph) for variant in taken)
+    return replace(table, calibration=calibration)
+
+
+def _beside_the_kernels(taken: Sequence[_Variant]) -> tuple[float, float]:
+    """What a run takes beside its kernels, and what the profiler adds to each kernel (ms); one of them is zero."""
+    gap_ms = statistics.median(variant.ms - variant.profiled_ms for variant in taken)
+    if gap_ms >= 0:
+        return gap_ms, 0.0
+    return 0.0, statistics.median(max(variant.profiled_ms - variant.ms, 0.0) / variant.kernels for variant in taken)
+
+
+def _shares(
+    variant: _Variant, original_ms: float, gap_ms: float, cost_ms: float
+) -> list[tuple[tuple[str, str], float]]:
+    """Every unit's own part of the variant's drift-corrected latency; they sum up to it."""
+
+    def own(time: UnitTime) -> float:
+        return max(time.ms - cost_ms * time.kernels, LEAST_SHARE * time.ms)
+
+    times = [own(time) for time in variant.times]
+    overhead = gap_ms + own(variant.unattributed)
+    scale = variant.ratio * original_ms / (sum(times) + overhead)
+    shares = [((unit.operator, unit.shape), ms * scale) for unit, ms in zip(variant.units, times, strict=True)]
+    return [*shares, ((OVERHEAD, OVERHEAD_SHAPE), overhead * scale)] if overhead else shares
+
+
+def _entry(operator: str, shape: str, observed: Sequence[float]) -> Entry:
+    ms = max(statistics.median(observed), LEAST_MS)
+    quarter, _, three_quarters = statistics.quantiles(observed, n=4) if len(observed) > 1 else (ms, ms, ms)
+    return Entry(
+        operator=operator, shape=shape, ms=ms, count=len(observed), spread=max(three_quarters - quarter, 0) / ms
+    )
