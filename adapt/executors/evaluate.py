@@ -42,6 +42,7 @@ def evaluate_candidate(
         if candidate.group is not None:
             raise
         steps, trained = diverged.step, Score(accuracy=0.0, loss=WORST_LOSS, images=untrained.images)
+    weights = read_weights(module)
     return Evaluation(
         group=candidate.group,
         accuracy_before_finetune=untrained.accuracy,
@@ -50,5 +51,5 @@ def evaluate_candidate(
         steps=steps,
         attempts=1,
         seconds=time.perf_counter() - started,
-        weights=read_weights(module),
+        weights={name: weights[name] for name in network.weights},  # the module's own order is another
     )

@@ -59,7 +59,8 @@ def long_term_finetune(
 
 def finetuned(network: Network, state: Weights) -> Network:
     """`network` with the weights that an epoch left, batch-norm statistics re-estimated."""
-    return Network(network.graph, {**_of_kind(state, WEIGHTS), **_of_kind(state, FINISHED)})
+    weights = {**_of_kind(state, WEIGHTS), **_of_kind(state, FINISHED)}
+    return Network(network.graph, {name: weights[name] for name in network.weights})
 
 
 def _diverges(sgd: Sgd, data: TrainingData, settings: Settings, epoch: int, pulse: Pulse) -> bool:
