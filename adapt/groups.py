@@ -7,7 +7,7 @@ by layers of our own, each answer is checked to be one-to-one, and the pruning t
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,85 +15,31 @@ import torch_pruning
 from torch import Tensor, nn
 
 from adapt.errors import NetworkRefused
-from adapt.graph.kinds import Topology
-from adapt.graph.network import Graph, Network, Node
-from adapt.graph.pruning import ChannelGroup, Slice
-from adapt.graph.shapes import infer_shapes, layer_name
+from adapt.graph.coupling import Coupling, Layers, Owned, judged, merged, to_groups
+from adapt.graph.network import Network
+from adapt.graph.pruning import ChannelGroup
 from adapt.modules import build_module
 from adapt.pruning_check import wrongly_pruned
 
 _HEAD = "it produces the classes, which are never pruned"
 _ENTRY = "its channels are tied to those of the images, which cannot be pruned"
-_GROUPED = "it belongs to a grouped convolution, whose groups would have to lose the same channels each"
-_SINGLE = "it has a single channel"
-_UNEVEN = "its channels are tied to another layer's only in part, or to several of its channels at once"
-_UNPROVEN = "without these channels the network does not compute what it computes when nothing reads them"
+_UNUSED = "nothing that leads to the classes reads it"
+_LOST = "its channels cannot be followed through the network"
+_UNPROVEN = "without some of its channels the network does not compute what it computes when nothing reads them"
 
 
 def channel_groups(network: Network) -> tuple[ChannelGroup, ...]:
     """Every convolution and linear layer of `network` in exactly one group, in topological order of the first layer.
 
-    A group's id is the name of its first layer. Groups that cannot be pruned say why. Weights are not looked at,
-    only their shapes. Raises NetworkRefused when the channels cannot be followed at all.
+    A group's id is the name of its first layer. Groups that cannot be pruned say why. Only shapes are looked at, never
+    the weights' values. Raises NetworkRefused when the channels cannot be followed at all.
     """
-    layers = _Layers(network.graph)
+    layers = Layers(network.graph)
     with torch.inference_mode(mode=False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
-        finder = _Finder(network, layers)
-        found = _refuse_overlaps([_checked(coupling, layers) for coupling in finder.couplings()])
-    groups = tuple(_group(coupling, layers) for coupling in found)
+        couplings = merged(_Dependencies(network, layers).couplings())
+    groups = to_groups(couplings, layers)
     wrong = wrongly_pruned(network, groups)
     return tuple(replace(group, prunable=False, reason=_UNPROVEN) if group.id in wrong else group for group in groups)
-
-
-@dataclass(frozen=True)
-class _Owned:
-    """Along `axis` of `tensor`, channel -> the positions it owns."""
-
-    tensor: str
-    axis: int
-    filters: bool
-    positions: Mapping[int, tuple[int, ...]]
-
-
-@dataclass(frozen=True)
-class _Coupling:
-    """What is tied to the output channels of the layer whose weight is `root`."""
-
-    root: str
-    channels: int
-    owned: tuple[_Owned, ...]
-    reason: str | None = None
-
-    @property
-    def producers(self) -> tuple[str, ...]:
-        return tuple(part.tensor for part in self.owned if part.filters)
-
-
-class _Layers:
-    """The convolutions and linear layers of a graph by the name of their weight, in topological order."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.shapes = infer_shapes(graph)
-        self.graph = graph
-        self.nodes: dict[str, Node] = {
-            node.weights["weight"]: node for node in graph.nodes if node.operator in ("conv2d", "linear")
-        }
-        self.rank = {weight: index for index, weight in enumerate(self.nodes)}
-        mixing = [node.name for weight, node in self.nodes.items() if not self.is_depthwise(weight)]
-        self.topology = Topology(graph, mixing)
-
-    def groups(self, weight: str) -> int:
-        """Of the convolution; 1 for a linear layer."""
-        node = self.nodes[weight]
-        return self.shapes[node.inputs[0]][1] // self.graph.weight_shapes[weight][1]
-
-    def is_depthwise(self, weight: str) -> bool:
-        """One filter for each channel, so that channel c of the input is channel c of the output."""
-        groups = self.groups(weight)
-        return groups > 1 and self.graph.weight_shapes[weight][0] == groups
-
-    def name(self, weight: str) -> str:
-        return layer_name(self.nodes[weight])
 
 
 class _Framed(nn.Module):
@@ -110,73 +56,68 @@ class _Framed(nn.Module):
         return scores
 
 
-class _Finder:
-    """Asks Torch-Pruning's dependency graph, one layer after the other."""
+class _Dependencies:
+    """Torch-Pruning's dependency graph, asked about one layer after the other."""
 
-    def __init__(self, network: Network, layers: _Layers) -> None:
+    def __init__(self, network: Network, layers: Layers) -> None:
         self._layers = layers
         graph = network.graph
-        self._framed = _Framed(build_module(network), graph.input_shape[0], layers.shapes[graph.output][1])
-        self._names = {
-            id(tensor): name
-            for name, tensor in (*self._framed.network.named_parameters(), *self._framed.network.named_buffers())
-        }
+        module = build_module(network)
+        self._framed = _Framed(module, graph.input_shape[0], layers.shapes[graph.output][1])
+        self._names = {id(tensor): name for name, tensor in (*module.named_parameters(), *module.named_buffers())}
         self._modules = {
-            self._names[id(module.weight)]: module
-            for module in self._framed.network.modules()
-            if isinstance(module, nn.Conv2d | nn.Linear)
+            self._names[id(layer.weight)]: layer
+            for layer in module.modules()
+            if isinstance(layer, nn.Conv2d | nn.Linear)
         }
-        self._dependencies = torch_pruning.DependencyGraph()
+        self._graph = torch_pruning.DependencyGraph()
         try:
-            self._dependencies.build_dependency(self._framed, torch.zeros(2, *graph.input_shape), verbose=False)
-        except Exception as failure:  # whatever it stumbles over, the user gets an answer
-            raise NetworkRefused("", f"its channels cannot be followed through the network: {failure}") from failure
+            self._graph.build_dependency(self._framed, torch.zeros(2, *graph.input_shape), verbose=False)
+        except Exception as failure:  # whatever it stumbles over (a ZeroDivisionError, say), the user gets an answer
+            raise NetworkRefused("", f"{_LOST}: {failure!r}") from failure
 
-    def couplings(self) -> Iterator[_Coupling]:
-        """One for each set of tied layers, in topological order of the first layer that is not depthwise."""
+    def couplings(self) -> Iterator[Coupling]:
+        """One for each set of tied layers. Depthwise layers come last: their groups begin with what feeds them."""
         seen: set[str] = set()
-        for weight in sorted(
-            self._modules, key=lambda name: (self._layers.is_depthwise(name), self._layers.rank[name])
-        ):
+        for weight in sorted(self._modules, key=lambda name: (self._layers.hands_on(name), self._layers.rank[name])):
             if weight not in seen:
-                coupling = self._coupling(weight)
-                seen |= {weight, *coupling.producers}
+                coupling = judged(self._coupling(weight), self._layers)
+                seen |= coupling.producers if coupling.reason is None else {weight}
                 yield coupling
 
-    def _coupling(self, weight: str) -> _Coupling:
+    def _coupling(self, weight: str) -> Coupling:
         module = self._modules[weight]
-        channels = module.weight.shape[0]
+        nothing = Coupling(root=weight, channels=module.weight.shape[0], owned=())
+        if module not in self._graph.module2node:
+            return replace(nothing, reason=_UNUSED)
         try:
-            pruner = self._dependencies.get_pruner_of_module(module)
-            tied = self._dependencies.get_pruning_group(module, pruner.prune_out_channels, range(channels))
+            prune = self._graph.get_pruner_of_module(module).prune_out_channels
+            tied = self._graph.get_pruning_group(module, prune, range(nothing.channels))
         except Exception as failure:  # as above; the other layers may still be pruned
-            return _Coupling(weight, channels, (), f"its channels cannot be followed through the network: {failure}")
-        owned: list[_Owned] = []
+            return replace(nothing, reason=f"{_LOST}: {failure!r}")
+        owned: list[Owned] = []
         reason = None
         for item in tied:
-            target, made = item.dep.target.module, self._dependencies.is_out_channel_pruning_fn(item.dep.handler)
-            if target is self._framed.entry:
-                reason = _ENTRY
-            elif target is self._framed.exit:
-                reason = reason or _HEAD
+            target, handler = item.dep.target.module, item.dep.handler
+            if target is self._framed.exit:
+                reason = _HEAD
+            elif target is self._framed.entry:
+                reason = reason or _ENTRY
             else:
-                owned.extend(self._owned(target, made, _by_channel(item)))
-        return _Coupling(weight, channels, tuple(owned), reason)
+                owned.extend(self._owned(target, self._graph.is_out_channel_pruning_fn(handler), item))
+        return replace(nothing, owned=tuple(owned), reason=reason)
 
-    def _owned(self, target: Any, made: bool, positions: Mapping[int, tuple[int, ...]]) -> Iterator[_Owned]:
-        """The tensors of one tied layer. `made`: its output channels, not only its input channels."""
-        if isinstance(target, nn.Conv2d | nn.Linear):
-            weight = self._names[id(target.weight)]
-            if not made:
-                yield _Owned(weight, 1, False, positions)
-                return
-            yield _Owned(weight, 0, True, positions)
-            if target.bias is not None:
-                yield _Owned(self._names[id(target.bias)], 0, False, positions)
-        elif isinstance(target, nn.Module) and not isinstance(target, nn.Parameter):
-            for tensor in (*target.parameters(recurse=False), *target.buffers(recurse=False)):
-                if tensor.dim():  # not the counter of a batch norm
-                    yield _Owned(self._names[id(tensor)], 0, False, positions)
+    def _owned(self, target: nn.Module, made: bool, item: Any) -> Iterator[Owned]:
+        """The tensors of one tied layer; `made` says that its output channels are tied, not only its input's."""
+        positions = _by_channel(item)
+        filters = isinstance(target, nn.Conv2d | nn.Linear)
+        if filters and not made:
+            yield Owned(tensor=self._names[id(target.weight)], axis=1, filters=False, positions=positions)
+            return
+        for role, tensor in (*target.named_parameters(recurse=False), *target.named_buffers(recurse=False)):
+            if tensor.dim():  # the counter of a batch norm has no channels
+                is_filter = filters and role == "weight"
+                yield Owned(tensor=self._names[id(tensor)], axis=0, filters=is_filter, positions=positions)
 
 
 def _by_channel(item: Any) -> Mapping[int, tuple[int, ...]]:
@@ -185,72 +126,3 @@ def _by_channel(item: Any) -> Mapping[int, tuple[int, ...]]:
     for position, channel in zip(item.idxs, item.root_idxs, strict=True):
         positions[channel].append(position)
     return {channel: tuple(sorted(found)) for channel, found in positions.items()}
-
-
-def _checked(coupling: _Coupling, layers: _Layers) -> _Coupling:
-    """The coupling with the reason why it cannot be pruned, if there is one."""
-    if coupling.reason is not None:
-        return coupling
-    shapes = layers.graph.weight_shapes
-    if coupling.channels < 2:
-        return replace(coupling, reason=_SINGLE)
-    if any(layers.groups(part.tensor) > 1 and not layers.is_depthwise(part.tensor)
-           for part in coupling.owned if part.tensor in layers.nodes):  # fmt: skip
-        return replace(coupling, reason=_GROUPED)
-    if not all(_one_to_one(part, coupling.channels, shapes[part.tensor][part.axis]) for part in coupling.owned):
-        return replace(coupling, reason=_UNEVEN)
-    return coupling
-
-
-def _one_to_one(part: _Owned, channels: int, size: int) -> bool:
-    """Every channel owns equally many positions and shares none; the rows of a filter are owned altogether."""
-    taken = [position for positions in part.positions.values() for position in positions]
-    if set(part.positions) != set(range(channels)) or len(set(taken)) != len(taken):
-        return False
-    if not all(0 <= position < size for position in taken):
-        return False
-    return len({len(positions) for positions in part.positions.values()}) == 1 and (
-        len(taken) == size or not part.filters
-    )
-
-
-def _refuse_overlaps(couplings: list[_Coupling]) -> list[_Coupling]:
-    """No position of a tensor may belong to two groups: such channels are tied in a way that was not understood."""
-    owners: dict[tuple[str, int, int], set[str]] = defaultdict(set)
-    for coupling in couplings:
-        for part in coupling.owned:
-            for positions in part.positions.values():
-                for position in positions:
-                    owners[part.tensor, part.axis, position].add(coupling.root)
-    shared = {root for roots in owners.values() if len(roots) > 1 for root in roots}
-    return [
-        replace(coupling, reason=_UNEVEN) if coupling.root in shared and coupling.reason is None else coupling
-        for coupling in couplings
-    ]
-
-
-def _group(coupling: _Coupling, layers: _Layers) -> ChannelGroup:
-    producers = sorted({coupling.root, *coupling.producers} & set(layers.nodes), key=lambda name: layers.rank[name])
-    consumers = [part.tensor for part in coupling.owned if part.tensor in layers.nodes and not part.filters]
-    names = tuple(layers.name(weight) for weight in producers)
-    kind = layers.topology.kind(
-        [layers.nodes[weight].name for weight in producers], [layers.nodes[weight].name for weight in consumers]
-    )
-    slices = () if coupling.reason else tuple(
-        Slice(
-            tensor=part.tensor,
-            axis=part.axis,
-            positions=tuple(part.positions[channel] for channel in range(coupling.channels)),
-            filters=part.filters,
-        )
-        for part in coupling.owned
-    )  # fmt: skip
-    return ChannelGroup(
-        id=names[0],
-        kind=kind,
-        layers=names,
-        channels=coupling.channels,
-        slices=slices,
-        prunable=coupling.reason is None,
-        reason=coupling.reason,
-    )

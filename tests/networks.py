@@ -4,10 +4,15 @@ Layer names follow no library on purpose: nothing under test may rely on them.
 """
 
 import io
+import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+from adapt.formats.pt2 import read_pt2
+from adapt.graph.network import Network
 
 INPUT_SHAPE = (3, 32, 32)
 """(C, H, W) that every network of FAMILIES takes."""
@@ -266,17 +271,28 @@ class PlainChain(nn.Module):
         return self.classifier(self.features(x))
 
 
-def randomised(build: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
-    """`build()` in eval mode with seeded weights and batch norms that are no identity, so that agreement means much."""
-    with torch.random.fork_rng(devices=[]):
+def randomised(build: Callable[[], nn.Module], seed: int = 0, shape: tuple[int, int, int] = INPUT_SHAPE) -> nn.Module:
+    """`build()` in eval mode with seeded weights and batch norms that are no identity, so that agreement means much.
+
+    The batch norms have seen random images [16, *shape] and were then moved a little: scores are of the order of one,
+    and differ from image to image.
+    """
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         module = build()
+        norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
         for layer in module.modules():
-            if isinstance(layer, nn.BatchNorm2d):
-                nn.init.uniform_(layer.weight, 0.6, 1.4)
-                nn.init.uniform_(layer.bias, -0.3, 0.3)
-                nn.init.uniform_(layer.running_mean, -0.2, 0.2)
-                nn.init.uniform_(layer.running_var, 0.3, 1.2)
+            if isinstance(layer, nn.Conv2d):  # torch's own start lets the signal fade within a few layers
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        for norm in norms:
+            nn.init.uniform_(norm.weight, 0.6, 1.4)
+            nn.init.uniform_(norm.bias, -0.3, 0.3)
+            norm.momentum = None  # the plain average
+        module.train()(torch.randn(16, *shape))
+        for norm in norms:
+            norm.momentum = 0.1
+            norm.running_mean += norm.running_var.sqrt() * torch.empty_like(norm.running_mean).uniform_(-0.2, 0.2)
+            norm.running_var *= torch.empty_like(norm.running_var).uniform_(0.8, 1.25)
     return module.eval()
 
 
@@ -300,3 +316,11 @@ def export_pt2(module: nn.Module, shape: tuple[int, ...] = (1, *INPUT_SHAPE)) ->
     file = io.BytesIO()
     torch.export.save(program, file)
     return file.getvalue()
+
+
+def uploaded(module: nn.Module, shape: tuple[int, int, int] = INPUT_SHAPE) -> Network:
+    """`module` on the way that a user's network takes: exported, saved, and read as data. `shape` is (C, H, W)."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "network.pt2")
+        file.write_bytes(export_pt2(module, (1, *shape)))
+        return read_pt2(file)

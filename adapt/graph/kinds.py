@@ -42,7 +42,7 @@ class Topology:
         carried = [self._nodes[name] for name in self._carriers(made)]
         if frozenset(consumers) & self._excites and not made & self._excites:
             return "squeeze"
-        if all(self._nodes[name].operator == "linear" for name in roots):
+        if roots and all(self._nodes[name].operator == "linear" for name in roots):
             return "linear"
         if made - roots:
             return "bottleneck" if self._joined(carried) else "expansion"

@@ -74,7 +74,7 @@ def prune(original: Graph, groups: Sequence[ChannelGroup], network: Network, bef
     """Cut `network`, which is `original` with the channels of `before`, down to the channels of `after`.
 
     `after` must keep subsets of `before`. Weights are copied, never shared with `network`.
-    Raises ValueError when a channel of `after` is already gone.
+    Raises ValueError when a channel of `after` is already gone, when none is left, or in a group that must stay whole.
     """
     stays: dict[tuple[str, int], np.ndarray] = {}  # mask over the original positions
     present: dict[tuple[str, int], np.ndarray] = {}
@@ -85,15 +85,18 @@ def prune(original: Graph, groups: Sequence[ChannelGroup], network: Network, bef
             raise ValueError(f"group {group.id}: channels {sorted(gone_before - gone_after)} were pruned before")
         if not gone_after:
             continue
+        if not group.prunable or len(gone_after) == group.channels:
+            raise ValueError(f"group {group.id}: {group.reason or 'one channel at least must stay'}")
         for part in group.slices:
             key = (part.tensor, part.axis)
             size = original.weight_shapes[part.tensor][part.axis]
             for masks, gone in ((present, gone_before), (stays, gone_after)):
                 mask = masks.setdefault(key, np.ones(size, dtype=bool))
                 mask[[p for channel in gone for p in part.positions[channel]]] = False
-    weights = {name: np.array(tensor) for name, tensor in network.weights.items()}
+    weights = dict(network.weights)
     for (tensor, axis), mask in stays.items():
-        weights[tensor] = np.ascontiguousarray(np.compress(mask[present[tensor, axis]], weights[tensor], axis=axis))
+        weights[tensor] = np.compress(mask[present[tensor, axis]], weights[tensor], axis=axis)
+    weights = {name: np.array(tensor, order="C") for name, tensor in weights.items()}
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     return Network(original.with_weight_shapes(shapes), weights)
 
