@@ -1,24 +1,20 @@
 """Reads one upload inside limits and writes our own checkpoint file: `python -m adapt.formats.reader_process`.
 
-Arguments: upload, output, address space in bytes, CPU seconds. Prints one JSON line for `adapt.formats.sandbox`.
+Arguments: address space in bytes, CPU seconds, upload, output. Prints one JSON line for `adapt.formats.sandbox`.
 """
 
 import json
-import resource
 import sys
 from pathlib import Path
 
 from adapt.checkpoint import read_network, write_safetensors
+from adapt.child_process import limit_this_process
 from adapt.errors import FormatRefused, NetworkRefused, UnsupportedOperator
 
 
 def main(arguments: list[str]) -> None:
     """Unexpected exceptions leave with a traceback on stderr and exit code 1."""
-    upload, output = Path(arguments[0]), Path(arguments[1])
-    memory_bytes, cpu_s = int(arguments[2]), int(arguments[3])
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    upload, output = map(Path, limit_this_process(arguments))
     print(json.dumps(_outcome(upload, output)))
 
 

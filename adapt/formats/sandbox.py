@@ -1,22 +1,15 @@
 """Uploads are parsed in a child process with memory, CPU and time limits; what comes back is a file that we wrote."""
 
-import json
-import logging
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from adapt.child_process import ChildEnded, ChildLimits, run_in_child
 from adapt.errors import FormatRefused, NetworkRefused, UnsupportedOperator
 from adapt.formats.safetensors_file import read_graph
 from adapt.graph.network import Graph
 
-_ROOT = Path(__file__).resolve().parents[2]  # so that the child imports this `adapt` and no other
-_KEPT = ("PATH", "LANG", "LD_LIBRARY_PATH", "TMPDIR")
 _ERRORS = {"operator": UnsupportedOperator, "format": FormatRefused, "network": NetworkRefused}
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,29 +41,10 @@ def read_in_child(path: Path, out: Path, limits: ReaderLimits | None = None) -> 
         raise
 
 
-def _run(path: Path, out: Path, limits: ReaderLimits) -> dict[str, str]:
-    """The child's JSON line. Raises NetworkRefused when it was ended or failed."""
-    module = "adapt.formats.reader_process"
-    numbers = [str(limits.memory_bytes), str(limits.cpu_s)]
-    command = [sys.executable, "-P", "-m", module, str(path.resolve()), str(out.resolve()), *numbers]
-    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    # A thread pool of OpenBLAS alone reserves more address space than the limit.
-    environment |= {"PYTHONPATH": str(_ROOT), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+def _run(path: Path, out: Path, limits: ReaderLimits) -> dict[str, Any]:
+    """What the child says. Raises NetworkRefused when it was ended or failed."""
+    bounds = ChildLimits(memory_bytes=limits.memory_bytes, cpu_s=limits.cpu_s, wall_s=limits.wall_s)
     try:
-        finished = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=limits.wall_s, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise NetworkRefused("", f"reading it takes longer than {limits.wall_s:g} s") from error
-    if finished.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
-        raise NetworkRefused(
-            "", f"reading it takes more than {limits.cpu_s} s of CPU time, or was stopped from outside"
-        )
-    if finished.returncode != 0:
-        errors = finished.stderr.decode(errors="replace")
-        _log.error("the reader of %s ended with %d: %s", path.name, finished.returncode, errors[-2000:])
-        memory = "MemoryError" in errors or finished.returncode < 0
-        why = f"it may need more than {limits.memory_bytes >> 20} MiB of memory" if memory else "the file is damaged"
-        raise NetworkRefused("", f"the reader could not cope with this file: {why}")
-    outcome: dict[str, str] = json.loads(finished.stdout)
-    return outcome
+        return run_in_child("adapt.formats.reader_process", [str(path.resolve()), str(out.resolve())], bounds)
+    except ChildEnded as error:
+        raise NetworkRefused("", error.why) from error

@@ -1,0 +1,42 @@
+"""Is a stranger's .npz file a data set, and which? Read in a child process with limits. Needs no torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapt.child_process import ChildEnded, ChildLimits, run_in_child
+from adapt.errors import DatasetRefused, NotEnoughData
+
+_ERRORS = {"dataset": DatasetRefused, "images": NotEnoughData}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetFacts:
+    """`image_shape` is (H, W, C); `counts` are class name -> {"train": n, "test": n}; `notes` is for people."""
+
+    classes: tuple[str, ...]
+    counts: dict[str, dict[str, int]]
+    image_shape: tuple[int, int, int]
+    splits: dict[str, int | str]
+    notes: tuple[str, ...]
+
+
+def inspect_npz(path: Path, scratch: Path, limits: ChildLimits, *, max_bytes: int) -> DatasetFacts:
+    """The facts of the .npz file at `path`, every byte of it read. `scratch` is an empty folder for unpacked arrays,
+    which may take `max_bytes`. Raises DatasetRefused or NotEnoughData, also for a limit that reading it ran into."""
+    arguments = [str(path.resolve()), str(scratch.resolve()), str(max_bytes)]
+    try:
+        outcome = run_in_child("adapt.data.inspection_process", arguments, limits)
+    except ChildEnded as error:
+        raise DatasetRefused("", error.why) from error
+    if outcome["kind"] in _ERRORS:
+        raise _ERRORS[outcome["kind"]](*outcome["arguments"])
+    if outcome["kind"] == "memory":
+        raise DatasetRefused("", f"reading it takes more than {limits.memory_bytes >> 20} MiB of memory")
+    height, width, channels = outcome["image_shape"]
+    return DatasetFacts(
+        classes=tuple(outcome["classes"]),
+        counts=outcome["counts"],
+        image_shape=(height, width, channels),
+        splits=outcome["splits"],
+        notes=tuple(outcome["notes"]),
+    )

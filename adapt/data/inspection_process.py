@@ -1,0 +1,41 @@
+"""Reads one .npz file inside limits and prints its facts: `python -m adapt.data.inspection_process`.
+
+Arguments: address space in bytes, CPU seconds, upload, folder for unpacked arrays, bytes that they may take.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from adapt.child_process import limit_this_process
+from adapt.data.npz import load_npz
+from adapt.errors import DatasetRefused, NotEnoughData
+
+
+def main(arguments: list[str]) -> None:
+    """Unexpected exceptions leave with a traceback on stderr and exit code 1."""
+    upload, folder, max_bytes = limit_this_process(arguments)
+    print(json.dumps(_outcome(Path(upload), Path(folder), int(max_bytes))))
+
+
+def _outcome(upload: Path, folder: Path, max_bytes: int) -> dict[str, object]:
+    try:
+        dataset = load_npz(upload, extract_to=folder, max_bytes=max_bytes)
+        return {
+            "kind": "read",
+            "classes": dataset.classes,
+            "counts": dataset.counts,
+            "image_shape": dataset.image_shape,
+            "splits": dict(dataset.splits),
+            "notes": dataset.notes,
+        }
+    except MemoryError:
+        return {"kind": "memory"}
+    except NotEnoughData as error:
+        return {"kind": "images", "arguments": list(error.args)}
+    except DatasetRefused as error:
+        return {"kind": "dataset", "arguments": list(error.args)}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
