@@ -1,0 +1,127 @@
+"""Taking in a network file, and what may be done with models afterwards."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import BoundedSemaphore
+
+from adapt.errors import NetworkRefused
+from adapt.formats.sandbox import ReaderLimits, read_in_child
+from adapt.graph.costs import costs
+from adapt.graph.network import Graph
+from adapt.graph.shapes import infer_shapes
+from app.database import Sessions, reading, unit_of_work
+from app.models.form_fields import label_from_filename, parse_classes, parse_name, parse_normalization
+from app.models.records import Model, NewModel
+from app.models.repository import CHECK_TASK, ModelRepository
+from app.newest_first import Position
+from app.records import Caller
+from app.storage import Blob, Storage
+from app.tasks.queue import TaskQueue
+from app.uploads import FieldRefused, UploadedFile
+
+MIB = 1024 * 1024
+READERS_AT_ONCE = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFields:
+    """The form's text fields as they came; None where a field was not sent."""
+
+    name: str | None = None
+    normalization: str | None = None
+    classes: str | None = None
+    architecture: str | None = None
+
+
+class ModelService:
+    """Threads may share one. `scratch` is a folder for files that live as long as a call."""
+
+    def __init__(self, sessions: Sessions, storage: Storage, scratch: Path) -> None:
+        self._sessions, self._storage, self._scratch = sessions, storage, scratch
+        self._readers = BoundedSemaphore(READERS_AT_ONCE)
+
+    def store_upload(self, caller: Caller, file: UploadedFile, fields: ModelFields) -> tuple[Model, bool]:
+        """The model of an upload, and whether it is new: the same upload of the same owner gives the one there is.
+
+        Reads the file in a child process, so it takes a second or more and must not run in an event loop.
+        Whatever is refused leaves neither row nor blob. Raises FieldRefused, NetworkRefused and its kinds, StorageFull.
+        """
+        if fields.architecture is not None:
+            raise FieldRefused(
+                "/architecture", "weights apart from their architecture are not read yet; send a .pt2 file instead"
+            )
+        with self._read(file) as (path, graph):
+            new = _describe(file, fields, graph)
+            with reading(self._sessions) as session:
+                if (known := ModelRepository(session).find_same(caller, new)) is not None:
+                    return known, False
+            return self._keep(caller, new, self._storage.put(path))
+
+    def get_model(self, caller: Caller, model_id: str) -> Model:
+        """Raises ModelNotFound."""
+        with reading(self._sessions) as session:
+            return ModelRepository(session).get_model(caller, model_id)
+
+    def list_models(self, caller: Caller, *, after: Position | None, limit: int) -> list[Model]:
+        with reading(self._sessions) as session:
+            return ModelRepository(session).list_models(caller, after=after, limit=limit)
+
+    def delete_model(self, caller: Caller, model_id: str) -> None:
+        """Raises ModelNotFound, ModelInUse."""
+        with unit_of_work(self._sessions) as session:
+            ModelRepository(session).delete_model(caller, model_id)
+
+    @contextmanager
+    def _read(self, file: UploadedFile) -> Iterator[tuple[Path, Graph]]:
+        """The checkpoint that the child wrote, for the length of the block, and its graph."""
+        # The child holds the file, the tensors and the checkpoint it writes.
+        limits = ReaderLimits(memory_bytes=1024 * MIB + 4 * file.bytes)
+        with TemporaryDirectory(prefix="read-", dir=self._scratch) as folder:
+            path = Path(folder) / "network.safetensors"
+            with self._readers:
+                graph = read_in_child(file.path, path, limits)
+            yield path, graph
+
+    def _keep(self, caller: Caller, new: NewModel, weights: Blob) -> tuple[Model, bool]:
+        with unit_of_work(self._sessions) as session:
+            models = ModelRepository(session)
+            if (known := models.find_same(caller, new)) is not None:  # somebody was quicker
+                return known, False
+            model = models.add_model(caller, new, weights)
+            TaskQueue(session).enqueue_task(caller.id, CHECK_TASK, model.id, {"model": model.id})
+            return model, True
+
+
+def _describe(file: UploadedFile, fields: ModelFields, graph: Graph) -> NewModel:
+    outputs = _class_count(graph)
+    needed = costs(graph)
+    return NewModel(
+        name=parse_name(fields.name, label_from_filename(file.filename, "network")),
+        format=_format(file.path),
+        architecture=None,
+        sha256=file.sha256,
+        bytes=file.bytes,
+        graph=graph,
+        class_count=outputs,
+        classes=parse_classes(fields.classes, outputs),
+        normalization=parse_normalization(fields.normalization, graph.input_shape[0]),
+        params=needed.params,
+        macs=needed.macs,
+        memory_bytes=needed.memory_bytes,
+    )
+
+
+def _class_count(graph: Graph) -> int:
+    shape = infer_shapes(graph)[graph.output]
+    if len(shape) != 2:
+        raise NetworkRefused(graph.output, f"the output has the shape {list(shape)}, not [N, classes]")
+    return shape[1]
+
+
+def _format(path: Path) -> str:
+    """Of a file that the reader accepted."""
+    with path.open("rb") as file:
+        return "pt2" if file.read(2) == b"PK" else "safetensors"
