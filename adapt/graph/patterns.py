@@ -82,11 +82,23 @@ def _silu(node: Node, made: _Producers) -> _Found | None:
     return None
 
 
+def _joined(node: Node, made: _Producers) -> Node:
+    """squeeze, flatten and two unsqueezes in a row as the one operator that they amount to."""
+    squeezed = made.source(node.inputs[0], "squeeze")
+    if node.operator == "flatten" and squeezed is not None:
+        return replace(node, inputs=(squeezed,))
+    unsqueezed = made.source(node.inputs[0], "unsqueeze")
+    if node.operator == "unsqueeze" and unsqueezed is not None:
+        return replace(node, inputs=(unsqueezed,), attributes={"dims": (2, 3)})
+    return node
+
+
 def canonical(graph: Graph) -> Graph:
     """The same function with known patterns as single operators, and without nodes that nothing depends on."""
     made = _Producers()
     nodes = []
     for node in graph.nodes:
+        node = _joined(node, made)
         made.add(node)
         if found := _hand_written(node, made):
             operator, source = found

@@ -88,6 +88,45 @@ def _next_unsqueeze(call: Call) -> bool:
     return rank in (2, 3) and dim in (-1, rank)
 
 
+def _squeezes_one(call: Call) -> bool:
+    return len(call.inputs[0]) == 4 and _target(call) in _without_one(call.inputs[0]).values()
+
+
+def _without_one(shape: Shape) -> dict[tuple[int, ...], Shape]:
+    """Dimension 2 or 3 of [N, C, H, W], where it is 1 -> the shape without it and without N."""
+    return {(axis,): shape[1:axis] + shape[axis + 1 :] for axis in (3, 2) if shape[axis] == 1}
+
+
+def _squeezed_dim(call: Call) -> dict[str, Any]:
+    target = _target(call)
+    return {"dims": next(dims for dims, left in _without_one(call.inputs[0]).items() if left == target)}
+
+
+def _squeeze_shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
+    dims: Any = attributes["dims"]
+    if len(inputs[0]) != 4 or inputs[0][dims[0]] != 1:
+        raise ValueError(f"dimension {dims[0]} of {inputs[0]} is not 1")
+    return inputs[0][: dims[0]] + inputs[0][dims[0] + 1 :]
+
+
+def _squeeze_onnx(call: OnnxCall) -> list[OnnxNode]:
+    axes = call.constant("axes", np.array(call.attributes["dims"], dtype=np.int64))
+    return [OnnxNode(op_type="Squeeze", inputs=(*call.inputs, axes))]
+
+
+def _squeezed(call: Call) -> Shape | None:
+    """The shape, without N, behind squeeze() of every size 1; a fixed batch of one would be squeezed too."""
+    return None if call.batch == 1 else tuple(n for n in call.inputs[0][1:] if n != 1)
+
+
+def _whole_slice(call: Call) -> bool:
+    """x[:, :] takes everything: start 0, end behind the last, step 1."""
+    dim = _axis(call.arguments.get("dim", 0), len(call.inputs[0]))
+    start, end, step = (call.arguments.get(name) for name in ("start", "end", "step"))
+    enough = _WHOLE if dim == 0 else call.inputs[0][dim]
+    return start in (None, 0) and step in (None, 1) and (end is None or (type(end) is int and end >= enough))
+
+
 def _flatten_shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
     return (inputs[0][0], prod(inputs[0][1:]))
 
@@ -104,6 +143,7 @@ def _unsqueeze_onnx(call: OnnxCall) -> list[OnnxNode]:
     return [OnnxNode(op_type="Unsqueeze", inputs=(*call.inputs, axes))]
 
 
+_WHOLE = (1 << 63) - 1  # how torch writes the end of x[:]
 _VIEWS = (
     ("flatten.using_ints", ("start_dim", "end_dim")),
     ("view.default", ("size",)),
@@ -119,7 +159,22 @@ OPERATORS = (
         allocates=False,
         function=lambda torch, attributes: lambda x: torch.flatten(x, 1),
         onnx=lambda call: [OnnxNode(op_type="Flatten", inputs=call.inputs, attributes={"axis": 1})],
-        aten=tuple(Aten(target=t, when=_flattens, ignored=names, alias=True) for t, names in _VIEWS),
+        aten=(
+            *(Aten(target=t, when=_flattens, ignored=names, alias=True) for t, names in _VIEWS),
+            Aten(target="squeeze.default", when=lambda call: _squeezed(call) == call.inputs[0][1:2], alias=True),
+        ),
+    ),
+    Operator(
+        name="squeeze",
+        attributes={"dims": Axes(allowed=((2,), (3,)))},
+        shape=_squeeze_shape,
+        allocates=False,
+        function=lambda torch, attributes: lambda x: x.squeeze(attributes["dims"]),
+        onnx=_squeeze_onnx,
+        aten=tuple(
+            Aten(target=f"squeeze.{kind}", when=_squeezes_one, attributes=_squeezed_dim, ignored=("dim",), alias=True)
+            for kind in ("dim", "dims")
+        ),
     ),
     Operator(
         name="unsqueeze",
@@ -157,6 +212,8 @@ OPERATORS = (
         onnx=lambda call: [OnnxNode(op_type="Identity", inputs=call.inputs)],
         aten=(
             *(Aten(target=t, when=_keeps_shape, ignored=names, alias=True) for t, names in _VIEWS),
+            Aten(target="squeeze.default", when=lambda call: _squeezed(call) == call.inputs[0][1:], alias=True),
+            Aten(target="slice.Tensor", when=_whole_slice, ignored=("dim", "start", "end", "step"), alias=True),
             Aten(target="contiguous.default", ignored=("memory_format",), alias=True),
             Aten(target="clone.default", ignored=("memory_format",)),
             Aten(target="alias.default", alias=True),

@@ -1,0 +1,201 @@
+"""What people write in their forward(): each is read as the operator that it is, and answers as before."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from adapt.agreement import largest_difference, run_module
+from adapt.errors import NetworkRefused, UnsupportedOperator
+from adapt.formats.pt2 import read_pt2
+from adapt.graph.network import Network
+from tests.pt2_files import exported
+
+
+class Written(nn.Module):
+    """conv -> `body` -> pooling -> linear, the parts that a case does not care about being plain."""
+
+    def __init__(self, body, head=None) -> None:
+        super().__init__()
+        self.conv, self.other, self.bn = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8)
+        self.squeeze, self.excite = nn.Linear(8, 4), nn.Linear(4, 8)
+        self.kernel = nn.Parameter(torch.randn(8, 1, 3, 3) / 3)
+        self.fc = nn.Linear(8, 5)
+        self.body, self.head = body, head or (lambda net, x: net.fc(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self, self.body(self, self.conv(x)))
+
+
+def read(module: nn.Module, tmp_path, **how) -> Network:
+    torch.manual_seed(0)
+    path = tmp_path / "net.pt2"
+    path.write_bytes(exported(module, **how))
+    return read_pt2(path)
+
+
+def gated_by_linear(net, x):
+    gate = torch.sigmoid(net.excite(torch.relu(net.squeeze(x.mean((2, 3))))))
+    return x * gate.view(x.size(0), 8, 1, 1)
+
+
+def gated_by_index(net, x):
+    return x * torch.sigmoid(net.excite(F.relu(net.squeeze(x.mean((-1, -2))))))[:, :, None, None]
+
+
+def written_in_place(net, x):
+    x = F.relu(net.bn(x), inplace=True)
+    x += net.other(x)
+    return F.hardtanh_(x, 0.0, 6.0)
+
+
+BODIES = {
+    "h-swish, product over 6": (lambda net, x: x * F.relu6(x + 3) / 6, ["hardswish"]),
+    "h-swish by h-sigmoid": (lambda net, x: x * (F.relu6(x + 3.0) / 6.0), ["hardswish"]),
+    "h-swish, sixth first": (lambda net, x: x / 6 * F.relu6(3 + x), ["hardswish"]),
+    "h-swish by functional": (lambda net, x: x * F.hardsigmoid(x), ["hardswish"]),
+    "h-sigmoid by hand": (lambda net, x: x + F.relu6(x + 3, inplace=True) * (1 / 6), ["hardsigmoid", "add"]),
+    "silu by hand": (lambda net, x: torch.sigmoid(x) * x, ["silu"]),
+    "silu": (lambda net, x: F.silu(x), ["silu"]),
+    "relu6 by clamp": (lambda net, x: x.clamp(0, 6), ["relu6"]),
+    "relu by clamp": (lambda net, x: torch.clamp(x, min=0), ["relu"]),
+    "relu6 by clamp_": (lambda net, x: x.clamp_(0, 6), ["relu6"]),
+    "tanh": (lambda net, x: torch.tanh(x), ["tanh"]),
+    "leaky": (lambda net, x: F.leaky_relu(x, 0.1), ["leaky_relu"]),
+    "numbers": (lambda net, x: (2 * x - 1) / 4 + 0.5, ["mul_scalar", "add_scalar", "mul_scalar", "add_scalar"]),
+    "written in place": (written_in_place, ["batch_norm", "relu", "conv2d", "add", "relu6"]),
+    "same tensor twice": (lambda net, x: x + x, ["add"]),
+    "identities": (lambda net, x: nn.Identity()(x.contiguous().clone()[:, :]), []),
+    "max pool": (lambda net, x: F.max_pool2d(x, 3, 2, 1), ["max_pool2d"]),
+    "max pool, ceil": (lambda net, x: F.max_pool2d(x, 3, 2, ceil_mode=True), ["max_pool2d"]),
+    "average pool": (lambda net, x: F.avg_pool2d(x, 2), ["avg_pool2d"]),
+    "average pool, padded": (lambda net, x: F.avg_pool2d(x, 3, 2, 1), ["avg_pool2d"]),
+    "average pool, pad not counted": (
+        lambda net, x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
+        ["avg_pool2d"],
+    ),
+    "average pool, ceil": (lambda net, x: F.avg_pool2d(x, 3, 2, ceil_mode=True), ["avg_pool2d"]),
+    "adaptive to 4": (lambda net, x: F.adaptive_avg_pool2d(x, (4, 2)), ["adaptive_avg_pool2d"]),
+    "dilated, strided": (lambda net, x: F.conv2d(x, net.kernel, None, 2, 2, 2, 8), ["conv2d"]),
+    "same padding": (lambda net, x: F.conv2d(x, net.kernel, padding="same", groups=8), ["conv2d"]),
+    "squeeze and excite by linear": (
+        gated_by_linear,
+        ["mean", "linear", "relu", "linear", "sigmoid", "unsqueeze", "mul"],
+    ),
+    "squeeze and excite by index": (
+        gated_by_index,
+        ["mean", "linear", "relu", "linear", "sigmoid", "unsqueeze", "mul"],
+    ),
+}
+
+HEADS = {
+    "view with size": (lambda net, x: net.fc(F.adaptive_avg_pool2d(x, 1).view(x.size(0), -1)), []),
+    "view with numbers": (lambda net, x: net.fc(F.adaptive_avg_pool2d(x, 1).view(-1, 8)), []),
+    "reshape with shape": (lambda net, x: net.fc(F.adaptive_avg_pool2d(x, 1).reshape(x.shape[0], x.shape[1])), []),
+    "squeeze": (lambda net, x: net.fc(F.adaptive_avg_pool2d(x, 1).squeeze(-1).squeeze(-1)), []),
+    "squeeze of two": (lambda net, x: net.fc(F.adaptive_avg_pool2d(x, 1).squeeze((2, 3))), []),
+    "mean twice kept": (lambda net, x: net.fc(x.mean((2, 3), keepdim=True).flatten(1)), []),
+    "convolution as head": (lambda net, x: net.other(F.adaptive_avg_pool2d(x, 1)).flatten(1), ["flatten"]),
+    "log softmax": (lambda net, x: F.log_softmax(net.fc(x.mean((2, 3))), dim=1), ["log_softmax"]),
+    "softmax": (lambda net, x: torch.softmax(net.fc(x.mean((2, 3))), dim=-1), ["softmax"]),
+}
+
+
+def check_agreement(module: nn.Module, network: Network) -> None:
+    images = np.random.default_rng(2).standard_normal((3, *network.graph.input_shape)).astype(np.float32)
+    with torch.inference_mode():
+        expected = module.eval()(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(run_module(network, images), expected, atol=1e-5)
+    assert largest_difference(network) < 1e-5
+
+
+@pytest.mark.parametrize("case", sorted(BODIES))
+def test_a_body_is_read_as_the_operators_that_it_is(case, tmp_path):
+    body, operators = BODIES[case]
+    module = Written(body)
+    network = read(module, tmp_path, size=12)
+    found = [node.operator for node in network.graph.nodes]
+    assert found == ["conv2d", *operators, "adaptive_avg_pool2d", "flatten", "linear"]
+    check_agreement(module, network)
+
+
+@pytest.mark.parametrize("batch", [None, 1, 2])
+@pytest.mark.parametrize("case", sorted(HEADS))
+def test_a_head_is_read_whether_the_batch_is_dynamic_or_fixed(case, batch, tmp_path):
+    head, last = HEADS[case]
+    module = Written(lambda net, x: x, head)
+    network = read(module, tmp_path, batch=batch)
+    assert [node.operator for node in network.graph.nodes][-1:] == (last or ["linear"])
+    check_agreement(module, network)
+
+
+def test_a_network_exported_in_training_mode_is_read_as_in_evaluation_mode(tmp_path):
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(True), nn.Flatten(), nn.Dropout(), nn.Linear(288, 3)
+    )
+    trained, evaluated = read(module, tmp_path, training=True), read(module, tmp_path)
+    assert [n.operator for n in trained.graph.nodes] == [n.operator for n in evaluated.graph.nodes]
+    assert trained.weights.keys() == evaluated.weights.keys() == module.state_dict().keys()
+    check_agreement(module, trained)
+
+
+def test_channels_last_weights_are_read(tmp_path):
+    module = Written(lambda net, x: x).to(memory_format=torch.channels_last)
+    check_agreement(module, read(module, tmp_path))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_floating_point_types_become_float32(dtype, tmp_path):
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)).to(dtype)
+    path = tmp_path / "net.pt2"
+    images = torch.zeros(2, 3, 8, 8, dtype=dtype)
+    program = torch.export.export(module, (images,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    torch.export.save(program, path)
+    check_agreement(module.float(), read_pt2(path))
+
+
+def test_a_parameter_that_no_layer_owns_gets_a_layer_of_its_own(tmp_path):
+    network = read(Written(lambda net, x: F.conv2d(x, net.kernel, padding=1, groups=8)), tmp_path)
+    assert "kernel" not in network.weights
+    assert network.weights["conv2d_1.weight"].shape == (8, 1, 3, 3)
+
+
+def test_what_the_output_does_not_depend_on_is_left_out(tmp_path):
+    network = read(Written(lambda net, x: (net.bn(x), x)[1]), tmp_path)
+    assert set(network.weights) == {"conv.weight", "conv.bias", "fc.weight", "fc.bias"}
+
+
+def overwrites_a_residual(net, x):
+    y = net.other(x)
+    F.relu_(y)
+    z = torch.sigmoid(y)
+    view = z.view(z.size(0), -1)
+    view.mul_(2.0)
+    return z + y
+
+
+REFUSED = {
+    "overwritten through a view": (overwrites_a_residual, "overwrites"),
+    "unknown operator": (lambda net, x: torch.cumsum(x, 1), "cumsum"),
+    "pool with indices": (lambda net, x: F.max_pool2d(x, 2, return_indices=True)[0], "max_pool2d"),
+    "weights shared by two layers": (lambda net, x: net.other(torch.relu(net.other(x))), "other.weight"),
+    "weight as a plain tensor": (lambda net, x: x * net.kernel.sum(), "sum"),
+    "batch mixed into channels": (lambda net, x: x.reshape(-1, 8, 4, 4), "reshape"),
+    "scaled sum": (lambda net, x: torch.add(x, x, alpha=2), "alpha"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(REFUSED))
+def test_what_cannot_be_adapted_is_refused_by_name(case, tmp_path):
+    body, named = REFUSED[case]
+    with pytest.raises(NetworkRefused, match=named):
+        read(Written(body), tmp_path)
+
+
+def test_an_unsupported_operator_names_itself_and_its_layer(tmp_path):
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Softplus(), nn.Flatten(), nn.Linear(288, 3))
+    with pytest.raises(UnsupportedOperator) as refused:
+        read(module, tmp_path)
+    assert refused.value.where == "1"
+    assert refused.value.operator == "torch.ops.aten.softplus.default"
