@@ -3,26 +3,33 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TORCH := torch==2.13.0
 TORCH_INDEX ?=
+NAME ?=
 STAMP := $(VENV)/.installed
+PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test lint format bench browser service
+.PHONY: install demo test lint format bench browser service data-folder
 
 install: $(STAMP)
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
+# What torch itself needs always comes from the default index: another one seldom has the versions we pin.
 $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
-	$(if $(TORCH_INDEX),$(BIN)/pip install -q --index-url $(TORCH_INDEX) -c constraints.txt torch==2.13.0)
-	$(BIN)/pip install -q -c constraints.txt torch==2.13.0
-	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) --no-deps $(TORCH))
+	$(PIP) $(TORCH)
+	$(PIP) -e '.[dev]'
 	touch $@
 
 service: | $(BIN)/python  # what the image needs: no development tools
-	$(if $(TORCH_INDEX),$(BIN)/pip install -q --index-url $(TORCH_INDEX) -c constraints.txt torch==2.13.0)
-	$(BIN)/pip install -q -c constraints.txt torch==2.13.0
-	$(BIN)/pip install -q -c constraints.txt '.[service,postgres,s3]'
+	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) --no-deps $(TORCH))
+	$(PIP) $(TORCH)
+	$(PIP) '.[service,postgres,s3]'
+
+data-folder:  # the image's: a volume mounted there belongs to the user the service runs as
+	install -d -o 10001 -g 10001 /data
 
 demo: install
 	$(BIN)/python -m benchmarks.demo
@@ -41,7 +48,8 @@ format: install
 	$(BIN)/ruff check --fix .
 
 bench: install
+	@test -n "$(NAME)" || { echo "give NAME=<name>, a script of benchmarks/" >&2; exit 2; }
 	$(BIN)/python -m benchmarks.$(NAME)
 
 browser: install
-	@echo "no browser test yet"
+	@echo "no test needs a browser yet"
