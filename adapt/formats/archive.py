@@ -83,6 +83,9 @@ def open_archive(path: Path) -> Iterator[Archive]:
 def _checked_entries(infos: list[zipfile.ZipInfo], file_bytes: int) -> dict[str, zipfile.ZipInfo]:
     if not infos or len(infos) > MAX_ENTRIES:
         raise NetworkRefused("", f"the archive has {len(infos)} entries, 1 to {MAX_ENTRIES} are allowed")
+    if min(info.header_offset for info in infos) != 0:
+        # A cut-off .pt2 ends in its sample inputs, which are a zip archive of their own.
+        raise FormatRefused("", f"a truncated archive, or one with something in front of it; {_HOW}")
     _refuse_other_kinds({info.filename for info in infos})
     entries: dict[str, zipfile.ZipInfo] = {}
     roots = set()
