@@ -143,6 +143,6 @@ class JobRepository:
         return self._write(job_id, state=state, requested=None, **values)
 
 
-def _own(caller: Caller, job_id: str) -> Select[tuple[JobRow]]:
+def _own(caller: Caller, job_id: str) -> Select[JobRow]:
     mine = select(JobRow).where(JobRow.id == job_id, JobRow.owner == caller.id)
     return mine.execution_options(populate_existing=True)

@@ -14,7 +14,7 @@ depends_on = None
 _SINCE = datetime(2000, 1, 1, tzinfo=UTC)  # older than whatever a user adds: listings are newest first
 _TRAIN = (142, 146, 142, 146, 145, 146, 145, 143, 139, 144)
 _TEST = (36, 36, 35, 37, 36, 36, 36, 36, 35, 36)
-_OWNED = (sa.column("id", sa.Text()), sa.column("owner", sa.Text()), sa.column("name", sa.Text()))
+_OWNED = ("id", "owner", "name")
 
 
 def upgrade() -> None:
@@ -28,10 +28,10 @@ def downgrade() -> None:
 
 
 def _datasets() -> sa.TableClause:
-    texts = (sa.column(name, sa.Text()) for name in ("identity", "state", "format"))
+    texts = (sa.column(name, sa.Text()) for name in (*_OWNED, "identity", "state", "format"))
     documents = (sa.column(name, sa.JSON()) for name in ("classes", "counts", "image_shape", "splits"))
     rest = (sa.column("bytes", sa.BigInteger()), sa.column("created_at", sa.DateTime(timezone=True)))
-    return sa.table("datasets", *_OWNED, *texts, *documents, *rest)
+    return sa.table("datasets", *texts, *documents, *rest)
 
 
 def _digits() -> dict[str, Any]:
@@ -56,9 +56,9 @@ def _digits() -> dict[str, Any]:
 
 
 def _targets() -> sa.TableClause:
-    texts = (sa.column(name, sa.Text()) for name in ("kind", "runtime", "provider", "precision", "state"))
+    texts = (sa.column(name, sa.Text()) for name in (*_OWNED, "kind", "runtime", "provider", "precision", "state"))
     numbers = (sa.column(name, sa.Integer()) for name in ("threads", "batch"))
-    return sa.table("targets", *_OWNED, *texts, *numbers, sa.column("created_at", sa.DateTime(timezone=True)))
+    return sa.table("targets", *texts, *numbers, sa.column("created_at", sa.DateTime(timezone=True)))
 
 
 def _local() -> dict[str, Any]:
