@@ -54,7 +54,7 @@ def take_empirical_measurement(
     `report` measures the latency without a budget for it too: it is shown, and no decision rests on it.
     """
     budgeted = "latency_ms" in job.asked
-    resources: dict[Resource, float] = dict(_costs(net.network.graph))
+    resources: dict[Resource, float] = costs_of(net.network.graph)
     latency: Latency | None = None
     if job.meter is not None and (budgeted or report):
         yield PhaseChanged(phase=phase)
@@ -95,7 +95,7 @@ def calibrated(job: Job, net: Current) -> tuple[Predict, float | None]:
 
     def predict(counts: Mapping[str, int]) -> Resources:
         graph = pruned_graph(job.original.graph, job.groups, counts)
-        resources: dict[Resource, float] = dict(_costs(graph))
+        resources: dict[Resource, float] = costs_of(graph)
         if calibration is not None and job.meter is not None:
             resources["latency_ms"] = calibration * job.meter.predict_ms(graph)
         return resources
@@ -103,7 +103,8 @@ def calibrated(job: Job, net: Current) -> tuple[Predict, float | None]:
     return predict, calibration
 
 
-def _costs(graph: Graph) -> Resources:
+def costs_of(graph: Graph) -> dict[Resource, float]:
+    """The resources that follow from the graph alone."""
     figures = costs(graph)
     return {"macs": figures.macs, "params": figures.params, "memory_bytes": figures.memory_bytes}
 

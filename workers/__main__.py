@@ -4,7 +4,6 @@ import argparse
 import sys
 
 from app.settings import Settings
-
 from workers.host import run_host
 from workers.lane import run_lane
 from workers.log import set_up_logging

@@ -1,4 +1,4 @@
-"""A job's row turned into a search: network, data, executor, meter."""
+"""What a job works on, read from the database and storage once."""
 
 import tempfile
 from collections.abc import Iterator
@@ -6,54 +6,77 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.database import reading
-from app.datasets.records import Dataset as StoredDataset
-from app.datasets.repository import DatasetRepository
-from app.jobs.records import Job as JobRecord
-from app.models.records import Model
-from app.models.repository import ModelRepository
-from app.records import Caller
+from app.targets.records import Target
+from app.targets.repository import TargetRepository
 
 from adapt.budget import Asked, parse_limit
 from adapt.checkpoint import read_safetensors
-from adapt.data.dataset import Dataset, TrainingData
+from adapt.data.dataset import Dataset
+from adapt.data.digits import NAME as DIGITS
 from adapt.data.digits import digits
-from adapt.data.fit import fit_to
 from adapt.data.npz import load_npz
-from adapt.data.split import split_holdout
-from adapt.executors.contract import Executor, Stop
-from adapt.executors.processes import ProcessExecutor
-from adapt.executors.serial import SerialExecutor
-from adapt.executors.task import TrainingTask
 from adapt.graph.network import Network
 from adapt.presets import settings_from_document
-from adapt.spec import RESOURCES, Normalization, Settings
-from adapt.training.trainer import NetworkTrainer
+from adapt.spec import RESOURCES, Settings
+from app.database import reading
+from app.datasets.repository import DatasetRepository
+from app.jobs.records import Job, JobProgressRecord
+from app.jobs.resume import load_progress
+from app.models.records import Model
+from app.models.repository import ModelRepository
+from app.records import Caller
 from workers.service import Service
 
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """What a job works on, read once."""
+    """A job's rows as values. `record` is what was recorded of it so far, `before` of the job that it continues."""
 
+    job: Job
     model: Model
+    target: Target
     network: Network
     settings: Settings
     asked: Asked
+    record: JobProgressRecord
+    before: JobProgressRecord | None
 
 
-def read_material(job: JobRecord, service: Service) -> Material:
-    """The job's model from our own safetensors file, and its budget and settings as values."""
+def read_material(job: Job, service: Service) -> Material:
+    owner = Caller(id=job.owner)
     with reading(service.sessions) as session:
-        model = ModelRepository(session).get_model(Caller(id=job.owner), job.model_id)
+        model = ModelRepository(session).get_model(owner, job.model_id)
+        target = TargetRepository(session).get_target(owner, job.target_id)
+        record = load_progress(session, job.id)
+        before = None if job.continues is None else load_progress(session, job.continues)
     return Material(
+        job=job,
         model=model,
+        target=target,
         network=read_network_of(model, service),
         settings=settings_from_document(job.settings),
         asked={name: parse_limit(job.budget[name]) for name in RESOURCES if name in job.budget},
+        record=record,
+        before=before,
     )
 
 
 def read_network_of(model: Model, service: Service) -> Network:
+    """From the safetensors file that we wrote when the model was uploaded."""
     with service.storage.local_path(model.weights_sha256) as path:
         return read_safetensors(path)
+
+
+@contextmanager
+def read_dataset(job: Job, service: Service) -> Iterator[Dataset]:
+    """The job's data while the block lasts: large arrays are mapped from a temporary folder. Raises DatasetRefused."""
+    if job.dataset_id == DIGITS:
+        yield digits()
+        return
+    with reading(service.sessions) as session:
+        stored = DatasetRepository(session).get_dataset(Caller(id=job.owner), job.dataset_id)
+    with (
+        service.storage.local_path(stored.blob_sha256) as path,
+        tempfile.TemporaryDirectory(prefix="netadapt-data-") as folder,
+    ):
+        yield load_npz(path, name=stored.name, extract_to=Path(folder))

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from functools import singledispatchmethod
 from typing import Any
 
-from app.jobs.recorder import JobRecorder
 from safetensors.numpy import save as save_tensors
 
+from adapt.budget import Asked, resolve
 from adapt.events import (
     ControlEvaluated,
     EpochDone,
@@ -31,7 +31,10 @@ from adapt.events import (
 from adapt.graph.costs import costs
 from adapt.graph.network import Network
 from adapt.graph.pruning import ChannelGroup, Kept, all_kept
+from adapt.measurement import costs_of
+from adapt.spec import Resource
 from app.database import Sessions, unit_of_work
+from app.jobs.recorder import JobRecorder
 from app.jobs.records import (
     ClaimedJob,
     Control,
@@ -72,8 +75,10 @@ class Recording:
         original: Network,
         groups: Sequence[ChannelGroup],
         record: JobProgressRecord,
+        asked: Asked,
     ) -> None:
         self._claimed, self._sessions, self._storage = claimed, sessions, storage
+        self._asked = asked
         self._original = original
         self._groups = {group.id: group for group in groups}
         self._phase: str | None = None
@@ -221,7 +226,11 @@ class Recording:
         kept = all_kept(list(self._groups.values()))
         checkpoint = self._checkpoint("original", 0, figures, self._original, kept)
 
+        needs: dict[Resource, float] = {**costs_of(self._original.graph), "latency_ms": latency.ms}
+        limits = resolve(self._asked, needs, {**needs, "latency_ms": latency.high}).limits
+
         def record(recorder: JobRecorder) -> None:
+            recorder.set_limits(self._claimed, {str(name): limit for name, limit in limits.items()})
             recorder.set_original(self._claimed, figures)
             recorder.set_current(self._claimed, replace(figures, accuracy=scores.holdout.accuracy))
             recorder.add_checkpoint(self._claimed, checkpoint)

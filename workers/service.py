@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from adapt.latency.machine_lock import default_directory
 from app.database import Sessions, check_migrated, make_engine, make_sessions
 from app.settings import Settings
 from app.storage import Storage
-
-from adapt.latency.machine_lock import default_directory
 
 
 @dataclass(frozen=True, kw_only=True)

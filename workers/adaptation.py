@@ -1,0 +1,111 @@
+"""One job from claim to last state: the search driven, every event recorded before the next is asked for."""
+
+import logging
+from collections.abc import Callable
+
+from app.problems import problem_of
+from sqlalchemy.exc import OperationalError
+
+from adapt.assembly import assembled
+from adapt.errors import AdaptError, Stopped
+from adapt.loop import adapt_network
+from adapt.search import Progress
+from app.database import unit_of_work
+from app.jobs.errors import LeaseLost
+from app.jobs.queue import JobQueue
+from app.jobs.recorder import JobRecorder
+from app.jobs.records import ClaimedJob
+from workers.assembly import Material, read_dataset, read_material
+from workers.lease import Reason, StopSignal, held_lease
+from workers.metering import make_meter
+from workers.progress import continued_progress, read_outcomes, read_progress
+from workers.recording import Recording
+from workers.reporting import Reporter
+from workers.service import Service
+
+log = logging.getLogger(__name__)
+
+
+def run_job(claimed: ClaimedJob, service: Service, shutdown: Callable[[], bool]) -> None:
+    """Runs the job until it ends, is asked to stop, or is lost. Whatever happens is in its record."""
+    signal = StopSignal(shutdown)
+
+    def renew() -> Reason | None:
+        with unit_of_work(service.sessions) as session:
+            return JobQueue(session).renew_lease(claimed, service.settings.lease_s)
+
+    with held_lease(renew, signal, lease_s=service.settings.lease_s):
+        try:
+            _search(claimed, service, signal)
+        except LeaseLost:
+            log.warning("%s: the lease is another worker's now; nothing more is written", claimed.id)
+        except Stopped:
+            _leave(claimed, service, signal)
+        except OperationalError:
+            raise  # the database is away: the lease runs out, and the job goes on from its record
+        except Exception as error:
+            if not isinstance(error, AdaptError):
+                log.exception("%s failed", claimed.id)
+            _fail(claimed, service, error)
+
+
+def _search(claimed: ClaimedJob, service: Service, signal: StopSignal) -> None:
+    with unit_of_work(service.sessions) as session:
+        job = JobQueue(session).get_claimed(claimed)
+    material = read_material(job, service)
+    groups = material.model.groups or ()
+    recording = Recording(
+        claimed, service.sessions, service.storage, material.network, groups, material.record, material.asked
+    )
+    meter = make_meter(claimed, material, service, recording, signal)
+    with (
+        read_dataset(job, service) as dataset,
+        assembled(
+            material.network,
+            groups,
+            dataset,
+            material.model.normalization,
+            asked=material.asked,
+            settings=material.settings,
+            meter=meter,
+            lock_directory=service.lock_directory,
+            stop=signal,
+            recorded=read_outcomes(material.record),
+        ) as search,
+    ):
+        reporter = Reporter(claimed, service.sessions, material)
+        for event in adapt_network(search, _progress(material, service)):
+            recording.write(event)
+            reporter.tell(event)
+
+
+def _progress(material: Material, service: Service) -> Progress:
+    progress = read_progress(material.record, service.storage)
+    if progress.network is None and material.before is not None:
+        return continued_progress(material.before, service.storage, progress)
+    return progress
+
+
+def _leave(claimed: ClaimedJob, service: Service, signal: StopSignal) -> None:
+    """Ends the lease in the way that was asked for. Raises nothing when the lease is lost already."""
+    reason = signal.reason
+    try:
+        with unit_of_work(service.sessions) as session:
+            if reason == "cancel":
+                JobRecorder(session).finish(claimed, "cancelled")
+            elif reason == "pause":
+                JobQueue(session).pause(claimed)
+            elif reason == "shutdown":
+                JobQueue(session).release(claimed)
+    except LeaseLost:
+        reason = "lost"
+    log.info("%s left: %s", claimed.id, reason)
+
+
+def _fail(claimed: ClaimedJob, service: Service, error: Exception) -> None:
+    try:
+        with unit_of_work(service.sessions) as session:
+            JobRecorder(session).finish(claimed, "failed", problem_of(error))
+    except LeaseLost:
+        log.warning("%s failed, but the lease was lost before that could be written", claimed.id)
+    log.info("%s failed: %s", claimed.id, error)

@@ -1,0 +1,36 @@
+"""The meter of a job: this machine's, or a fixed table's."""
+
+from app.targets.repository import TargetRepository
+
+from adapt.events import PhaseChanged
+from adapt.executors.contract import Stop
+from adapt.latency.machine_lock import MachineLock
+from adapt.latency.meters import LocalMeter, TableMeter
+from adapt.search import Meter
+from app.database import reading
+from app.jobs.records import ClaimedJob
+from workers.assembly import Material
+from workers.lookup import runtime_of, table_of_job
+from workers.progress import read_measurements
+from workers.recording import Recording
+from workers.service import Service
+
+
+def make_meter(claimed: ClaimedJob, material: Material, service: Service, recording: Recording, stop: Stop) -> Meter:
+    """Raises TableDoesNotCover, MeasurementFailed, Stopped."""
+    if material.target.kind == "table":
+        with reading(service.sessions) as session:
+            table = TargetRepository(session).get_table(material.target.id)
+        return TableMeter(material.network, table)
+    budgeted = None
+    if "latency_ms" in material.asked:
+        recording.write(PhaseChanged(phase="measuring"))
+        budgeted = table_of_job(claimed, material, service, stop)
+    return LocalMeter(
+        material.network,
+        budgeted,
+        runtime_of(material.target),
+        MachineLock(service.lock_directory),
+        read_measurements(material.record),
+        stop,
+    )

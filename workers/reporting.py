@@ -1,0 +1,100 @@
+"""How far a job is: fraction, proposals of the running iteration, time left. Shown, never decided upon."""
+
+import time
+from collections.abc import Callable
+
+from adapt.budget import resolve
+from adapt.events import (
+    EpochDone,
+    Event,
+    IterationDone,
+    IterationStarted,
+    Measured,
+    ProposalEvaluated,
+    ProposalGivenUp,
+)
+from adapt.spec import Resource, Resources
+from app.database import Sessions, unit_of_work
+from app.jobs.recorder import JobRecorder
+from app.jobs.records import ClaimedJob, JobProgress
+from app.models.records import Model
+from workers.assembly import Material
+
+SEARCH_SHARE = 0.9
+"""Of the bar that the search takes where a long-term fine-tune follows."""
+
+
+class Reporter:
+    """Writes the job's progress after events that move it. `clock` gives seconds."""
+
+    def __init__(
+        self,
+        claimed: ClaimedJob,
+        sessions: Sessions,
+        material: Material,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._claimed, self._sessions, self._clock = claimed, sessions, clock
+        self._asked = material.asked
+        self._search_share = SEARCH_SHARE if material.settings.final == "finetune" else 1.0
+        self._original: dict[Resource, float] = original_costs(material.model)
+        self._began: tuple[float, float] | None = None  # (seconds, fraction) of the first report
+        self._fraction = 0.0
+        self._iteration = self._done = self._total = 0
+
+    def tell(self, event: Event) -> None:
+        """Counts the event and writes where the job stands, unless the event moves nothing."""
+        if not self._count(event):
+            return
+        now = self._clock()
+        self._began = self._began or (now, self._fraction)
+        progress = JobProgress(
+            fraction=self._fraction,
+            iteration=self._iteration,
+            proposals_done=self._done,
+            proposals_total=self._total,
+            eta_seconds=self._eta(now),
+        )
+        with unit_of_work(self._sessions) as session:
+            JobRecorder(session).set_progress(self._claimed, progress)
+
+    def _count(self, event: Event) -> bool:
+        if isinstance(event, Measured):
+            if event.key == "0":
+                self._original["latency_ms"] = event.latency.ms
+            return False
+        if isinstance(event, IterationStarted):
+            self._iteration, self._done, self._total = event.iteration, 0, event.candidates
+            self._fraction = max(self._fraction, self._way(event.before))
+        elif isinstance(event, ProposalEvaluated | ProposalGivenUp):
+            self._done += 1
+        elif isinstance(event, IterationDone):
+            self._fraction = max(self._fraction, self._way(event.after))
+        elif isinstance(event, EpochDone):
+            rest = 1 - self._search_share
+            self._fraction = self._search_share + rest * event.epoch / event.epochs
+        else:
+            return False
+        return True
+
+    def _way(self, resources: Resources) -> float:
+        """How much of the way from the original to the budget lies behind, for the resource with most left to go."""
+        limits = resolve(self._asked, self._original, self._original).limits
+        ways = [
+            (self._original[name] - resources[name]) / (self._original[name] - limit)
+            for name, limit in limits.items()
+            if self._original[name] > limit
+        ]
+        return self._search_share * min(1.0, max(0.0, min(ways, default=1.0)))
+
+    def _eta(self, now: float) -> float | None:
+        """By the pace since the first report; None until something has moved."""
+        if self._began is None or self._fraction <= self._began[1]:
+            return None
+        seconds, fraction = now - self._began[0], self._fraction - self._began[1]
+        return seconds / fraction * (1 - self._fraction)
+
+
+def original_costs(model: Model) -> dict[Resource, float]:
+    """The original's resources that need no measurement."""
+    return {"macs": model.macs, "params": model.params, "memory_bytes": model.memory_bytes}

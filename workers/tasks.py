@@ -1,0 +1,101 @@
+"""Short work: a model's channel groups and numeric check, a profile of a model on a target."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from app.problems import problem_of
+from app.targets.repository import TargetRepository
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from adapt.agreement import largest_difference
+from adapt.errors import AdaptError, NetworkRefused, Stopped
+from adapt.groups import channel_groups
+from app.database import reading, unit_of_work
+from app.jobs.errors import LeaseLost
+from app.models.repository import ModelRepository
+from app.records import Caller
+from app.tasks.queue import TaskQueue
+from app.tasks.records import ClaimedTask
+from workers.assembly import read_network_of
+from workers.lease import StopSignal, held_lease
+from workers.lookup import take_and_store
+from workers.service import Service
+
+log = logging.getLogger(__name__)
+
+AGREEMENT = 1e-4
+"""Largest difference allowed between the rebuilt module and the ONNX file written from it, of the output's scale."""
+
+Write = Callable[[Session], dict[str, Any] | None]
+"""What a finished task writes, in the transaction that ends it; its value is the task's result."""
+
+
+def run_task(claimed: ClaimedTask, service: Service, shutdown: Callable[[], bool]) -> None:
+    """Does the task; its outcome is written together with the end of its lease."""
+    signal = StopSignal(shutdown)
+
+    def renew() -> None:
+        with unit_of_work(service.sessions) as session:
+            TaskQueue(session).renew_lease(claimed, service.settings.lease_s)
+
+    with held_lease(renew, signal, lease_s=service.settings.lease_s):
+        try:
+            write = KINDS[claimed.kind](claimed, service, signal)
+            with unit_of_work(service.sessions) as session:
+                result = write(session)
+                TaskQueue(session).finish_task(claimed, result=result)
+        except LeaseLost:
+            log.warning("%s: the lease is another worker's now", claimed.id)
+        except Stopped:
+            with unit_of_work(service.sessions) as session:
+                TaskQueue(session).release(claimed)
+        except OperationalError:
+            raise  # the database is away: the lease runs out
+        except Exception as error:
+            if not isinstance(error, AdaptError):
+                log.exception("%s failed", claimed.id)
+            with unit_of_work(service.sessions) as session:
+                TaskQueue(session).finish_task(claimed, error=problem_of(error))
+
+
+def check_model(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Write:
+    """Finds the channel groups, and whether the rebuilt module and our ONNX file compute the same."""
+    model_id = claimed.payload["model_id"]
+    with reading(service.sessions) as session:
+        model = ModelRepository(session).get_model(Caller(id=claimed.owner), model_id)
+    try:
+        network = read_network_of(model, service)
+        groups = channel_groups(network)
+        difference = largest_difference(network)
+        if not difference <= AGREEMENT:
+            raise NetworkRefused(
+                "", f"rebuilt in torch and in onnxruntime it answers differently, by {difference:.2g} of its scale"
+            )
+    except AdaptError as error:
+        problem = problem_of(error)
+        log.info("%s refused: %s", model_id, error)
+        return lambda session: ModelRepository(session).refuse(model_id, problem)
+    except Exception as error:  # nothing that a network contains may leave it `checking` for ever
+        log.exception("%s could not be checked", model_id)
+        problem = problem_of(error)
+        return lambda session: ModelRepository(session).refuse(model_id, problem)
+    return lambda session: ModelRepository(session).finish_check(model_id, groups)
+
+
+def profile_model(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Write:
+    """Fills the look-up table of a target with a model's operators, for predictions and feasibility checks."""
+    owner = Caller(id=claimed.owner)
+    with reading(service.sessions) as session:
+        model = ModelRepository(session).get_model(owner, claimed.payload["model_id"])
+        target = TargetRepository(session).get_target(owner, claimed.payload["target_id"])
+    network = read_network_of(model, service)
+    profile = take_and_store(network, model.groups or (), target, service, signal)
+    return lambda session: profile.to_document()
+
+
+KINDS: dict[str, Callable[[ClaimedTask, Service, StopSignal], Write]] = {
+    "model-check": check_model,
+    "profile": profile_model,
+}
