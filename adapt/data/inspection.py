@@ -6,6 +6,8 @@ from pathlib import Path
 from adapt.child_process import ChildEnded, ChildLimits, run_in_child
 from adapt.errors import DatasetRefused, NotEnoughData
 
+PRIVATE_BYTES = 2 << 30
+"""Memory of the child beside what it maps from files."""
 _ERRORS = {"dataset": DatasetRefused, "images": NotEnoughData}
 
 
@@ -31,7 +33,7 @@ def inspect_npz(path: Path, scratch: Path, limits: ChildLimits, *, max_bytes: in
     if outcome["kind"] in _ERRORS:
         raise _ERRORS[outcome["kind"]](*outcome["arguments"])
     if outcome["kind"] == "memory":
-        raise DatasetRefused("", f"reading it takes more than {limits.memory_bytes >> 20} MiB of memory")
+        raise DatasetRefused("", f"reading it takes more than {PRIVATE_BYTES >> 20} MiB of memory")
     height, width, channels = outcome["image_shape"]
     return DatasetFacts(
         classes=tuple(outcome["classes"]),

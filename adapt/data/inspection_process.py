@@ -4,10 +4,12 @@ Arguments: address space in bytes, CPU seconds, upload, folder for unpacked arra
 """
 
 import json
+import resource
 import sys
 from pathlib import Path
 
 from adapt.child_process import limit_this_process
+from adapt.data.inspection import PRIVATE_BYTES
 from adapt.data.npz import load_npz
 from adapt.errors import DatasetRefused, NotEnoughData
 
@@ -15,6 +17,8 @@ from adapt.errors import DatasetRefused, NotEnoughData
 def main(arguments: list[str]) -> None:
     """Unexpected exceptions leave with a traceback on stderr and exit code 1."""
     upload, folder, max_bytes = limit_this_process(arguments)
+    # Large arrays are mapped from files: they take address space, but must not take memory.
+    resource.setrlimit(resource.RLIMIT_DATA, (PRIVATE_BYTES, PRIVATE_BYTES))
     print(json.dumps(_outcome(Path(upload), Path(folder), int(max_bytes))))
 
 

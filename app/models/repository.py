@@ -16,6 +16,7 @@ from app.blobs import BlobRepository
 from app.database import database_now
 from app.models.records import Group, Model, ModelInUse, ModelNotFound, NewModel, Structure
 from app.newest_first import Position, behind
+from app.paging import Page, cut_page, newest_first
 from app.problem_documents import problem_document
 from app.records import SYSTEM_OWNER, Caller, CheckState, new_id
 from app.storage import Blob
@@ -51,12 +52,13 @@ class ModelRepository:
         groups = None if found.plan is None else groups_from_json(found.plan)
         return Structure(graph=graph_from_json(json.loads(found.graph)), groups=groups)
 
-    def list_models(self, caller: Caller, *, after: Position | None, limit: int) -> list[Model]:
-        """Newest first, at most `limit`, those behind the position `after` (a model's created_at and id)."""
+    def list_models(self, caller: Caller, *, after: Position | None, limit: int) -> Page[Model]:
+        """Newest first, behind the position `after`."""
         rows = select(ModelRow).options(*_LIGHT).where(_seen_by(caller))
         rows = rows.where(behind(ModelRow.created_at, ModelRow.id, after))
-        rows = rows.order_by(ModelRow.created_at.desc(), ModelRow.id.desc()).limit(limit)
-        return [_record(row) for row in self._session.scalars(rows)]
+        rows = rows.order_by(ModelRow.created_at.desc(), ModelRow.id.desc()).limit(limit + 1)
+        found = [_record(row) for row in self._session.scalars(rows)]
+        return cut_page(found, limit, lambda model: newest_first(model.created_at, model.id))
 
     def find_same(self, caller: Caller, new: NewModel) -> Model | None:
         """The caller's model from the same upload, if there is one."""

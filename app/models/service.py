@@ -7,16 +7,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import BoundedSemaphore
 
-from adapt.errors import NetworkRefused
+from sqlalchemy.exc import IntegrityError
+
 from adapt.formats.sandbox import ReaderLimits, read_in_child
 from adapt.graph.costs import costs
 from adapt.graph.network import Graph
-from adapt.graph.shapes import infer_shapes
+from adapt.graph.shapes import check_classifier, infer_shapes
 from app.database import Sessions, reading, unit_of_work
-from app.models.form_fields import label_from_filename, parse_classes, parse_name, parse_normalization
+from app.labels import label_from_filename, parse_name
+from app.models.form_fields import parse_classes, parse_normalization
 from app.models.records import Model, NewModel
 from app.models.repository import CHECK_TASK, ModelRepository
 from app.newest_first import Position
+from app.paging import Page
 from app.records import Caller
 from app.storage import Blob, Storage
 from app.tasks.queue import TaskQueue
@@ -55,9 +58,8 @@ class ModelService:
             )
         with self._read(file) as (path, graph):
             new = _describe(file, fields, graph)
-            with reading(self._sessions) as session:
-                if (known := ModelRepository(session).find_same(caller, new)) is not None:
-                    return known, False
+            if (known := self._find_same(caller, new)) is not None:
+                return known, False
             return self._keep(caller, new, self._storage.put(path))
 
     def get_model(self, caller: Caller, model_id: str) -> Model:
@@ -65,7 +67,7 @@ class ModelService:
         with reading(self._sessions) as session:
             return ModelRepository(session).get_model(caller, model_id)
 
-    def list_models(self, caller: Caller, *, after: Position | None, limit: int) -> list[Model]:
+    def list_models(self, caller: Caller, *, after: Position | None, limit: int) -> Page[Model]:
         with reading(self._sessions) as session:
             return ModelRepository(session).list_models(caller, after=after, limit=limit)
 
@@ -86,17 +88,23 @@ class ModelService:
             yield path, graph
 
     def _keep(self, caller: Caller, new: NewModel, weights: Blob) -> tuple[Model, bool]:
-        with unit_of_work(self._sessions) as session:
-            models = ModelRepository(session)
-            if (known := models.find_same(caller, new)) is not None:  # somebody was quicker
-                return known, False
-            model = models.add_model(caller, new, weights)
-            TaskQueue(session).enqueue_task(caller.id, CHECK_TASK, model.id, {"model": model.id})
-            return model, True
+        try:
+            with unit_of_work(self._sessions) as session:
+                model = ModelRepository(session).add_model(caller, new, weights)
+                TaskQueue(session).enqueue_task(caller.id, CHECK_TASK, model.id, {"model": model.id})
+                return model, True
+        except IntegrityError:
+            if (known := self._find_same(caller, new)) is None:
+                raise
+            return known, False  # the same upload, in another request, was quicker
+
+    def _find_same(self, caller: Caller, new: NewModel) -> Model | None:
+        with reading(self._sessions) as session:
+            return ModelRepository(session).find_same(caller, new)
 
 
 def _describe(file: UploadedFile, fields: ModelFields, graph: Graph) -> NewModel:
-    outputs = _class_count(graph)
+    outputs = check_classifier(graph, infer_shapes(graph))
     needed = costs(graph)
     return NewModel(
         name=parse_name(fields.name, label_from_filename(file.filename, "network")),
@@ -112,13 +120,6 @@ def _describe(file: UploadedFile, fields: ModelFields, graph: Graph) -> NewModel
         macs=needed.macs,
         memory_bytes=needed.memory_bytes,
     )
-
-
-def _class_count(graph: Graph) -> int:
-    shape = infer_shapes(graph)[graph.output]
-    if len(shape) != 2:
-        raise NetworkRefused(graph.output, f"the output has the shape {list(shape)}, not [N, classes]")
-    return shape[1]
 
 
 def _format(path: Path) -> str:

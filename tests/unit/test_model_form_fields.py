@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapt.spec import IMAGENET, Normalization
-from app.models.form_fields import label_from_filename, parse_classes, parse_name, parse_normalization
+from app.labels import label_from_filename, parse_name
+from app.models.form_fields import parse_classes, parse_normalization
 from app.uploads import FieldRefused
 
 

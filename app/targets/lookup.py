@@ -1,0 +1,150 @@
+"""The only SQL about measured entries: the look-up tables of targets. Never commits.
+
+An entry belongs to a target, to the conditions it was taken under, and to the model whose profile it comes from:
+entries of another runtime version or processor are kept, but never mixed in.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
+
+from adapt.latency.conditions import Conditions
+from adapt.latency.table import Entry, LookupTable
+from app.database import database_now
+from app.tables import LookupEntryRow, TargetRow
+
+_FIXED = "fixed"
+"""conditions_key of a table target's entries."""
+
+
+def fingerprint(conditions: Conditions) -> dict[str, Any]:
+    """What `Target.fingerprint` shows: the conditions, and one short text that stands for them all."""
+    return {"id": conditions.fingerprint(), **conditions.to_json()}
+
+
+class LookupRepository:
+    """Whoever calls has made sure that the target is the caller's to see."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def store_fixed(self, target_id: str, table: LookupTable) -> None:
+        """The entries of a new `table` target."""
+        self._insert(target_id, _FIXED, table)
+
+    def store_profile(self, target_id: str, model_id: str, table: LookupTable) -> None:
+        """For workers: what a profile of the model measured. Replaces what an earlier one under the same conditions
+        found, and says on the target under which conditions it measures now."""
+        key = _key(table.conditions.fingerprint(), model_id)
+        old = delete(LookupEntryRow).where(LookupEntryRow.target_id == target_id, LookupEntryRow.conditions_key == key)
+        self._session.execute(old)
+        self._insert(target_id, key, table)
+        values = {"fingerprint": fingerprint(table.conditions), "last_seen_at": database_now(self._session)}
+        self._session.execute(update(TargetRow).where(TargetRow.id == target_id).values(values))
+
+    def find_table(
+        self, target_id: str, model_id: str | None = None, conditions_id: str | None = None
+    ) -> LookupTable | None:
+        """A table target's table, or on other targets what was measured of the model under the conditions
+        `conditions_id` (Conditions.fingerprint(); None: those that the target measured under last).
+
+        Without a model: all of the target's entries under those conditions in one table. None when there are none.
+        """
+        fixed = self._tables(target_id, LookupEntryRow.conditions_key == _FIXED)
+        if fixed:
+            return fixed[0]
+        current = conditions_id or self._current_conditions(target_id)
+        if current is None:
+            return None
+        if model_id is not None:
+            found = self._tables(target_id, LookupEntryRow.conditions_key == _key(current, model_id))
+        else:
+            found = self._tables(target_id, LookupEntryRow.conditions_key.startswith(f"{current}/", autoescape=True))
+        return merge(found) if found else None
+
+    def _current_conditions(self, target_id: str) -> str | None:
+        known = self._session.scalar(select(TargetRow.fingerprint).where(TargetRow.id == target_id))
+        return None if known is None else str(known["id"])
+
+    def _insert(self, target_id: str, key: str, table: LookupTable) -> None:
+        now = database_now(self._session)
+        common = {
+            "target_id": target_id,
+            "conditions_key": key,
+            "conditions": table.conditions.to_json(),
+            "calibration": {"factor": table.calibration},
+            "created_at": now,
+        }
+        rows = [
+            common
+            | {
+                "operator": entry.operator,
+                "shape_key": entry.shape,
+                "ms": entry.ms,
+                "count": entry.count,
+                "spread": entry.spread,
+            }
+            for entry in table.entries
+        ]
+        self._session.execute(insert(LookupEntryRow), rows)
+
+    def _tables(self, target_id: str, wanted: Any) -> list[LookupTable]:
+        """One table for each conditions_key, entries in the order in which they were stored."""
+        rows = select(LookupEntryRow).where(LookupEntryRow.target_id == target_id, wanted)
+        by_key: dict[str, list[LookupEntryRow]] = defaultdict(list)
+        for row in self._session.scalars(rows.order_by(LookupEntryRow.id)):
+            by_key[row.conditions_key].append(row)
+        return [_table(group) for _, group in sorted(by_key.items())]
+
+
+def merge(tables: Sequence[LookupTable]) -> LookupTable:
+    """One table of several taken under the same conditions; a single one as it is.
+
+    An entry that several have becomes their mean, weighted by observations. Each table's calibration is worked into
+    its entries, since one factor could not serve them all.
+    """
+    if len(tables) == 1:
+        return tables[0]
+    found: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for table in tables:
+        for entry in table.entries:
+            scaled = Entry(
+                operator=entry.operator,
+                shape=entry.shape,
+                ms=entry.ms * table.calibration,
+                count=entry.count,
+                spread=entry.spread,
+            )
+            found[entry.operator, entry.shape].append(scaled)
+    entries = tuple(_mean(same) for _, same in sorted(found.items()))
+    return LookupTable(entries=entries, calibration=1.0, conditions=tables[0].conditions)
+
+
+def _mean(same: Sequence[Entry]) -> Entry:
+    count = sum(entry.count for entry in same)
+    return Entry(
+        operator=same[0].operator,
+        shape=same[0].shape,
+        ms=math.fsum(entry.ms * entry.count for entry in same) / count,
+        count=count,
+        spread=max(entry.spread for entry in same),
+    )
+
+
+def _key(conditions_id: str, model_id: str) -> str:
+    return f"{conditions_id}/{model_id}"
+
+
+def _table(rows: Sequence[LookupEntryRow]) -> LookupTable:
+    entries = tuple(
+        Entry(operator=row.operator, shape=row.shape_key, ms=row.ms, count=row.count, spread=row.spread or 0.0)
+        for row in rows
+    )
+    conditions, calibration = rows[0].conditions, rows[0].calibration
+    if conditions is None or calibration is None:
+        raise ValueError(f"entry {rows[0].id} says nothing of its conditions")
+    return LookupTable(entries=entries, calibration=calibration["factor"], conditions=Conditions(**conditions))

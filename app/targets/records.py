@@ -1,0 +1,56 @@
+"""A target as the service knows it: where latency is measured. No rows, no HTTP."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from app.records import TargetKind
+
+
+class TargetError(Exception):
+    """Root of what goes wrong with targets."""
+
+
+class TargetNotFound(TargetError):
+    """There is none with this id, or it is somebody else's."""
+
+    def __init__(self, target_id: str) -> None:
+        super().__init__(target_id)
+        self.target_id = target_id
+
+    def __str__(self) -> str:
+        return f"there is no target {self.target_id}"
+
+
+class TargetHasNoTable(TargetError):
+    """Nothing was measured on it yet, or nothing of that model."""
+
+    def __init__(self, target_id: str, model_id: str | None) -> None:
+        super().__init__(target_id, model_id)
+        self.target_id, self.model_id = target_id, model_id
+
+    def __str__(self) -> str:
+        of_what = "" if self.model_id is None else f" of model {self.model_id}"
+        return (
+            f"target {self.target_id} has no measurements{of_what} yet; a check or a job with a latency budget fills it"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """`fingerprint` says under which conditions it measured last; None before the first measurement."""
+
+    id: str
+    owner: str
+    name: str
+    kind: TargetKind
+    runtime: str
+    provider: str
+    threads: int
+    batch: int
+    precision: str
+    fingerprint: dict[str, Any] | None
+    state: str
+    error: dict[str, Any] | None
+    last_seen_at: datetime | None
+    created_at: datetime

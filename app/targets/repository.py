@@ -1,0 +1,87 @@
+"""The only SQL about targets. Their measured entries: app/targets/lookup.py. Never commits."""
+
+from typing import cast
+
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.orm import Session
+
+from adapt.latency.table import LookupTable
+from app.database import database_now
+from app.newest_first import Position, behind
+from app.paging import Page, cut_page, newest_first
+from app.records import SYSTEM_OWNER, Caller, TargetKind, new_id
+from app.tables import TargetRow
+from app.targets.lookup import LookupRepository, fingerprint
+from app.targets.records import Target, TargetNotFound
+
+
+class TargetRepository:
+    """Targets of the caller, and `local`; of somebody else's it says that there are none."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def find_target(self, caller: Caller, target_id: str) -> Target | None:
+        row = self._session.scalar(select(TargetRow).where(TargetRow.id == target_id, _seen_by(caller)))
+        return None if row is None else _record(row)
+
+    def get_target(self, caller: Caller, target_id: str) -> Target:
+        """Raises TargetNotFound."""
+        if (target := self.find_target(caller, target_id)) is None:
+            raise TargetNotFound(target_id)
+        return target
+
+    def list_targets(self, caller: Caller, *, after: Position | None, limit: int) -> Page[Target]:
+        """Newest first."""
+        rows = select(TargetRow).where(_seen_by(caller), behind(TargetRow.created_at, TargetRow.id, after))
+        rows = rows.order_by(TargetRow.created_at.desc(), TargetRow.id.desc()).limit(limit + 1)
+        found = [_record(row) for row in self._session.scalars(rows)]
+        return cut_page(found, limit, lambda target: newest_first(target.created_at, target.id))
+
+    def add_table_target(self, caller: Caller, name: str, table: LookupTable) -> Target:
+        """A fixed table without a clock: its entries never change."""
+        conditions = table.conditions
+        row = TargetRow(
+            id=new_id("tgt"),
+            owner=caller.id,
+            name=name,
+            kind="table",
+            runtime=conditions.runtime,
+            provider=conditions.provider,
+            threads=conditions.threads,
+            batch=conditions.batch,
+            precision=conditions.precision,
+            fingerprint=fingerprint(conditions),
+            state="ready",
+            error=None,
+            document=None,
+            last_seen_at=None,
+            created_at=database_now(self._session),
+        )
+        self._session.add(row)
+        self._session.flush()
+        LookupRepository(self._session).store_fixed(row.id, table)
+        return _record(row)
+
+
+def _seen_by(caller: Caller) -> ColumnElement[bool]:
+    return or_(TargetRow.owner == caller.id, TargetRow.owner == SYSTEM_OWNER)
+
+
+def _record(row: TargetRow) -> Target:
+    return Target(
+        id=row.id,
+        owner=row.owner,
+        name=row.name,
+        kind=cast(TargetKind, row.kind),  # a CHECK of the table allows no other
+        runtime=row.runtime,
+        provider=row.provider,
+        threads=row.threads,
+        batch=row.batch,
+        precision=row.precision,
+        fingerprint=row.fingerprint,
+        state=row.state,
+        error=row.error,
+        last_seen_at=row.last_seen_at,
+        created_at=row.created_at,
+    )

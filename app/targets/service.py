@@ -1,0 +1,46 @@
+"""What may be done with targets: fixed tables are added, measured ones are read."""
+
+from adapt.latency.table import LookupTable
+from app.database import Sessions, reading, unit_of_work
+from app.newest_first import Position
+from app.paging import Page
+from app.records import Caller
+from app.targets.lookup import LookupRepository
+from app.targets.records import Target, TargetHasNoTable
+from app.targets.repository import TargetRepository
+
+
+class TargetService:
+    """Threads may share one."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def get_target(self, caller: Caller, target_id: str) -> Target:
+        """Raises TargetNotFound."""
+        with reading(self._sessions) as session:
+            return TargetRepository(session).get_target(caller, target_id)
+
+    def list_targets(self, caller: Caller, *, after: Position | None, limit: int) -> Page[Target]:
+        with reading(self._sessions) as session:
+            return TargetRepository(session).list_targets(caller, after=after, limit=limit)
+
+    def get_table(self, caller: Caller, target_id: str, model_id: str | None = None) -> LookupTable:
+        """Of one model's profile, or without `model_id` of everything measured under the target's conditions now.
+
+        Raises TargetNotFound, TargetHasNoTable.
+        """
+        with reading(self._sessions) as session:
+            TargetRepository(session).get_target(caller, target_id)
+            table = LookupRepository(session).find_table(target_id, model_id)
+        if table is None:
+            raise TargetHasNoTable(target_id, model_id)
+        return table
+
+    def add_table_target(self, caller: Caller, name: str, table: LookupTable) -> Target:
+        with unit_of_work(self._sessions) as session:
+            return TargetRepository(session).add_table_target(caller, name, table)
+
+    def copy_table_target(self, caller: Caller, name: str, source_id: str, model_id: str | None = None) -> Target:
+        """A fixed table from what another target measured so far. Raises TargetNotFound, TargetHasNoTable."""
+        return self.add_table_target(caller, name, self.get_table(caller, source_id, model_id))
