@@ -41,6 +41,7 @@ def load_npz(path: Path, *, name: str = "", extract_to: Path | None = None, max_
         test_from = "x_test"
     empty = np.flatnonzero(np.bincount(train_part.part_labels, minlength=classes) == 0).tolist()
     notes += [f"class {label} has no training image" for label in empty[:20]]
+    notes += [f"{len(empty) - 20} more classes have none either"] if len(empty) > 20 else []
     return Dataset(
         name=name or path.stem,
         origin="npz",

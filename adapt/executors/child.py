@@ -4,13 +4,13 @@ Three threads: one reads the pipe (and ends the process at once when the parent 
 trains. Importing this loads no torch, so the heart beats before torch is there.
 """
 
-import logging
 import os
 import queue
 import shutil
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from adapt.training.supervision import Pulse
 
 BEAT_S = 1.0
-log = logging.getLogger(__name__)
 
 
 class Line:
@@ -107,8 +106,7 @@ def _evaluator(folder: Path, line: Line) -> Callable[[Order], Report]:
         except Diverged as diverged:
             return Diverges(str(diverged))
         except Exception as error:
-            log.exception("order %s", order)
-            return Failed(f"{type(error).__name__}: {error}")
+            return Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
 
     return evaluate
 

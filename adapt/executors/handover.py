@@ -36,12 +36,12 @@ def write_task(task: TrainingTask, folder: Path) -> None:
     """`task` as files in `folder`: the arrays as .npy (images that are mapped from one stay there), the rest beside."""
     data = task.data
     pool = data.train.images
+    if data.holdout.images is not pool:
+        raise ValueError("training part and hold-out must be parts of one pool of images")
     mapped = isinstance(pool, np.memmap) and str(pool.filename).endswith(".npy")
     images = Path(str(pool.filename)) if isinstance(pool, np.memmap) and mapped else folder / "images.npy"
     if not mapped:
         np.save(images, pool, allow_pickle=False)
-    if data.holdout.images is not pool:
-        raise ValueError("training part and hold-out must be parts of one pool of images")
     np.savez(folder / "rows.npz", labels=data.train.labels, train=data.train.rows, holdout=data.holdout.rows)
     rest = (task.original, task.groups, data.normalization, task.settings, task.lock_directory, images)
     (folder / "task.pickle").write_bytes(pickle.dumps(rest))

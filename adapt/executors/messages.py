@@ -42,9 +42,10 @@ class Diverges:
 
 @dataclass(frozen=True)
 class Failed:
-    """Child to parent: an exception; another attempt may do better."""
+    """Child to parent, or said of a dead child: another attempt may do better. `traceback` is for the log."""
 
     reason: str
+    traceback: str = ""
 
 
 Report = Beat | Stepped | Done | Diverges | Failed

@@ -115,7 +115,8 @@ class ProcessExecutor:
             order.result.unlink()
             return replace(outcome.evaluation, attempts=attempt.number, weights=weights)
         if isinstance(outcome, Failed):
-            log.warning("%s, attempt %d: %s", candidate.group or "control", attempt.number, outcome.reason)
+            name = candidate.group or "control"
+            log.warning("candidate %s, attempt %d: %s\n%s", name, attempt.number, outcome.reason, outcome.traceback)
             if attempt.number < ATTEMPTS:
                 return None
         return Failure(group=candidate.group, attempts=attempt.number, reason=outcome.reason)
