@@ -27,7 +27,7 @@ Stop = Callable[[], bool]
 Clock = Callable[[], float]
 
 PROFILE_S = 0.15  # of runs under the profiler, per variant
-MIN_RUNS, MAX_RUNS = 10, 200
+MIN_RUNS, MAX_RUNS = 10, 60
 PAIRS = 9  # of blocks against the original, per variant
 OVERHEAD_SHAPE = "1>1"
 LEAST_MS = 1e-6  # of a unit that the runtime has folded away: it was seen, and takes no time

@@ -48,7 +48,7 @@ def counts_of(group: ChannelGroup, *, multiple: int, minimum: int) -> list[int]:
 
 
 def random_network(graph: Graph, seed: int = 0) -> Network:
-    """`graph` with weights that keep activations in range: denormal or infinite numbers would cost time of their own."""
+    """`graph` with weights that keep activations in range: denormal numbers would cost time of their own."""
     chance = np.random.default_rng(seed)
     weights: dict[str, NDArray[np.generic]] = {}
     for node in graph.nodes:
