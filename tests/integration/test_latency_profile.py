@@ -1,0 +1,107 @@
+"""onnxruntime on small networks of every family: each operator's time finds its owner. Nothing hangs on how long."""
+
+import numpy as np
+import pytest
+
+from adapt.errors import MeasurementFailed, Stopped
+from adapt.formats.onnx_writer import write_onnx
+from adapt.graph.network import Network
+from adapt.graph.pruning import pruned_graph
+from adapt.groups import channel_groups
+from adapt.latency.attribution import attribute, with_plain_names
+from adapt.latency.measure import measure
+from adapt.latency.predictor import fit
+from adapt.latency.profile import take_profile
+from adapt.latency.runtimes.onnxruntime import OnnxRuntime
+from adapt.latency.table import table_from_json
+from adapt.latency.units import find_units
+from adapt.latency.variants import counts_of, random_network, variant_counts
+from tests.networks import FAMILIES, uploaded
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return uploaded(FAMILIES["mobilenet-v2"]())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_kernel_of_any_family_is_left_over(family: str) -> None:
+    graph = with_plain_names(uploaded(FAMILIES[family]()).graph)
+    units = find_units(graph)
+    kernels = OnnxRuntime().profile(write_onnx(random_network(graph)), 3)
+    times, unattributed = attribute(kernels, units, graph.output)
+    assert unattributed.kernels == 0
+    assert sum(time.kernels for time in times) == len(kernels) > 0
+    layers = [
+        time for unit, time in zip(units, times, strict=True) if "conv" in unit.operator or "linear" in unit.operator
+    ]
+    assert all(time.kernels >= 1 for time in layers)
+
+
+def test_a_profile_covers_its_network_and_predicts_about_what_it_saw(network: Network) -> None:
+    groups = channel_groups(network)
+    profile = take_profile(network, groups, OnnxRuntime(), seed=3, variants=6)
+    assert profile.variants == 6
+    assert profile.smallest_ratio > 0
+    assert profile.table.missing(network.graph) == ()
+    assert table_from_json(profile.table.to_json()) == profile.table
+    predicted_ms = fit(profile.table).predict_ms(network.graph)
+    assert profile.original_ms / 4 < predicted_ms < profile.original_ms * 4
+    smallest = {group.id: counts_of(group, multiple=8, minimum=8)[0] for group in groups}
+    assert fit(profile.table).predict_ms(pruned_graph(network.graph, groups, smallest)) <= predicted_ms
+
+
+def test_a_profile_that_is_out_of_time_says_how_many_variants_it_took(network: Network) -> None:
+    profile = take_profile(network, channel_groups(network), OnnxRuntime(), seed=0, variants=30, maximum_seconds=0.0)
+    assert profile.variants == 3
+    assert profile.table.missing(network.graph) == ()
+
+
+def test_a_profile_can_be_stopped(network: Network) -> None:
+    with pytest.raises(Stopped):
+        take_profile(network, channel_groups(network), OnnxRuntime(), seed=0, stop=lambda: True)
+
+
+def test_variants_are_multiples_of_the_rounding_and_follow_from_the_seed(network: Network) -> None:
+    groups = channel_groups(network)
+    drawn = list(variant_counts(groups, 8, 5, multiple=16, minimum=20))
+    assert drawn == list(variant_counts(groups, 8, 5, multiple=16, minimum=20))
+    assert drawn != list(variant_counts(groups, 8, 6, multiple=16, minimum=20))
+    assert len(drawn) == 8
+    for group in groups:
+        counts = {variant[group.id] for variant in drawn}
+        assert drawn[0][group.id] == group.channels
+        if not group.prunable:
+            assert counts == {group.channels}
+        assert all(count == group.channels or (count % 16 == 0 and count >= 32) for count in counts)
+
+
+def test_the_original_against_itself_is_a_ratio_near_one(network: Network) -> None:
+    onnx = write_onnx(network)
+    found = measure(onnx, onnx, OnnxRuntime(), minimum_seconds=0.0, maximum_seconds=0.2)
+    assert 0.2 < found.ratio < 5
+    assert found.ratio_low <= found.ratio <= found.ratio_high
+
+
+def test_random_weights_keep_the_output_finite(network: Network) -> None:
+    random = random_network(network.graph)
+    assert {name: tensor.shape for name, tensor in random.weights.items()} == dict(network.graph.weight_shapes)
+    assert all(np.isfinite(tensor).all() for tensor in random.weights.values())
+
+
+def test_conditions_say_what_the_figures_hold_for() -> None:
+    one, two = OnnxRuntime(), OnnxRuntime(threads=2)
+    assert one.conditions.fingerprint() == OnnxRuntime().conditions.fingerprint()
+    assert one.conditions.fingerprint() != two.conditions.fingerprint()
+    assert (one.conditions.threads, one.conditions.batch, one.conditions.precision) == (1, 1, "float32")
+    assert one.conditions.cpu
+    assert one.conditions.instruction_set
+
+
+def test_what_the_runtime_cannot_do_is_an_error_of_ours() -> None:
+    with pytest.raises(MeasurementFailed, match="not installed"):
+        OnnxRuntime(provider="NoSuchProvider")
+    with pytest.raises(MeasurementFailed, match="refused"):
+        OnnxRuntime().load(b"no network")
+    with pytest.raises(ValueError, match="at least 1"):
+        OnnxRuntime(threads=0)
