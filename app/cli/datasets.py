@@ -8,6 +8,7 @@ import typer
 from app.cli.connection import DEFAULT_URL, AsJson, Token, Url, connected
 from app.cli.output import print_fields, print_json, print_listing
 
+COUNTED = ("train", "test")
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Labelled images at the service.")
 
 
@@ -72,7 +73,8 @@ def _print_dataset(dataset: dict[str, Any], *, as_json: bool) -> None:
             "error": (dataset.get("error") or {}).get("detail"),
             "classes": ", ".join(map(str, dataset["classes"])) if dataset.get("classes") else None,
             "image": _shape(dataset),
-            "images": ", ".join(f"{name} {count}" for name, count in splits.items()) or None,
+            "images": ", ".join(f"{name} {count}" for name, count in splits.items() if name in COUNTED) or None,
+            "test from": splits.get("test_from"),
             "created": dataset.get("created_at"),
         }
     )

@@ -45,15 +45,32 @@ def event_text(event: dict[str, Any]) -> str | None:
     if kind == "message":
         return str(data.get("text") or data.get("message") or "") or None
     if kind == "measurement":
-        return f"measured: {state_line(data) or json.dumps(data)}"
+        return _measurement_text(data)
     if kind == "iteration":
-        score = percent((data.get("after") or {}).get("accuracy"))
-        return f"iteration {data.get('iteration')}: {state_line(data.get('after')) or score or 'done'}"
+        return _iteration_text(data)
     if kind == "proposal":
         return _proposal_text(data)
     if kind == "checkpoint":
         return f"checkpoint {data.get('checkpoint')}: {state_line(data) or 'written'}"
     return None
+
+
+def _measurement_text(data: dict[str, Any]) -> str | None:
+    latency = data.get("latency")
+    if isinstance(latency, dict):
+        interval = f"{latency['low']:.4g} to {latency['high']:.4g}"
+        return f"measured {data.get('key')}: {latency['ms']:.4g} ms ({interval})" if latency.get("measured") else None
+    line = state_line(data)
+    return None if line is None else f"{data.get('key')}: {line}"
+
+
+def _iteration_text(data: dict[str, Any]) -> str:
+    """An iteration is told twice: with its constraint when it begins, with what came of it when it is done."""
+    number = data.get("iteration")
+    if data.get("after") is None:
+        return f"iteration {number}: {state_line(data.get('before'))}; to reach {state_line(data.get('constraint'))}"
+    score = percent((data.get("holdout") or {}).get("accuracy"))
+    return f"iteration {number} done: {state_line(data['after'])}" + (f", hold-out {score}" if score else "")
 
 
 def _proposal_text(data: dict[str, Any]) -> str:

@@ -53,8 +53,13 @@ def percent(fraction: float | None) -> str | None:
 
 
 def latency_of(state: Json | None) -> str | None:
-    """A state's latency with its kind: measured when it was, and otherwise said to be a prediction."""
+    """A state's latency with its kind: measured when it was, and otherwise said to be a prediction.
+
+    An iteration's figures hold one number, the one that its decisions rested on.
+    """
     latency = (state or {}).get("latency_ms") or {}
+    if not isinstance(latency, Mapping):
+        return f"{latency:.4g} ms"
     if latency.get("measured") is not None:
         return f"{latency['measured']:.4g} ms"
     if latency.get("predicted") is not None:

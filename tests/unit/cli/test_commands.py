@@ -168,13 +168,13 @@ def test_submit_and_watch_ends_as_the_job_does(terminal: Terminal, state: str, e
 
     def answers(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/events"):
-            iteration = {"iteration": 1, "after": {"macs": 3e6}}
+            iteration = {"iteration": 1, "after": {"macs": 3e6, "latency_ms": 1.5}, "holdout": {"accuracy": 0.975}}
             return stream(("phase", {"phase": "adapting"}), ("iteration", iteration), ("state", {"state": state}))
         return httpx.Response(202 if request.method == "POST" else 200, json=job)
 
     code, out, err = terminal.run("submit", "mdl_1", "--latency-ms", "1", "--watch", answers=answers)
     assert code == expected
-    assert "phase: adapting\niteration 1: 3 M mult-adds\n" in out
+    assert "phase: adapting\niteration 1 done: 1.5 ms, 3 M mult-adds, hold-out 97.50 %\n" in out
     assert ("it broke" in err) == (state == "failed")
 
 

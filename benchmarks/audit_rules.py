@@ -1,0 +1,247 @@
+"""What must hold of every finished search, re-derived from what REST says about it; knows nothing of `adapt`.
+
+Each rule yields its violations in words. Jobs with one budgeted resource only: the rule that ranks several is the
+search's own business, and an audit that copied it would prove nothing.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+Json = Mapping[str, Any]
+CLOSE = 1e-9
+LATENCY_MARGIN = 0.02  # how far below a measured limit the search may aim
+SMALLEST_STEP = 0.005  # of the original
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One finished job, as its listings tell it."""
+
+    job: Json
+    model: Json
+    iterations: list[Json]
+    proposals: list[Json]
+    checkpoints: list[Json]
+    events: list[Json]
+
+    @property
+    def resource(self) -> str:
+        (resource,) = self.job["budget"]
+        return str(resource)
+
+    @property
+    def prunable(self) -> dict[str, int]:
+        """Channels of the original by group."""
+        return {group["id"]: group["channels"] for group in self.model["groups"] if group["prunable"]}
+
+    def of_iteration(self, number: int) -> list[Json]:
+        return [proposal for proposal in self.proposals if proposal["iteration"] == number]
+
+    def evaluated(self) -> list[Json]:
+        return [proposal for proposal in self.proposals if proposal["state"] == "evaluated"]
+
+    def counts_before(self) -> dict[int, dict[str, int]]:
+        """Filters by group before each iteration, from the picks alone; key n+1 is what the search ended with."""
+        counts, found = dict(self.prunable), {}
+        for iteration in self.iterations:
+            found[iteration["iteration"]] = dict(counts)
+            for proposal in self.of_iteration(iteration["iteration"]):
+                if proposal["picked"]:
+                    counts[proposal["group"]] = proposal["filters_after"]
+        return {**found, len(self.iterations) + 1: counts}
+
+
+def violations(record: Record) -> list[str]:
+    return [text for rule in RULES for text in rule(record)]
+
+
+def iterations_are_gapless_and_chained(record: Record) -> Iterator[str]:
+    numbers = [iteration["iteration"] for iteration in record.iterations]
+    if numbers != list(range(1, len(numbers) + 1)):
+        yield f"iterations are numbered {numbers}"
+    for before, after in pairwise(record.iterations):
+        for resource, value in before["after"].items():
+            if resource == "latency_ms" and after["iteration"] in _taken_up_again(record):
+                continue  # measured once more after a fine-tune that came out over the budget
+            if not math.isclose(value, after["before"][resource], rel_tol=CLOSE):
+                yield f"iteration {after['iteration']} does not begin where the one before it ended ({resource})"
+
+
+def events_are_gapless(record: Record) -> Iterator[str]:
+    numbers = [event["id"] for event in record.events]
+    if numbers != list(range(1, len(numbers) + 1)):
+        yield "the event numbers have gaps"
+
+
+def one_proposal_per_group_and_iteration(record: Record) -> Iterator[str]:
+    for iteration in record.iterations:
+        groups = sorted(proposal["group"] for proposal in record.of_iteration(iteration["iteration"]))
+        if groups != sorted(record.prunable):
+            yield f"iteration {iteration['iteration']} has proposals for {groups}, prunable are {sorted(record.prunable)}"
+    for proposal in record.proposals:
+        if proposal["state"] not in ("evaluated", "skipped", "failed"):
+            yield f"{_name(proposal)} is {proposal['state']}"
+        if not proposal["picked"] and not proposal["reason"]:
+            yield f"{_name(proposal)} was not picked, and no reason is given"
+
+
+def every_count_follows_from_the_picks(record: Record) -> Iterator[str]:
+    counts = record.counts_before()
+    for proposal in record.proposals:
+        if proposal["filters_before"] != counts[proposal["iteration"]][proposal["group"]]:
+            yield f"{_name(proposal)} begins with {proposal['filters_before']} filters, the picks left another number"
+    for checkpoint in record.checkpoints:
+        number = {"original": 0, "final": len(record.iterations)}.get(checkpoint["kind"], checkpoint["iteration"])
+        wanted = counts[number + 1] if number < len(record.iterations) else counts[len(record.iterations) + 1]
+        held = {group: count for group, count in checkpoint["filters"].items() if group in wanted}
+        if held != wanted:
+            yield f"checkpoint {checkpoint['checkpoint']} has other filters than the picks left"
+
+
+def every_count_is_the_largest_that_meets_the_constraint(record: Record) -> Iterator[str]:
+    settings = record.job["settings"]
+    step = settings["round_channels_to"]
+    constraints = {iteration["iteration"]: iteration["constraint"] for iteration in record.iterations}
+    for proposal in record.evaluated():
+        constraint = constraints[proposal["iteration"]]
+        before, after = proposal["filters_before"], proposal["filters_after"]
+        least = max(min(settings["min_channels"], before), before * (1 - settings.get("largest_share", 1.0)))
+        if not (least <= after < before and after % step == 0):
+            yield f"{_name(proposal)}: {before} -> {after} filters is no step of the rounding"
+        if not _meets(proposal["predicted"], constraint):
+            yield f"{_name(proposal)} misses its constraint"
+        larger = proposal["next_larger"]
+        largest = (before - 1) // step * step
+        if larger is None:
+            if after != largest:
+                yield f"{_name(proposal)}: {largest} filters were never looked at"
+        elif larger["filters"] != after + step:
+            yield f"{_name(proposal)}: the next larger count is {after + step}, not {larger['filters']}"
+        elif _meets(larger["predicted"], constraint):
+            yield f"{_name(proposal)}: {larger['filters']} filters would have met the constraint too"
+
+
+def the_constraint_follows_the_schedule(record: Record) -> Iterator[str]:
+    """Con = max(aim, Res - dR); looser only when no group could follow, and then it is what one of them reaches."""
+    resource, settings = record.resource, record.job["settings"]
+    schedule = settings["schedule"][resource]
+    limit = record.job["limits"][resource]
+    original = _value(record.job["original"], resource)
+    margin = LATENCY_MARGIN if resource == "latency_ms" else 0.0
+    for iteration in record.iterations:
+        number, before = iteration["iteration"], iteration["before"][resource]
+        fraction = max(schedule["initial"] * schedule["decay"] ** (number - 1), schedule.get("floor", 0.0))
+        scheduled = max(limit * (1 - margin), before - fraction * original)
+        if scheduled >= before:
+            scheduled = before - SMALLEST_STEP * original
+        given = iteration["constraint"][resource]
+        if given >= before:
+            yield f"iteration {number} asks for no reduction of {resource}"
+        reached = [each["predicted"][resource] for each in record.of_iteration(number) if each["predicted"]]
+        loosened = given > scheduled and any(math.isclose(given, value, rel_tol=1e-6) for value in reached)
+        if not math.isclose(given, scheduled, rel_tol=1e-6) and not loosened:
+            yield f"iteration {number} asks for {resource} {given:.6g}, its schedule says {scheduled:.6g}"
+
+
+def every_proposal_was_trained(record: Record) -> Iterator[str]:
+    steps = record.job["settings"]["short_term_steps"]
+    for proposal in record.evaluated():
+        if proposal["steps"] != steps or steps <= 0:
+            yield f"{_name(proposal)} was trained for {proposal['steps']} steps, {steps} are set"
+
+
+def kept_filters_are_whole(record: Record) -> Iterator[str]:
+    for proposal in record.evaluated():
+        kept = proposal["kept"]
+        inside = all(0 <= index < proposal["filters_before"] for index in kept)
+        if len(kept) != proposal["filters_after"] or kept != sorted(set(kept)) or not inside:
+            yield f"{_name(proposal)} keeps {len(kept)} filters that are not {proposal['filters_after']} of its own"
+
+
+def deltas_are_against_the_control(record: Record) -> Iterator[str]:
+    """dAcc against the control; slope = dAcc / relative reduction of the budgeted resource."""
+    for iteration in record.iterations:
+        for proposal in record.of_iteration(iteration["iteration"]):
+            if proposal["state"] != "evaluated":
+                continue
+            delta = proposal["accuracy"] - iteration["control"]["accuracy"]
+            if not math.isclose(proposal["delta_accuracy"], delta, abs_tol=CLOSE):
+                yield f"{_name(proposal)}: delta_accuracy {proposal['delta_accuracy']}, the figures give {delta}"
+            slope = delta / _reduction(record, iteration, proposal)
+            if not math.isclose(proposal["slope"], slope, rel_tol=1e-6, abs_tol=CLOSE):
+                yield f"{_name(proposal)}: slope {proposal['slope']}, the figures give {slope}"
+
+
+def the_pick_is_the_rules_best(record: Record) -> Iterator[str]:
+    """Ties go to the lower hold-out loss, the larger reduction, the group's id."""
+    value = {"highest-accuracy": "accuracy", "best-slope": "slope"}[record.job["settings"]["pick"]]
+    for iteration in record.iterations:
+        evaluated = [each for each in record.of_iteration(iteration["iteration"]) if each["state"] == "evaluated"]
+        ranked = [
+            (-each[value], each["loss"], -_reduction(record, iteration, each), each["group"], each["id"])
+            for each in evaluated
+        ]
+        best = min(ranked)[-1]
+        marked = [each["id"] for each in record.of_iteration(iteration["iteration"]) if each["picked"]]
+        if not (iteration["picked"] == marked == [best]):
+            yield f"iteration {iteration['iteration']} picked {iteration['picked']}, the rule's best is {best}"
+
+
+def the_search_stopped_when_and_only_when_met(record: Record) -> Iterator[str]:
+    resource, limit = record.resource, record.job["limits"][record.resource]
+    result = record.job["result"]
+    final = result["latency_ms"]["high"] if resource == "latency_ms" else result[resource]
+    if not final <= limit:
+        yield f"the result's {resource} is {final}, the limit {limit}"
+    for iteration in record.iterations:
+        # Of a latency the upper end of the interval decides, so a median just below the limit may be unmet.
+        slack = 1 - 2 * LATENCY_MARGIN if resource == "latency_ms" else 1.0
+        if iteration["before"][resource] <= limit * slack:
+            yield f"iteration {iteration['iteration']} began although the budget was met"
+
+
+RULES: tuple[Callable[[Record], Iterator[str]], ...] = (
+    iterations_are_gapless_and_chained,
+    events_are_gapless,
+    one_proposal_per_group_and_iteration,
+    every_count_follows_from_the_picks,
+    every_count_is_the_largest_that_meets_the_constraint,
+    the_constraint_follows_the_schedule,
+    every_proposal_was_trained,
+    kept_filters_are_whole,
+    deltas_are_against_the_control,
+    the_pick_is_the_rules_best,
+    the_search_stopped_when_and_only_when_met,
+)
+
+
+def _taken_up_again(record: Record) -> set[int]:
+    """Iterations before which the search said something: they may begin with a fresh measurement."""
+    found, spoken = set(), False
+    for event in record.events:
+        if event["event"] == "iteration" and event["data"]["after"] is None:
+            found |= {event["data"]["iteration"]} if spoken else set()
+            spoken = False
+        spoken = spoken or event["event"] == "message"
+    return found
+
+
+def _meets(predicted: Json, constraint: Json) -> bool:
+    return all(predicted[resource] <= limit for resource, limit in constraint.items())
+
+
+def _reduction(record: Record, iteration: Json, proposal: Json) -> float:
+    before = iteration["before"][record.resource]
+    return float((before - proposal["predicted"][record.resource]) / before)
+
+
+def _value(figures: Json, resource: str) -> float:
+    value = figures[resource]
+    return float(value["measured"] if resource == "latency_ms" else value)
+
+
+def _name(proposal: Json) -> str:
+    return f"proposal {proposal['id']} (iteration {proposal['iteration']}, {proposal['group']})"
