@@ -1,7 +1,8 @@
 """One aten node of an exported file, matched with the operator table."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,32 +152,41 @@ def _shown(node: AtenNode, call: Call) -> str:
     return f"{ascii(arguments[:300])[1:-1]} on shapes {[list(shape) for shape in call.inputs]}"
 
 
-def _holds(reading: Aten, call: Call, node: AtenNode) -> bool:
+@contextmanager
+def _refusing(node: AtenNode) -> Iterator[None]:
+    """What the table's rules stumble over in a stranger's arguments and shapes is the file's fault."""
     try:
-        return reading.when(call)
-    except (TypeError, ValueError, ArithmeticError) as error:
+        yield
+    except (TypeError, ValueError, ArithmeticError, LookupError) as error:
         raise NetworkRefused(node.where, f"{node.target}: {error}") from error
+
+
+def _holds(reading: Aten, call: Call, node: AtenNode) -> bool:
+    with _refusing(node):
+        return reading.when(call)
 
 
 def read_attributes(node: AtenNode, operator: Operator, reading: Aten, call: Call) -> dict[str, Attribute]:
     """The operator's attributes in canonical form. Raises NetworkRefused naming the argument at fault."""
-    for name, value in call.arguments.items():
-        if value is None and name in reading.weights:
-            allowed = True
-        elif name in reading.fixed:
-            allowed = any(type(value) is type(a) and value == a for a in reading.fixed[name])
-        elif name in reading.implied:
-            allowed = value == reading.implied[name](call)
-        else:
-            allowed = name in reading.ignored or name in operator.attributes or reading.attributes is not None
-            allowed = allowed and (name in reading.ignored or not isinstance(value, (Opaque, Reference)))
-        if not allowed:
-            raise UnsupportedOperator(node.where, node.target, f"with {name[:80]!a} = {str(value)[:80]}")
-    try:
+    with _refusing(node):
+        for name, value in call.arguments.items():
+            if not _allowed(name, value, operator, reading, call):
+                shown = ascii(name[:80])[1:-1]
+                raise UnsupportedOperator(node.where, node.target, f"with {shown} = {str(value)[:80]}")
         given = reading.attributes(call) if reading.attributes else call.arguments
-    except (TypeError, ValueError, ArithmeticError) as error:
-        raise NetworkRefused(node.where, f"{node.target}: {error}") from error
     return checked_attributes(operator, given, f"{node.where}: {node.target}")
+
+
+def _allowed(name: str, value: Any, operator: Operator, reading: Aten, call: Call) -> bool:
+    if value is None and name in reading.weights:
+        return True
+    if name in reading.fixed:
+        return any(type(value) is type(allowed) and value == allowed for allowed in reading.fixed[name])
+    if name in reading.implied:
+        return bool(value == reading.implied[name](call))
+    if name in reading.ignored:
+        return True
+    return name in operator.attributes and not isinstance(value, Opaque)
 
 
 def checked_attributes(operator: Operator, given: Mapping[str, Any], where: str) -> dict[str, Attribute]:
