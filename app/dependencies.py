@@ -1,0 +1,58 @@
+"""What every router asks for: the shared parts of the service, and who the caller is."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, cast
+
+from fastapi import Depends, Query, Request
+
+from app.auth import COOKIE, Authenticator, Forbidden, is_loopback
+from app.database import Sessions, make_engine, make_sessions, unit_of_work
+from app.records import Caller
+from app.settings import Settings
+from app.storage import Storage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """Made once per application. `scratch` is a folder for files that live as long as a request."""
+
+    settings: Settings
+    sessions: Sessions
+    storage: Storage
+    scratch: Path
+
+
+def make_services(settings: Settings) -> Services:
+    """Opens nothing yet but the folder for uploads under way."""
+    scratch = Path(tempfile.mkdtemp(prefix="netadapt-"))
+    return Services(
+        settings=settings,
+        sessions=make_sessions(make_engine(settings.database_url)),
+        storage=Storage(settings.storage_url),
+        scratch=scratch,
+    )
+
+
+def get_services(request: Request) -> Services:
+    return cast(Services, request.app.state.services)  # put there by create_app, the only one that does
+
+
+def get_caller(request: Request, services: Annotated[Services, Depends(get_services)]) -> Caller:
+    """Raises SignInNeeded, BadCredentials; Forbidden for a device's token."""
+    listener = request.scope.get("server")
+    local = listener is not None and (listener[1] is None or is_loopback(listener[0]))
+    with unit_of_work(services.sessions) as session:
+        caller = Authenticator(session).identify(
+            request.headers.get("authorization"), request.cookies.get(COOKIE), local_listener=local
+        )
+    if caller.role == "agent":
+        raise Forbidden("this token is for devices that measure: it opens nothing else")
+    return caller
+
+
+ServicesDep = Annotated[Services, Depends(get_services)]
+CallerDep = Annotated[Caller, Depends(get_caller)]
+Cursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")]
+Limit = Annotated[int, Query(ge=1, le=500, description="How many at most.")]

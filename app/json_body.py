@@ -1,0 +1,150 @@
+"""JSON request bodies, read strictly: what no JSON document of ours may hold is refused before anything sees it."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+M = TypeVar("M", bound=BaseModel)
+MAX_DEPTH = 32
+MAX_INTEGER = 2**63 - 1  # what a database column holds
+
+
+class BodyMalformed(Exception):
+    """The body cannot be parsed."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"the body is not JSON that is accepted here: {self.why}"
+
+
+class BodyNotJson(Exception):
+    def __init__(self, got: str) -> None:
+        super().__init__(got)
+        self.got = got
+
+    def __str__(self) -> str:
+        return f"content type {self.got or '(none)'} is not accepted here; send application/json"
+
+
+class BodyTooLarge(Exception):
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(limit_bytes)
+        self.limit_bytes = limit_bytes
+
+    def __str__(self) -> str:
+        return f"the body is larger than the limit of {self.limit_bytes} bytes"
+
+
+class InvalidFields(Exception):
+    """Parsed but wrong. `fields`: each has `detail` and one of `pointer`, `parameter`, `header`."""
+
+    def __init__(self, fields: Sequence[dict[str, str]]) -> None:
+        super().__init__(tuple(fields))
+        self.fields = list(fields)
+
+    def __str__(self) -> str:
+        return "; ".join(f"{_place(field)}: {field['detail']}" for field in self.fields[:5])
+
+
+async def read_json(request: Request, max_bytes: int) -> Any:
+    """The document of a request. Raises BodyNotJson, BodyTooLarge, BodyMalformed."""
+    kind = request.headers.get("content-type", "")
+    if kind.split(";")[0].strip().lower() != "application/json":
+        raise BodyNotJson(kind)
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise BodyTooLarge(max_bytes)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise BodyTooLarge(max_bytes)
+    return parse_json(bytes(body))
+
+
+def parse_json(text: bytes | str) -> Any:
+    """A document without duplicate keys, NaN, infinities, NUL characters, lone surrogates, integers of more than
+    64 bit, or nesting beyond MAX_DEPTH. Raises BodyMalformed."""
+    try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8")
+        document = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_without_duplicates)
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        raise BodyMalformed(str(error) or type(error).__name__) from error
+    _check(document, 0)
+    return document
+
+
+def validate(model: type[M], document: Any, *, at: str = "") -> M:
+    """The document as `model`. Raises InvalidFields with a JSON pointer (below `at`) for each fault."""
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise InvalidFields(faults(error.errors(include_url=False, include_context=False), at)) from error
+
+
+def faults(errors: Iterable[Mapping[str, Any]], at: str = "") -> list[dict[str, str]]:
+    """Pydantic's errors with JSON pointers; the input itself is not repeated."""
+    return [
+        {"pointer": at + "".join(f"/{_escape(str(part))}" for part in error["loc"]), "detail": _words(error)}
+        for error in errors
+    ]
+
+
+def _words(error: Mapping[str, Any]) -> str:
+    text = str(error["msg"])
+    if error["type"] == "extra_forbidden":
+        return "is not known here"
+    return text.removeprefix("Value error, ")
+
+
+def _place(field: Mapping[str, str]) -> str:
+    return field.get("pointer") or field.get("parameter") or field.get("header") or "the body"
+
+
+def _escape(part: str) -> str:
+    """RFC 6901."""
+    return part.replace("~", "~0").replace("/", "~1")
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is given twice")
+    return document
+
+
+def _check(value: Any, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise BodyMalformed(f"nested deeper than {MAX_DEPTH}")
+    match value:
+        case str():
+            if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+                raise BodyMalformed("a text holds a NUL character or half of a surrogate pair")
+        case bool() | None:
+            pass
+        case int():
+            if abs(value) > MAX_INTEGER:
+                raise BodyMalformed("an integer has more than 64 bit")
+        case float():
+            if not math.isfinite(value):
+                raise BodyMalformed("a number is too large")
+        case list():
+            for item in value:
+                _check(item, depth + 1)
+        case dict():
+            for key, item in value.items():
+                _check(key, depth + 1)
+                _check(item, depth + 1)

@@ -1,0 +1,86 @@
+"""Errors as HTTP answers: application/problem+json for everything, an unforeseen fault included."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from app.json_body import faults
+from app.problem_documents import problem_document
+from app.problems import BY_STATUS, INTERNAL, INVALID, MALFORMED, PROBLEMS, Problem, describe
+
+log = logging.getLogger(__name__)
+MEDIA_TYPE = "application/problem+json"
+
+
+def problem_response(problem: Problem, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    document = problem_document(problem.slug, problem.title, problem.status, detail)
+    return _response(document, headers)
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Every error of the table, the framework's own ones, and a last one for what nobody foresaw."""
+    for kind in PROBLEMS:
+        app.add_exception_handler(kind, _foreseen)
+    app.add_exception_handler(HTTPException, _of_the_framework)
+    app.add_exception_handler(RequestValidationError, _invalid_parameters)
+    app.add_exception_handler(OperationalError, _database_away)
+    app.add_exception_handler(Exception, _unforeseen)
+
+
+def _response(document: dict[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
+    all_headers = dict(headers or {})
+    if document["status"] == 401:
+        all_headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(document, document["status"], headers=all_headers, media_type=MEDIA_TYPE)
+
+
+async def _foreseen(_request: Request, error: Exception) -> JSONResponse:
+    document = describe(error)
+    if document["status"] >= 500:
+        log.error("answered %s", document["type"], exc_info=error)
+    return _response(document)
+
+
+async def _of_the_framework(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, HTTPException):
+        raise TypeError(f"registered for HTTPException, got {type(error).__name__}")
+    problem = BY_STATUS.get(error.status_code, Problem(error.status_code, "http-error", "The request failed"))
+    detail = f"{request.method} {request.url.path}: {error.detail}"
+    return problem_response(problem, detail, error.headers)
+
+
+async def _invalid_parameters(_request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RequestValidationError):
+        raise TypeError(f"registered for RequestValidationError, got {type(error).__name__}")
+    found = error.errors()
+    if any(each["type"] == "json_invalid" for each in found):
+        return problem_response(MALFORMED, "the body is not JSON")
+    fields = []
+    for each in found:
+        where, *rest = each["loc"]
+        (fault,) = faults([{**each, "loc": rest}])
+        if where in {"query", "path"}:
+            fault = {"parameter": ".".join(map(str, rest)), "detail": fault["detail"]}
+        elif where in {"header", "cookie"}:
+            fault = {"header": ".".join(map(str, rest)), "detail": fault["detail"]}
+        fields.append(fault)
+    detail = "; ".join(f"{next(iter(field.values()))}: {field['detail']}" for field in fields[:5])
+    return _response(problem_document(INVALID.slug, INVALID.title, INVALID.status, detail, errors=fields))
+
+
+async def _database_away(_request: Request, error: Exception) -> JSONResponse:
+    log.error("the database did not answer", exc_info=error)
+    problem = Problem(503, "database-unavailable", "Database unavailable")
+    return problem_response(problem, "the database does not answer; try again", {"Retry-After": "5"})
+
+
+async def _unforeseen(_request: Request, error: Exception) -> JSONResponse:
+    # Starlette raises it again behind the answer, so the server's log has the traceback.
+    return _response(describe(error) | {"status": INTERNAL.status})
