@@ -1,0 +1,1 @@
+"""Can a budget be met?"""
