@@ -5,6 +5,7 @@ Both are computed in float64 with random weights, so that neither dead channels 
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from adapt.modules import build_module
 
 _TOLERANCE = 1e-8
 """Relative to the largest score. Rounding leaves about 1e-14; a wrong channel shows at 1e-3 and above."""
+
+_SATURATING = {"softmax", "log_softmax", "sigmoid"}
 
 
 def wrongly_pruned(network: Network, groups: Sequence[ChannelGroup]) -> frozenset[str]:
@@ -58,19 +61,23 @@ def _equals_unread(network: Network, groups: Sequence[ChannelGroup], shrunk: Seq
 
 
 def _with_random_weights(network: Network) -> Network:
+    """The scores themselves are its output: a saturated softmax at the end would hide any difference."""
+    graph = network.graph
     draw = np.random.default_rng(1)
     weights = dict(network.weights)
-    for node in network.graph.nodes:
+    for node in graph.nodes:
         for role, name in node.weights.items():
-            shape = network.graph.weight_shapes[name]
             if np.issubdtype(network.weights[name].dtype, np.floating):
-                weights[name] = _random(node, role, shape, draw).astype(network.weights[name].dtype)
-    return Network(network.graph, weights)
+                weights[name] = _random(node, role, graph.weight_shapes[name], draw)
+    last = graph.nodes[-1]
+    if last.name == graph.output and last.operator in _SATURATING:
+        graph = replace(graph, nodes=graph.nodes[:-1], output=last.inputs[0])
+    return Network(graph, weights)
 
 
-def _random(node: Node, role: str, shape: tuple[int, ...], draw: np.random.Generator) -> NDArray[np.float64]:
+def _random(node: Node, role: str, shape: tuple[int, ...], draw: np.random.Generator) -> NDArray[np.float32]:
     if role == "running_var" or (role == "weight" and node.operator == "batch_norm"):
-        return draw.uniform(0.5, 1.5, shape)
+        return draw.uniform(0.5, 1.5, shape).astype(np.float32)
     # He's initialisation keeps the size of the signal through a ReLU
     deviation = math.sqrt(2 / math.prod(shape[1:])) if role == "weight" else 0.2
-    return deviation * draw.standard_normal(shape)
+    return np.float32(deviation) * draw.standard_normal(shape, dtype=np.float32)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from adapt.errors import NetworkRefused
 from adapt.graph.network import Network
@@ -257,6 +258,15 @@ def test_the_proof_finds_a_plan_that_forgets_a_tensor() -> None:
     stem = by_id["stem"]
     wrong = with_slices(stem, *(part for part in stem.slices if not part.tensor.startswith("widen")))
     assert wrongly_pruned(network, (wrong, by_id["narrow"])) == {"stem"}
+
+
+def test_a_softmax_at_the_end_hides_nothing_from_the_proof() -> None:
+    network = uploaded(nn.Sequential(FAMILIES["resnet-18-cifar"](), nn.Softmax(1)))
+    groups = channel_groups(network)
+    for index in (index for index, group in enumerate(groups) if group.prunable):
+        *others, last = groups[index].slices
+        wrong = with_slices(groups[index], *others, replace(last, positions=last.positions[1:] + last.positions[:1]))
+        assert wrongly_pruned(network, (*groups[:index], wrong, *groups[index + 1 :])) != frozenset()
 
 
 def test_the_proof_finds_nothing_wrong_with_right_plans() -> None:
