@@ -75,7 +75,6 @@ def run(
     `model` is a file, or a module together with its `input_shape` (C, H, W). `budget` maps latency_ms, macs or params
     to a number or "NN%" of the original's. `data` is "digits", an .npz file or a Dataset. `settings` are those of a
     job (`preset="quick"`, `short_term_steps=50` ...). `on_event` sees every event of the search as it happens.
-    A script that calls this needs the usual `if __name__ == "__main__":`, since proposals train in child processes.
     Raises AdaptError: what was wrong, where, what to do.
     """
     network = _network(model, input_shape)

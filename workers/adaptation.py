@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 
-from app.problems import problem_of
 from sqlalchemy.exc import OperationalError
 
 from adapt.assembly import assembled
@@ -15,6 +14,7 @@ from app.jobs.errors import LeaseLost
 from app.jobs.queue import JobQueue
 from app.jobs.recorder import JobRecorder
 from app.jobs.records import ClaimedJob
+from app.problems import problem_of
 from workers.assembly import Material, read_dataset, read_material
 from workers.lease import Reason, StopSignal, held_lease
 from workers.metering import make_meter
@@ -53,16 +53,13 @@ def _search(claimed: ClaimedJob, service: Service, signal: StopSignal) -> None:
     with unit_of_work(service.sessions) as session:
         job = JobQueue(session).get_claimed(claimed)
     material = read_material(job, service)
-    groups = material.model.groups or ()
-    recording = Recording(
-        claimed, service.sessions, service.storage, material.network, groups, material.record, material.asked
-    )
+    recording = Recording(claimed, service.sessions, service.storage, material)
     meter = make_meter(claimed, material, service, recording, signal)
     with (
         read_dataset(job, service) as dataset,
         assembled(
             material.network,
-            groups,
+            material.groups,
             dataset,
             material.model.normalization,
             asked=material.asked,

@@ -6,16 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.targets.records import Target
-from app.targets.repository import TargetRepository
-
 from adapt.budget import Asked, parse_limit
 from adapt.checkpoint import read_safetensors
 from adapt.data.dataset import Dataset
 from adapt.data.digits import NAME as DIGITS
 from adapt.data.digits import digits
 from adapt.data.npz import load_npz
+from adapt.errors import DatasetRefused
 from adapt.graph.network import Network
+from adapt.graph.pruning import ChannelGroup
 from adapt.presets import settings_from_document
 from adapt.spec import RESOURCES, Settings
 from app.database import reading
@@ -25,6 +24,8 @@ from app.jobs.resume import load_progress
 from app.models.records import Model
 from app.models.repository import ModelRepository
 from app.records import Caller
+from app.targets.records import Target
+from app.targets.repository import TargetRepository
 from workers.service import Service
 
 
@@ -36,6 +37,7 @@ class Material:
     model: Model
     target: Target
     network: Network
+    groups: tuple[ChannelGroup, ...]
     settings: Settings
     asked: Asked
     record: JobProgressRecord
@@ -45,7 +47,8 @@ class Material:
 def read_material(job: Job, service: Service) -> Material:
     owner = Caller(id=job.owner)
     with reading(service.sessions) as session:
-        model = ModelRepository(session).get_model(owner, job.model_id)
+        models = ModelRepository(session)
+        model, structure = models.get_model(owner, job.model_id), models.get_structure(owner, job.model_id)
         target = TargetRepository(session).get_target(owner, job.target_id)
         record = load_progress(session, job.id)
         before = None if job.continues is None else load_progress(session, job.continues)
@@ -54,6 +57,7 @@ def read_material(job: Job, service: Service) -> Material:
         model=model,
         target=target,
         network=read_network_of(model, service),
+        groups=structure.groups or (),
         settings=settings_from_document(job.settings),
         asked={name: parse_limit(job.budget[name]) for name in RESOURCES if name in job.budget},
         record=record,
@@ -75,8 +79,10 @@ def read_dataset(job: Job, service: Service) -> Iterator[Dataset]:
         return
     with reading(service.sessions) as session:
         stored = DatasetRepository(session).get_dataset(Caller(id=job.owner), job.dataset_id)
+    if stored.sha256 is None:
+        raise DatasetRefused(stored.name, "has no stored file")
     with (
-        service.storage.local_path(stored.blob_sha256) as path,
+        service.storage.local_path(stored.sha256) as path,
         tempfile.TemporaryDirectory(prefix="netadapt-data-") as folder,
     ):
         yield load_npz(path, name=stored.name, extract_to=Path(folder))

@@ -9,6 +9,7 @@ import time
 
 from app.database import migrate
 from app.settings import Settings
+from workers.parent import watch_parent
 
 log = logging.getLogger(__name__)
 
@@ -18,12 +19,17 @@ RESTART_AFTER_S = 1.0  # a lane that dies at once must not spin
 DRAIN_S = 10.0
 
 
-def run_host(settings: Settings) -> int:
-    """Starts the lanes and restarts one that dies, until SIGTERM or SIGINT; then drains them. Returns 0."""
+def run_host(settings: Settings, *, end_with_parent: bool) -> int:
+    """Starts the lanes and restarts one that dies, until SIGTERM or SIGINT; then drains them. Returns 0.
+
+    `end_with_parent` is for a host that another program supervises; one started from a shell outlives the shell.
+    """
     migrate(settings.database_url)
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
+    if end_with_parent:
+        watch_parent(ending.set)
     lanes = {lane: _start(lane) for lane in LANES}
     died_at: dict[str, float] = {}
     while not ending.wait(LOOK_S):

@@ -1,7 +1,5 @@
 """The meter of a job: this machine's, or a fixed table's."""
 
-from app.targets.repository import TargetRepository
-
 from adapt.events import PhaseChanged
 from adapt.executors.contract import Stop
 from adapt.latency.machine_lock import MachineLock
@@ -9,6 +7,8 @@ from adapt.latency.meters import LocalMeter, TableMeter
 from adapt.search import Meter
 from app.database import reading
 from app.jobs.records import ClaimedJob
+from app.targets.lookup import LookupRepository
+from app.targets.records import TargetHasNoTable
 from workers.assembly import Material
 from workers.lookup import runtime_of, table_of_job
 from workers.progress import read_measurements
@@ -20,15 +20,17 @@ def make_meter(claimed: ClaimedJob, material: Material, service: Service, record
     """Raises TableDoesNotCover, MeasurementFailed, Stopped."""
     if material.target.kind == "table":
         with reading(service.sessions) as session:
-            table = TargetRepository(session).get_table(material.target.id)
-        return TableMeter(material.network, table)
-    budgeted = None
+            fixed = LookupRepository(session).find_table(material.target.id)
+        if fixed is None:
+            raise TargetHasNoTable(material.target.id, None)
+        return TableMeter(material.network, fixed)
+    table = None
     if "latency_ms" in material.asked:
         recording.write(PhaseChanged(phase="measuring"))
-        budgeted = table_of_job(claimed, material, service, stop)
+        table = table_of_job(claimed, material, service, stop)
     return LocalMeter(
         material.network,
-        budgeted,
+        table,
         runtime_of(material.target),
         MachineLock(service.lock_directory),
         read_measurements(material.record),

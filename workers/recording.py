@@ -4,14 +4,14 @@ Recording is idempotent: a resumed search tells again what it reads back, and wh
 over. Files are stored before the transaction that names them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import singledispatchmethod
 from typing import Any
 
 from safetensors.numpy import save as save_tensors
 
-from adapt.budget import Asked, resolve
+from adapt.budget import resolve
 from adapt.events import (
     ControlEvaluated,
     EpochDone,
@@ -30,9 +30,9 @@ from adapt.events import (
 )
 from adapt.graph.costs import costs
 from adapt.graph.network import Network
-from adapt.graph.pruning import ChannelGroup, Kept, all_kept
+from adapt.graph.pruning import Kept, all_kept
 from adapt.measurement import costs_of
-from adapt.spec import Resource
+from adapt.spec import Resource, Resources
 from app.database import Sessions, unit_of_work
 from app.jobs.recorder import JobRecorder
 from app.jobs.records import (
@@ -49,6 +49,7 @@ from app.jobs.records import (
 )
 from app.records import CheckpointKind
 from app.storage import Storage
+from workers.assembly import Material
 from workers.checkpoints import store_files
 from workers.progress import evaluation_document, original_document, original_from_document
 
@@ -67,24 +68,14 @@ class _Record:
 class Recording:
     """Writes one job's events. Raises LeaseLost as soon as the lease is another worker's."""
 
-    def __init__(
-        self,
-        claimed: ClaimedJob,
-        sessions: Sessions,
-        storage: Storage,
-        original: Network,
-        groups: Sequence[ChannelGroup],
-        record: JobProgressRecord,
-        asked: Asked,
-    ) -> None:
+    def __init__(self, claimed: ClaimedJob, sessions: Sessions, storage: Storage, material: Material) -> None:
         self._claimed, self._sessions, self._storage = claimed, sessions, storage
-        self._asked = asked
-        self._original = original
-        self._groups = {group.id: group for group in groups}
+        self._original, self._asked = material.network, material.asked
+        self._groups = {group.id: group for group in material.groups}
         self._phase: str | None = None
-        scores = record.values.get("original")
+        scores = material.record.values.get("original")
         self._scores = None if scores is None else original_from_document(scores)
-        self._known = _known(record)
+        self._known = _known(material.record)
 
     @singledispatchmethod
     def write(self, event: Event) -> None:
@@ -118,8 +109,8 @@ class Recording:
             self._known.iterations.add(event.iteration)
             iteration = NewIteration(
                 iteration=event.iteration,
-                constraint=dict(event.constraint),
-                before=dict(event.before),
+                constraint=by_name(event.constraint),
+                before=by_name(event.before),
                 calibration=event.calibration,
             )
             self._in_transaction(lambda recorder: recorder.add_iteration(self._claimed, iteration))
@@ -151,13 +142,13 @@ class Recording:
     def _(self, event: ProposalEvaluated) -> None:
         larger = None
         if event.next_larger_filters is not None and event.next_larger_predicted is not None:
-            larger = NextLarger(filters=event.next_larger_filters, predicted=dict(event.next_larger_predicted))
+            larger = NextLarger(filters=event.next_larger_filters, predicted=by_name(event.next_larger_predicted))
         outcome = event.evaluation
         self._add_proposal(
             event,
             state="evaluated",
             filters_after=event.filters_after,
-            predicted=dict(event.predicted),
+            predicted=by_name(event.predicted),
             next_larger=larger,
             kept=list(event.kept),
             accuracy_before_finetune=outcome.accuracy_before_finetune,
@@ -178,7 +169,7 @@ class Recording:
             iteration=event.iteration,
             picked=list(event.picked),
             reasons=event.reasons,
-            after=dict(event.after),
+            after=by_name(event.after),
             kept={group: list(channels) for group, channels in event.kept.items()},
             holdout=asdict(event.holdout),
         )
@@ -230,7 +221,7 @@ class Recording:
         limits = resolve(self._asked, needs, {**needs, "latency_ms": latency.high}).limits
 
         def record(recorder: JobRecorder) -> None:
-            recorder.set_limits(self._claimed, {str(name): limit for name, limit in limits.items()})
+            recorder.set_limits(self._claimed, by_name(limits))
             recorder.set_original(self._claimed, figures)
             recorder.set_current(self._claimed, replace(figures, accuracy=scores.holdout.accuracy))
             recorder.add_checkpoint(self._claimed, checkpoint)
@@ -283,6 +274,11 @@ def figures_of(network: Network, latency: Latency | None, accuracy: float, check
         accuracy=accuracy,
         checkpoint=checkpoint,
     )
+
+
+def by_name(resources: Resources) -> dict[str, float]:
+    """As a document: mypy takes a Literal's values for no strings."""
+    return {str(name): value for name, value in resources.items()}
 
 
 def latency_figures(latency: Latency | None) -> LatencyFigures:

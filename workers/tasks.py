@@ -4,8 +4,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from app.problems import problem_of
-from app.targets.repository import TargetRepository
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -15,7 +13,9 @@ from adapt.groups import channel_groups
 from app.database import reading, unit_of_work
 from app.jobs.errors import LeaseLost
 from app.models.repository import ModelRepository
+from app.problems import problem_of
 from app.records import Caller
+from app.targets.repository import TargetRepository
 from app.tasks.queue import TaskQueue
 from app.tasks.records import ClaimedTask
 from workers.assembly import read_network_of
@@ -62,7 +62,7 @@ def run_task(claimed: ClaimedTask, service: Service, shutdown: Callable[[], bool
 
 def check_model(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Write:
     """Finds the channel groups, and whether the rebuilt module and our ONNX file compute the same."""
-    model_id = claimed.payload["model_id"]
+    model_id = claimed.payload["model"]
     with reading(service.sessions) as session:
         model = ModelRepository(session).get_model(Caller(id=claimed.owner), model_id)
     try:
@@ -73,12 +73,8 @@ def check_model(claimed: ClaimedTask, service: Service, signal: StopSignal) -> W
             raise NetworkRefused(
                 "", f"rebuilt in torch and in onnxruntime it answers differently, by {difference:.2g} of its scale"
             )
-    except AdaptError as error:
-        problem = problem_of(error)
-        log.info("%s refused: %s", model_id, error)
-        return lambda session: ModelRepository(session).refuse(model_id, problem)
-    except Exception as error:  # nothing that a network contains may leave it `checking` for ever
-        log.exception("%s could not be checked", model_id)
+    except Exception as error:  # whatever a network contains, it may not stay `checking` for ever
+        log.log(logging.INFO if isinstance(error, AdaptError) else logging.ERROR, "%s", model_id, exc_info=error)
         problem = problem_of(error)
         return lambda session: ModelRepository(session).refuse(model_id, problem)
     return lambda session: ModelRepository(session).finish_check(model_id, groups)
@@ -88,11 +84,18 @@ def profile_model(claimed: ClaimedTask, service: Service, signal: StopSignal) ->
     """Fills the look-up table of a target with a model's operators, for predictions and feasibility checks."""
     owner = Caller(id=claimed.owner)
     with reading(service.sessions) as session:
-        model = ModelRepository(session).get_model(owner, claimed.payload["model_id"])
-        target = TargetRepository(session).get_target(owner, claimed.payload["target_id"])
-    network = read_network_of(model, service)
-    profile = take_and_store(network, model.groups or (), target, service, signal)
-    return lambda session: profile.to_document()
+        models = ModelRepository(session)
+        model = models.get_model(owner, claimed.payload["model"])
+        structure = models.get_structure(owner, model.id)
+        target = TargetRepository(session).get_target(owner, claimed.payload["target"])
+    profile = take_and_store(model.id, read_network_of(model, service), structure.groups or (), target, service, signal)
+    result = {
+        "original_ms": profile.original_ms,
+        "smallest_ms": profile.original_ms * profile.smallest_ratio,
+        "variants": profile.variants,
+        "seconds": profile.seconds,
+    }
+    return lambda session: result
 
 
 KINDS: dict[str, Callable[[ClaimedTask, Service, StopSignal], Write]] = {
