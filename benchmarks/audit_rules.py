@@ -5,7 +5,7 @@ search's own business, and an audit that copied it would prove nothing.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -22,10 +22,10 @@ class Record:
 
     job: Json
     model: Json
-    iterations: list[Json]
-    proposals: list[Json]
-    checkpoints: list[Json]
-    events: list[Json]
+    iterations: Sequence[Json]
+    proposals: Sequence[Json]
+    checkpoints: Sequence[Json]
+    events: Sequence[Json]
 
     @property
     def resource(self) -> str:
@@ -80,7 +80,8 @@ def one_proposal_per_group_and_iteration(record: Record) -> Iterator[str]:
     for iteration in record.iterations:
         groups = sorted(proposal["group"] for proposal in record.of_iteration(iteration["iteration"]))
         if groups != sorted(record.prunable):
-            yield f"iteration {iteration['iteration']} has proposals for {groups}, prunable are {sorted(record.prunable)}"
+            prunable = sorted(record.prunable)
+            yield f"iteration {iteration['iteration']} has proposals for {groups}, prunable are {prunable}"
     for proposal in record.proposals:
         if proposal["state"] not in ("evaluated", "skipped", "failed"):
             yield f"{_name(proposal)} is {proposal['state']}"
@@ -91,12 +92,14 @@ def one_proposal_per_group_and_iteration(record: Record) -> Iterator[str]:
 def every_count_follows_from_the_picks(record: Record) -> Iterator[str]:
     counts = record.counts_before()
     for proposal in record.proposals:
-        if proposal["filters_before"] != counts[proposal["iteration"]][proposal["group"]]:
+        if proposal["filters_before"] != counts.get(proposal["iteration"], {}).get(proposal["group"]):
             yield f"{_name(proposal)} begins with {proposal['filters_before']} filters, the picks left another number"
+    last = len(record.iterations)
     for checkpoint in record.checkpoints:
-        number = {"original": 0, "final": len(record.iterations)}.get(checkpoint["kind"], checkpoint["iteration"])
-        wanted = counts[number + 1] if number < len(record.iterations) else counts[len(record.iterations) + 1]
-        held = {group: count for group, count in checkpoint["filters"].items() if group in wanted}
+        wanted = counts.get(
+            1 + {"original": 0, "final": last}.get(checkpoint["kind"], checkpoint["iteration"] or 0), {}
+        )
+        held = {group: count for group, count in checkpoint["filters"].items() if group in record.prunable}
         if held != wanted:
             yield f"checkpoint {checkpoint['checkpoint']} has other filters than the picks left"
 
@@ -106,7 +109,7 @@ def every_count_is_the_largest_that_meets_the_constraint(record: Record) -> Iter
     step = settings["round_channels_to"]
     constraints = {iteration["iteration"]: iteration["constraint"] for iteration in record.iterations}
     for proposal in record.evaluated():
-        constraint = constraints[proposal["iteration"]]
+        constraint = constraints.get(proposal["iteration"], {})
         before, after = proposal["filters_before"], proposal["filters_after"]
         least = max(min(settings["min_channels"], before), before * (1 - settings.get("largest_share", 1.0)))
         if not (least <= after < before and after % step == 0):
@@ -180,6 +183,9 @@ def the_pick_is_the_rules_best(record: Record) -> Iterator[str]:
     value = {"highest-accuracy": "accuracy", "best-slope": "slope"}[record.job["settings"]["pick"]]
     for iteration in record.iterations:
         evaluated = [each for each in record.of_iteration(iteration["iteration"]) if each["state"] == "evaluated"]
+        if not evaluated:
+            yield f"iteration {iteration['iteration']} picked {iteration['picked']} and evaluated nothing"
+            continue
         ranked = [
             (-each[value], each["loss"], -_reduction(record, iteration, each), each["group"], each["id"])
             for each in evaluated

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import datasets, jobs, models, server, targets
+from app.cli import datasets, jobs, models, server, targets, tokens
 
 app = typer.Typer(
     name="netadapt",
@@ -17,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 server.register(app)
+app.add_typer(tokens.app, name="token")
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(targets.app, name="targets")

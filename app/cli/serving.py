@@ -1,6 +1,5 @@
 """`netadapt serve`: the API in this process, one worker beside it, and both end together."""
 
-import ipaddress
 import logging
 import signal
 import socket
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING
 import typer
 import uvicorn
 
+from app.auth import BindRefused, TokenRepository, check_bind
 from app.cli.failures import CommandFailed, failures_as_one_line
 from app.cli.supervision import WorkerSupervisor
-from app.database import migrate
+from app.database import make_engine, make_sessions, migrate, reading
 from app.main import create_app
 
 if TYPE_CHECKING:
@@ -25,17 +25,15 @@ def serve_until_stopped(settings: "Settings", *, host: str, port: int, with_work
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s")
     with failures_as_one_line():
         migrate(settings.database_url)
-    if not is_loopback(host) and not any_token(settings):
-        raise CommandFailed(
-            f"{host} is reachable from other machines and there is no token yet: "
-            "make one with `netadapt token create NAME`, or listen on 127.0.0.1"
-        )
+        refuse_open_address(settings, host)
     with _listening(host, port) as listener:
         address, bound_port = listener.getsockname()[:2]
         typer.echo(f"NetAdapt at http://{_in_url(address)}:{bound_port} (documentation at /docs); Ctrl-C ends it")
         with failures_as_one_line():
             api = create_app(settings)
-        server = uvicorn.Server(uvicorn.Config(api, log_level="warning", timeout_graceful_shutdown=5))
+        server = uvicorn.Server(
+            uvicorn.Config(api, log_level="warning", timeout_graceful_shutdown=5, proxy_headers=False)
+        )
         # uvicorn raises the signal again once it has stopped; by default SIGTERM would then end us on the spot and
         # leave the worker behind.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -43,11 +41,16 @@ def serve_until_stopped(settings: "Settings", *, host: str, port: int, with_work
             server.run(sockets=[listener])
 
 
-def is_loopback(host: str) -> bool:
+def refuse_open_address(settings: "Settings", host: str) -> None:
+    """Raises CommandFailed for an address beyond this machine while nobody would have to sign in."""
+    engine = make_engine(settings.database_url)
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+        with reading(make_sessions(engine)) as session:
+            check_bind(host, tokens_exist=TokenRepository(session).tokens_exist())
+    except BindRefused as error:
+        raise CommandFailed(str(error)) from error
+    finally:
+        engine.dispose()
 
 
 @contextmanager

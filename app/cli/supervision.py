@@ -56,15 +56,17 @@ class WorkerSupervisor:
             self._failed()
 
     def _keep_running(self) -> None:
-        pause_s = FIRST_PAUSE_S
+        pause_s = self._first_pause_s
         while not self._ending.is_set():
             process = subprocess.Popen(self._command, env=worker_environment(), stdin=subprocess.DEVNULL)
             seconds = self._until_it_ends(process)
             if self._ending.is_set():
                 return
-            pause_s = FIRST_PAUSE_S if seconds > LONGEST_PAUSE_S else min(pause_s * 2, LONGEST_PAUSE_S)
+            if seconds > LONGEST_PAUSE_S:
+                pause_s = self._first_pause_s
             log.warning("the worker died (code %s); it is started again in %g s", process.returncode, pause_s)
             self._ending.wait(pause_s)
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
     def _until_it_ends(self, process: "subprocess.Popen[bytes]") -> float:
         """Seconds that it ran, roughly; ends it when we are ending."""

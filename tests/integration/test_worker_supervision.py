@@ -1,0 +1,63 @@
+"""The supervisor against real processes: what dies is started again, and nothing outlives it."""
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from app.cli.supervision import WorkerSupervisor, worker_environment
+
+LIVES_ON = "import os, sys, signal; open(sys.argv[1], 'w').write(str(os.getpid())); signal.pause()"
+
+
+class Fifo:
+    """A worker's first sign of life, waited for without a clock: opening blocks until it writes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "started"
+        os.mkfifo(self.path)
+
+    def read(self) -> int:
+        return int(self.path.read_text())
+
+
+def lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_worker_that_is_killed_is_started_again_and_ends_with_us(tmp_path: Path) -> None:
+    fifo = Fifo(tmp_path)
+    supervisor = WorkerSupervisor(lambda: None, command=[sys.executable, "-c", LIVES_ON, str(fifo.path)], pause_s=0.01)
+    supervisor.start()
+    try:
+        first = fifo.read()
+        os.kill(first, 9)
+        second = fifo.read()
+        assert second != first
+    finally:
+        supervisor.stop()
+    assert not lives(first)
+    assert not lives(second)
+
+
+def test_a_supervision_that_fails_says_so() -> None:
+    told = threading.Event()
+    supervisor = WorkerSupervisor(told.set, command=["/nowhere/at/all"])
+    supervisor.start()
+    assert told.wait(30)
+    supervisor.stop()
+
+
+def test_the_worker_imports_our_packages_whatever_folder_it_runs_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    environment = worker_environment()
+    assert environment["PYTHONSAFEPATH"] == "1"
+    root, *others = environment["PYTHONPATH"].split(os.pathsep)
+    assert (Path(root) / "workers").is_dir()
+    assert others == ["/somewhere"]

@@ -1,0 +1,118 @@
+"""The audit finds what it is there to find: a sound record passes, and each single lie in it is named."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from benchmarks.audit_rules import Record, violations
+
+Parts = dict[str, Any]
+
+
+def proposal(iteration: int, group: str, *, before: int, after: int, macs: float, accuracy: float) -> dict[str, Any]:
+    start, control = {1: (1000.0, 0.95), 2: (880.0, 0.94)}[iteration]
+    step = {"filters": after + 8, "predicted": {"macs": macs + 50.0}} if after + 8 < before else None
+    delta = accuracy - control
+    return {
+        "id": f"prp_{iteration}{group}", "iteration": iteration, "group": group, "state": "evaluated",
+        "filters_before": before, "filters_after": after, "predicted": {"macs": macs}, "next_larger": step,
+        "kept": list(range(after)), "accuracy": accuracy, "loss": 0.5, "delta_accuracy": delta,
+        "slope": delta / ((start - macs) / start), "picked": False, "reason": "below", "steps": 4,
+    }  # fmt: skip
+
+
+def sound_parts() -> Parts:
+    """Two groups, two iterations of 10 % each to a budget of 80 %: the first pick is a, the second b."""
+    proposals = [
+        proposal(1, "a", before=32, after=16, macs=880.0, accuracy=0.93),
+        proposal(1, "b", before=16, after=8, macs=890.0, accuracy=0.90),
+        proposal(2, "a", before=16, after=8, macs=790.0, accuracy=0.80),
+        proposal(2, "b", before=16, after=8, macs=770.0, accuracy=0.91),
+    ]
+    for picked in (proposals[0], proposals[3]):
+        picked["picked"], picked["reason"] = True, None
+    iterations = [
+        {"iteration": 1, "constraint": {"macs": 900.0}, "before": {"macs": 1000.0}, "after": {"macs": 880.0},
+         "control": {"accuracy": 0.95, "loss": 0.4}, "picked": ["prp_1a"]},
+        {"iteration": 2, "constraint": {"macs": 800.0}, "before": {"macs": 880.0}, "after": {"macs": 770.0},
+         "control": {"accuracy": 0.94, "loss": 0.4}, "picked": ["prp_2b"]},
+    ]  # fmt: skip
+    return {
+        "job": {
+            "budget": {"macs": "80%"}, "limits": {"macs": 800.0}, "original": {"macs": 1000}, "result": {"macs": 770},
+            "settings": {
+                "round_channels_to": 8, "min_channels": 8, "largest_share": 0.5, "short_term_steps": 4,
+                "pick": "highest-accuracy", "schedule": {"macs": {"initial": 0.1, "decay": 1.0, "floor": 0.0}},
+            },
+        },
+        "model": {
+            "groups": [
+                {"id": "a", "channels": 32, "prunable": True},
+                {"id": "b", "channels": 16, "prunable": True},
+                {"id": "head", "channels": 10, "prunable": False},
+            ]
+        },
+        "iterations": iterations,
+        "proposals": proposals,
+        "checkpoints": [
+            {"checkpoint": "0", "kind": "original", "iteration": 0, "filters": {"a": 32, "b": 16}},
+            {"checkpoint": "1", "kind": "pick", "iteration": 1, "filters": {"a": 16, "b": 16}},
+            {"checkpoint": "2", "kind": "pick", "iteration": 2, "filters": {"a": 16, "b": 8}},
+            {"checkpoint": "final", "kind": "final", "iteration": 2, "filters": {"a": 16, "b": 8}},
+        ],
+        "events": [{"id": number, "event": "phase", "data": {}} for number in (1, 2, 3)],
+    }  # fmt: skip
+
+
+def found(parts: Parts) -> list[str]:
+    return violations(Record(**parts))
+
+
+def test_a_sound_record_passes() -> None:
+    assert found(sound_parts()) == []
+
+
+def swap_pick(parts: Parts) -> None:
+    first, second = parts["proposals"][:2]
+    first["picked"], second["picked"] = False, True
+    parts["iterations"][0]["picked"] = ["prp_1b"]
+
+
+LIES: dict[str, tuple[Callable[[Parts], None], str]] = {
+    "a group without a proposal": (lambda p: p["proposals"].pop(1), "prunable are"),
+    "a group with two proposals": (lambda p: p["proposals"].append(deepcopy(p["proposals"][0])), "prunable are"),
+    "a count of no rounding": (lambda p: p["proposals"][3].update(filters_after=9), "no step of the rounding"),
+    "too large a share at once": (lambda p: p["proposals"][0].update(filters_after=8), "no step of the rounding"),
+    "a missed constraint": (lambda p: p["proposals"][0]["predicted"].update(macs=901.0), "misses its constraint"),
+    "a larger count that meets": (
+        lambda p: p["proposals"][0]["next_larger"]["predicted"].update(macs=899.0),
+        "would have met the constraint too",
+    ),
+    "a step left out": (lambda p: p["proposals"][0]["next_larger"].update(filters=28), "the next larger count is 24"),
+    "nothing larger looked at": (lambda p: p["proposals"][0].update(next_larger=None), "never looked at"),
+    "another pick": (swap_pick, "the rule's best is prp_1a"),
+    "no training": (lambda p: p["proposals"][2].update(steps=0), "trained for 0 steps"),
+    "a filter kept twice": (lambda p: p["proposals"][2].update(kept=[0, 1, 2, 3, 4, 5, 6, 6]), "keeps 8 filters"),
+    "a filter from elsewhere": (lambda p: p["proposals"][2].update(kept=[0, 1, 2, 3, 4, 5, 6, 16]), "keeps 8 filters"),
+    "a wrong delta": (lambda p: p["proposals"][2].update(delta_accuracy=0.0), "the figures give"),
+    "a wrong slope": (lambda p: p["proposals"][2].update(slope=0.0), "the figures give"),
+    "a tighter constraint": (lambda p: p["iterations"][0]["constraint"].update(macs=895.0), "its schedule says"),
+    "a looser constraint": (lambda p: p["iterations"][0]["constraint"].update(macs=950.0), "its schedule says"),
+    "a jump between iterations": (lambda p: p["iterations"][1]["before"].update(macs=870.0), "does not begin where"),
+    "a missing iteration": (lambda p: p["iterations"].pop(0), "numbered"),
+    "another start": (lambda p: p["proposals"][2].update(filters_before=24), "the picks left another number"),
+    "another checkpoint": (lambda p: p["checkpoints"][2]["filters"].update(b=16), "checkpoint 2 has other filters"),
+    "a lost event": (lambda p: p["events"].pop(1), "gaps"),
+    "no reason": (lambda p: p["proposals"][1].update(reason=None), "no reason is given"),
+    "a result over the budget": (lambda p: p["job"]["result"].update(macs=801), "the limit 800"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_each_lie_is_named(lie: str) -> None:
+    change, said = LIES[lie]
+    parts = sound_parts()
+    change(parts)
+    assert any(said in text for text in found(parts)), found(parts)
