@@ -7,9 +7,10 @@ import json
 import sys
 from pathlib import Path
 
-from adapt.checkpoint import read_network, write_safetensors
+from adapt.checkpoint import read_network
 from adapt.child_process import limit_this_process
 from adapt.errors import FormatRefused, NetworkRefused, UnsupportedOperator
+from adapt.formats.safetensors_file import write_safetensors_file
 
 
 def main(arguments: list[str]) -> None:
@@ -20,7 +21,7 @@ def main(arguments: list[str]) -> None:
 
 def _outcome(upload: Path, output: Path) -> dict[str, object]:
     try:
-        output.write_bytes(write_safetensors(read_network(upload)))
+        write_safetensors_file(read_network(upload), output)
     except MemoryError:
         return {"kind": "memory"}
     except UnsupportedOperator as error:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save
+from safetensors.numpy import save, save_file
 
 from adapt.errors import FormatRefused, NetworkRefused
 from adapt.formats.architecture import read_architecture
@@ -26,11 +26,22 @@ _DTYPES = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "BF16": "<u2", "I64": "<i8"
 
 def write_safetensors(network: Network, about: Mapping[str, Any] | None = None) -> bytes:
     """The network as one file: the same network and `about` (JSON values) give the same bytes."""
-    document = {"about": dict(about or {}), "graph": json.loads(network.graph.to_json())}
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    tensors = {name: np.asarray(network.weights[name], order="C") for name in sorted(network.graph.weight_shapes)}
-    data: bytes = save(tensors, metadata={METADATA_KEY: text})
+    data: bytes = save(_tensors(network), metadata=_metadata(network, about))
     return data
+
+
+def write_safetensors_file(network: Network, path: Path, about: Mapping[str, Any] | None = None) -> None:
+    """The bytes of `write_safetensors`, straight to a file: memory stays at the network's own size."""
+    save_file(_tensors(network), path, metadata=_metadata(network, about))
+
+
+def _tensors(network: Network) -> dict[str, NDArray[Any]]:
+    return {name: np.asarray(network.weights[name], order="C") for name in sorted(network.graph.weight_shapes)}
+
+
+def _metadata(network: Network, about: Mapping[str, Any] | None) -> dict[str, str]:
+    document = {"about": dict(about or {}), "graph": json.loads(network.graph.to_json())}
+    return {METADATA_KEY: json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)}
 
 
 def read_safetensors(path: Path) -> Network:

@@ -27,7 +27,7 @@ def check_shape(sizes: Sequence[Any], where: str) -> Shape:
 
 
 def strided(flat: NDArray[Any], shape: Shape, strides: Sequence[int], offset: int, where: str) -> NDArray[Any]:
-    """A contiguous copy of the tensor that lies in `flat` with these strides [elements].
+    """The tensor that lies in `flat` with these strides [elements], contiguous; a copy only where it has to be.
 
     Raises NetworkRefused when an element would lie outside of `flat`, or two would share one place.
     """
@@ -42,7 +42,7 @@ def strided(flat: NDArray[Any], shape: Shape, strides: Sequence[int], offset: in
             raise NetworkRefused(where, "the strides make elements share their place")
         reach += (size - 1) * stride
     steps = [stride * flat.itemsize for stride in strides]
-    return np.array(np.lib.stride_tricks.as_strided(flat[offset:], shape, steps, writeable=False), order="C")
+    return np.ascontiguousarray(np.lib.stride_tricks.as_strided(flat[offset:], shape, steps)).reshape(shape)
 
 
 def as_float32(tensor: NDArray[Any], where: str) -> NDArray[np.float32]:

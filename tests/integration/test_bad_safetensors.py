@@ -9,7 +9,7 @@ import pytest
 
 from adapt.checkpoint import read_about, read_graph, read_network, write_safetensors
 from adapt.errors import FormatRefused, NetworkRefused, UnsupportedOperator
-from adapt.formats.safetensors_file import METADATA_KEY
+from adapt.formats.safetensors_file import METADATA_KEY, write_safetensors_file
 from adapt.graph.network import Network
 from tests.pt2_files import small_pt2
 
@@ -111,6 +111,12 @@ def test_what_a_checkpoint_is_about_and_its_graph_are_read_without_its_tensors(n
     path.write_bytes(write_safetensors(network, {"iteration": 3, "budget": {"macs": 0.5}}))
     assert read_about(path) == {"iteration": 3, "budget": {"macs": 0.5}}
     assert read_graph(path) == network.graph
+
+
+def test_a_checkpoint_written_straight_to_a_file_has_the_same_bytes(network, tmp_path):
+    path = tmp_path / "net.safetensors"
+    write_safetensors_file(network, path, {"iteration": 3})
+    assert path.read_bytes() == write_safetensors(network, {"iteration": 3})
 
 
 def test_an_unknown_operator_is_an_unsupported_operator(network, tmp_path):
