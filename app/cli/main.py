@@ -2,7 +2,6 @@
 
 import os
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -26,7 +25,9 @@ jobs.register(app)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"netadapt {version('netadapt-service')}")
+        from app.version import VERSION
+
+        typer.echo(f"netadapt {VERSION}")
         raise typer.Exit
 
 

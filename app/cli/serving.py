@@ -39,6 +39,8 @@ def serve_until_stopped(settings: "Settings", *, host: str, port: int, with_work
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt), _worker_beside(server, wanted=with_worker):
             server.run(sockets=[listener])
+    if not server.started:
+        raise CommandFailed("the API did not start; the reason stands above")
 
 
 def refuse_open_address(settings: "Settings", host: str) -> None:

@@ -35,8 +35,14 @@ def run_worker_in_place() -> None:
 class WorkerSupervisor:
     """Keeps one worker running from `start` to `stop`. When the supervision itself fails, `failed` is called once."""
 
-    def __init__(self, failed: Callable[[], None], *, command: Sequence[str] = (*COMMAND, "--end-with-parent")) -> None:
-        self._failed, self._command = failed, tuple(command)
+    def __init__(
+        self,
+        failed: Callable[[], None],
+        *,
+        command: Sequence[str] = (*COMMAND, "--end-with-parent"),
+        pause_s: float = FIRST_PAUSE_S,
+    ) -> None:
+        self._failed, self._command, self._first_pause_s = failed, tuple(command), pause_s
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="worker-supervisor", daemon=True)
 
