@@ -1,10 +1,12 @@
-"""Where a page of a newest-first listing begins. The cursors that carry a position: app/paging.py."""
+"""Where a page of a newest-first listing without filters begins. The cursors that carry it: app/paging.py."""
 
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_, true
 from sqlalchemy.orm import InstrumentedAttribute
+
+from app.paging import decode_cursor, read_newest_first
 
 Position = tuple[datetime, str]
 """The last row of the page before: its created_at and, among equals, its id."""
@@ -19,3 +21,8 @@ def behind(
     at, last_id = position
     same_time: Any = and_(created_at == at, row_id < last_id)
     return or_(created_at < at, same_time)
+
+
+def page_start(cursor: str | None, path: str) -> Position | None:
+    """The position in a listing's cursor; None for the first page. Raises CursorRefused."""
+    return None if cursor is None else read_newest_first(decode_cursor(cursor, path, {}))

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import IO, Any
 
 import anyio.to_thread
@@ -18,6 +19,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.storage import StorageFull, room_needed
 
+READ_SLOTS = BoundedSemaphore(2)
+"""Of one process: how many uploads are parsed at a time. Each is a child process with gigabytes of memory allowed."""
 DRAIN_BYTES = 64 * 1024 * 1024
 """How much of a refused body is still read: a client that is cut off in mid-send often never sees the answer."""
 
@@ -73,6 +76,11 @@ class UploadLimits:
     max_file_bytes: int
     max_field_bytes: int
     max_parts: int = 16
+
+
+def upload_limits(max_file_bytes: int) -> UploadLimits:
+    """For this service's forms: their text fields are names and short JSON (the largest: a job request)."""
+    return UploadLimits(max_file_bytes=max_file_bytes, max_field_bytes=1024 * 1024)
 
 
 @dataclass(frozen=True, kw_only=True)

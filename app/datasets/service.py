@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import BoundedSemaphore
 
 from sqlalchemy.exc import IntegrityError
 
@@ -16,10 +15,9 @@ from app.newest_first import Position
 from app.paging import Page
 from app.records import Caller
 from app.storage import Storage
-from app.uploads import UploadedFile
+from app.uploads import READ_SLOTS, UploadedFile
 
 MIB = 1024 * 1024
-READERS_AT_ONCE = 2
 
 
 class DatasetService:
@@ -31,7 +29,6 @@ class DatasetService:
     ) -> None:
         self._sessions, self._storage, self._scratch = sessions, storage, scratch
         self._max_unpacked_bytes = max_unpacked_bytes
-        self._readers = BoundedSemaphore(READERS_AT_ONCE)
 
     def store_upload(self, caller: Caller, file: UploadedFile, name: str | None = None) -> tuple[Dataset, bool]:
         """The data set of an upload, and whether it is new: the same bytes of the same owner give the one there is.
@@ -84,5 +81,5 @@ class DatasetService:
     def _inspect(self, file: UploadedFile) -> DatasetFacts:
         # Large arrays are mapped from the scratch folder, and mappings count as address space too.
         limits = ChildLimits(memory_bytes=1024 * MIB + 3 * self._max_unpacked_bytes, cpu_s=300, wall_s=600)
-        with TemporaryDirectory(prefix="inspect-", dir=self._scratch) as folder, self._readers:
+        with TemporaryDirectory(prefix="inspect-", dir=self._scratch) as folder, READ_SLOTS:
             return inspect_npz(file.path, Path(folder), limits, max_bytes=self._max_unpacked_bytes)

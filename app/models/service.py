@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import BoundedSemaphore
 
 from sqlalchemy.exc import IntegrityError
 
@@ -23,10 +22,9 @@ from app.paging import Page
 from app.records import Caller
 from app.storage import Blob, Storage
 from app.tasks.queue import TaskQueue
-from app.uploads import FieldRefused, UploadedFile
+from app.uploads import READ_SLOTS, FieldRefused, UploadedFile
 
 MIB = 1024 * 1024
-READERS_AT_ONCE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +42,6 @@ class ModelService:
 
     def __init__(self, sessions: Sessions, storage: Storage, scratch: Path) -> None:
         self._sessions, self._storage, self._scratch = sessions, storage, scratch
-        self._readers = BoundedSemaphore(READERS_AT_ONCE)
 
     def store_upload(self, caller: Caller, file: UploadedFile, fields: ModelFields) -> tuple[Model, bool]:
         """The model of an upload, and whether it is new: the same upload of the same owner gives the one there is.
@@ -83,7 +80,7 @@ class ModelService:
         limits = ReaderLimits(memory_bytes=1024 * MIB + 4 * file.bytes)
         with TemporaryDirectory(prefix="read-", dir=self._scratch) as folder:
             path = Path(folder) / "network.safetensors"
-            with self._readers:
+            with READ_SLOTS:
                 graph = read_in_child(file.path, path, limits)
             yield path, graph
 

@@ -1,0 +1,72 @@
+"""/v1/targets."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse
+
+from adapt.latency.table import MAX_CHARACTERS, table_from_document
+from app.answers import IdempotencyKey, json_response, keyed_request
+from app.dependencies import CallerDep, Cursor, Limit, Services, ServicesDep
+from app.idempotency import Answer, KeyedRequest, answer_once
+from app.json_body import read_json, validate
+from app.newest_first import page_start
+from app.paging import listing
+from app.records import Caller
+from app.targets.records import Target
+from app.targets.schemas import NewTarget, TargetListing, TargetOut
+from app.targets.service import TargetService
+
+PATH = "/v1/targets"
+BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": NewTarget.model_json_schema()}}}}
+
+router = APIRouter(prefix=PATH, tags=["targets"])
+
+
+@router.post("", status_code=201, response_model=TargetOut, openapi_extra=BODY)
+async def add_target(
+    request: Request, services: ServicesDep, caller: CallerDep, idempotency_key: IdempotencyKey = None
+) -> JSONResponse:
+    """A fixed look-up table: uploaded in the schema that `lookup-table` answers with, or taken from a target."""
+    document = await read_json(request, MAX_CHARACTERS)
+    keyed = keyed_request(request, caller, idempotency_key, body=document)
+    return await run_in_threadpool(_add, services, caller, validate(NewTarget, document), keyed)
+
+
+def _add(services: Services, caller: Caller, new: NewTarget, keyed: KeyedRequest | None) -> JSONResponse:
+    def store() -> Answer:
+        target = _store(TargetService(services.sessions), caller, new)
+        document = TargetOut.of(target).model_dump(mode="json")
+        return Answer(status=201, document=document, headers={"Location": f"{PATH}/{target.id}"})
+
+    return json_response(answer_once(services.sessions, keyed, store))
+
+
+def _store(targets: TargetService, caller: Caller, new: NewTarget) -> Target:
+    if new.source is not None:
+        return targets.copy_table_target(caller, new.name, new.source, new.model)
+    return targets.add_table_target(caller, new.name, table_from_document(new.table))
+
+
+@router.get("", response_model=TargetListing)
+def list_targets(services: ServicesDep, caller: CallerDep, cursor: Cursor = None, limit: Limit = 50) -> dict[str, Any]:
+    """Newest first; `local` comes last."""
+    page = TargetService(services.sessions).list_targets(caller, after=page_start(cursor, PATH), limit=limit)
+    return listing(page, [TargetOut.of(target) for target in page.items], PATH, {})
+
+
+@router.get("/{target_id}")
+def get_target(target_id: str, services: ServicesDep, caller: CallerDep) -> TargetOut:
+    return TargetOut.of(TargetService(services.sessions).get_target(caller, target_id))
+
+
+@router.get("/{target_id}/lookup-table")
+def get_lookup_table(
+    target_id: str,
+    services: ServicesDep,
+    caller: CallerDep,
+    model: Annotated[str | None, Query(max_length=100, description="Only what a profile of this model found.")] = None,
+) -> dict[str, Any]:
+    """What was measured here, in the versioned schema that POST /v1/targets takes as `table`."""
+    return TargetService(services.sessions).get_table(caller, target_id, model).to_document()
