@@ -9,7 +9,10 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import nnls
 
 from adapt.errors import MeasurementFailed, Stopped
 from adapt.formats.onnx_writer import write_onnx
@@ -31,6 +34,7 @@ MIN_RUNS, MAX_RUNS = 10, 60
 PAIRS = 9  # of blocks against the original, per variant
 OVERHEAD_SHAPE = "1>1"
 LEAST_MS = 1e-6  # of a unit that the runtime has folded away: it was seen, and takes no time
+OUTLIER = 4.0  # times the median error
 LEAST_SHARE = 0.1  # of a kernel's time that is its own, whatever the profiler adds
 
 
@@ -154,10 +158,30 @@ def _table(taken: Sequence[_Variant], original_ms: float, runtime: Runtime) -> L
         for key, ms in _shares(variant, original_ms, gap_ms, cost_ms):
             seen[key].append(ms)
     entries = tuple(_entry(operator, shape, seen[operator, shape]) for operator, shape in sorted(seen))
-    table = LookupTable(entries=entries, calibration=1.0, conditions=runtime.conditions)
-    predict = fit(table).predict_ms
-    calibration = statistics.median(variant.ratio * original_ms / predict(variant.graph) for variant in taken)
-    return replace(table, calibration=calibration)
+    kernels_only = LookupTable(entries=entries, calibration=1.0, conditions=runtime.conditions)
+    predict = fit(kernels_only).predict_ms
+    calibration, overhead_ms = _end_to_end(
+        [predict(variant.graph) for variant in taken], [variant.ratio * original_ms for variant in taken]
+    )
+    if overhead_ms >= LEAST_MS:
+        entries += (Entry(operator=OVERHEAD, shape=OVERHEAD_SHAPE, ms=overhead_ms, count=len(taken), spread=0.0),)
+    return LookupTable(entries=entries, calibration=calibration, conditions=runtime.conditions)
+
+
+def _end_to_end(predicted_ms: Sequence[float], measured_ms: Sequence[float]) -> tuple[float, float]:
+    """Factor and overhead for which factor x (prediction + overhead) is nearest to the measured, by relative error.
+
+    Variants that were measured in a busy moment, several times farther off than most, are left out.
+    """
+    rows = np.array([predicted_ms, np.ones(len(predicted_ms))]).T / np.array(measured_ms)[:, None]
+    ones = np.ones(len(rows))
+    factor, fixed_ms = nnls(rows, ones)[0]
+    errors = np.abs(rows @ (factor, fixed_ms) - ones)
+    usual = errors <= OUTLIER * np.median(errors)
+    factor, fixed_ms = nnls(rows[usual], ones[usual])[0]
+    if factor <= 0:  # every variant took the same time: nothing tells the kernels from the rest
+        return float(np.median(np.array(measured_ms) / predicted_ms)), 0.0
+    return float(factor), float(fixed_ms / factor)
 
 
 def _beside_the_kernels(taken: Sequence[_Variant]) -> tuple[float, float]:
@@ -171,16 +195,14 @@ def _beside_the_kernels(taken: Sequence[_Variant]) -> tuple[float, float]:
 def _shares(
     variant: _Variant, original_ms: float, gap_ms: float, cost_ms: float
 ) -> list[tuple[tuple[str, str], float]]:
-    """Every unit's own part of the variant's drift-corrected latency; they sum up to it."""
+    """Every unit's own part of the variant's drift-corrected latency."""
 
     def own(time: UnitTime) -> float:
         return max(time.ms - cost_ms * time.kernels, LEAST_SHARE * time.ms)
 
     times = [own(time) for time in variant.times]
-    overhead = gap_ms + own(variant.unattributed)
-    scale = variant.ratio * original_ms / (sum(times) + overhead)
-    shares = [((unit.operator, unit.shape), ms * scale) for unit, ms in zip(variant.units, times, strict=True)]
-    return [*shares, ((OVERHEAD, OVERHEAD_SHAPE), overhead * scale)] if overhead else shares
+    scale = variant.ratio * original_ms / (sum(times) + own(variant.unattributed) + gap_ms)
+    return [((unit.operator, unit.shape), ms * scale) for unit, ms in zip(variant.units, times, strict=True)]
 
 
 def _entry(operator: str, shape: str, observed: Sequence[float]) -> Entry:
