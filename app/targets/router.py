@@ -12,6 +12,7 @@ from app.dependencies import CallerDep, Cursor, Limit, Services, ServicesDep
 from app.idempotency import Answer, KeyedRequest, answer_once
 from app.json_body import read_json, validate
 from app.newest_first import page_start
+from app.openapi import json_body
 from app.paging import listing
 from app.records import Caller
 from app.targets.records import Target
@@ -19,12 +20,10 @@ from app.targets.schemas import NewTarget, TargetListing, TargetOut
 from app.targets.service import TargetService
 
 PATH = "/v1/targets"
-BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": NewTarget.model_json_schema()}}}}
-
 router = APIRouter(prefix=PATH, tags=["targets"])
 
 
-@router.post("", status_code=201, response_model=TargetOut, openapi_extra=BODY)
+@router.post("", status_code=201, response_model=TargetOut, openapi_extra=json_body(NewTarget))
 async def add_target(
     request: Request, services: ServicesDep, caller: CallerDep, idempotency_key: IdempotencyKey = None
 ) -> JSONResponse:
@@ -36,7 +35,7 @@ async def add_target(
 
 def _add(services: Services, caller: Caller, new: NewTarget, keyed: KeyedRequest | None) -> JSONResponse:
     def store() -> Answer:
-        target = _store(TargetService(services.sessions), caller, new)
+        target = _store(services.targets, caller, new)
         document = TargetOut.of(target).model_dump(mode="json")
         return Answer(status=201, document=document, headers={"Location": f"{PATH}/{target.id}"})
 
@@ -52,13 +51,13 @@ def _store(targets: TargetService, caller: Caller, new: NewTarget) -> Target:
 @router.get("", response_model=TargetListing)
 def list_targets(services: ServicesDep, caller: CallerDep, cursor: Cursor = None, limit: Limit = 50) -> dict[str, Any]:
     """Newest first; `local` comes last."""
-    page = TargetService(services.sessions).list_targets(caller, after=page_start(cursor, PATH), limit=limit)
+    page = services.targets.list_targets(caller, after=page_start(cursor, PATH), limit=limit)
     return listing(page, [TargetOut.of(target) for target in page.items], PATH, {})
 
 
 @router.get("/{target_id}")
 def get_target(target_id: str, services: ServicesDep, caller: CallerDep) -> TargetOut:
-    return TargetOut.of(TargetService(services.sessions).get_target(caller, target_id))
+    return TargetOut.of(services.targets.get_target(caller, target_id))
 
 
 @router.get("/{target_id}/lookup-table")
@@ -69,4 +68,4 @@ def get_lookup_table(
     model: Annotated[str | None, Query(max_length=100, description="Only what a profile of this model found.")] = None,
 ) -> dict[str, Any]:
     """What was measured here, in the versioned schema that POST /v1/targets takes as `table`."""
-    return TargetService(services.sessions).get_table(caller, target_id, model).to_document()
+    return services.targets.get_table(caller, target_id, model).to_document()
