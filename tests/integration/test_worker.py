@@ -1,0 +1,225 @@
+"""A worker on a real database and storage: a job recorded to its end, and resumed wherever it was cut off."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from adapt.checkpoint import read_network, write_safetensors
+from adapt.errors import Stopped
+from adapt.events import ControlEvaluated, EpochDone, IterationDone, Latency, Measured, ProposalEvaluated
+from adapt.graph.costs import costs
+from adapt.graph.shapes import infer_shapes
+from adapt.presets import effective_settings, settings_to_document
+from adapt.spec import default_normalization
+from app.database import make_engine, make_sessions, migrate, reading, unit_of_work
+from app.jobs.history import JobHistory
+from app.jobs.queue import JobQueue
+from app.jobs.records import NewJob
+from app.jobs.repository import JobRepository
+from app.jobs.resume import load_progress
+from app.models.records import NewModel
+from app.models.repository import ModelRepository
+from app.records import Caller
+from app.settings import Settings
+from app.storage import Storage
+from app.tasks.queue import TaskQueue
+from tests.trained import trained_pt2
+from workers import adaptation, recording
+from workers.adaptation import run_job
+from workers.service import Service
+from workers.tasks import run_task
+
+ANN = Caller(id="ann")
+QUICK = {
+    "preset": "quick",
+    "short_term_steps": 3,
+    "long_term_epochs": 2,
+    "executor": "serial",
+    "round_channels_to": 8,
+    "schedule": {"initial": 0.15, "decay": 1.0},
+}
+
+
+@pytest.fixture(name="service")
+def _service(tmp_path: Path):
+    settings = Settings(data_dir=tmp_path)
+    migrate(settings.database_url)
+    engine = make_engine(settings.database_url)
+    yield Service(
+        sessions=make_sessions(engine),
+        storage=Storage(settings.storage_url),
+        settings=settings,
+        lock_directory=tmp_path / "lock",
+        worker_id="test",
+    )
+    engine.dispose()
+
+
+@pytest.fixture(name="model_id")
+def _model_id(service: Service, tmp_path: Path) -> str:
+    """An uploaded network that a worker has checked."""
+    path = tmp_path / "net.pt2"
+    path.write_bytes(trained_pt2())
+    network = read_network(path)
+    blob = service.storage.put(write_safetensors(network))
+    figures = costs(network.graph)
+    new = NewModel(
+        name="small",
+        format="pt2",
+        architecture=None,
+        sha256=blob.sha256,
+        bytes=blob.bytes,
+        graph=network.graph,
+        class_count=infer_shapes(network.graph)[network.graph.output][1],
+        classes=None,
+        normalization=default_normalization(1),
+        params=figures.params,
+        macs=figures.macs,
+        memory_bytes=figures.memory_bytes,
+    )
+    with unit_of_work(service.sessions) as session:
+        model = ModelRepository(session).add_model(ANN, new, blob)
+        TaskQueue(session).enqueue_task("ann", "model-check", model.id, {"model": model.id})
+    with unit_of_work(service.sessions) as session:
+        task = TaskQueue(session).claim_next_task("test", lease_s=30)
+    assert task is not None
+    run_task(task, service, shutdown=lambda: False)
+    return model.id
+
+
+def submit(service: Service, model_id: str, budget: dict[str, object], continues: str | None = None) -> str:
+    new = NewJob(
+        name=None,
+        model_id=model_id,
+        dataset_id="digits",
+        target_id="local",
+        budget=budget,
+        settings=settings_to_document(effective_settings(QUICK)),
+        continues=continues,
+    )
+    with unit_of_work(service.sessions) as session:
+        return JobRepository(session).add_job(ANN, new).id
+
+
+def work(service: Service, shutdown: Callable[[], bool] = lambda: False) -> None:
+    """Claims the oldest job and works on it until it ends or is let go."""
+    with unit_of_work(service.sessions) as session:
+        claimed = JobQueue(session).claim_next_job("test", lease_s=30)
+    assert claimed is not None
+    run_job(claimed, service, shutdown)
+
+
+def job_of(service: Service, job_id: str):
+    with reading(service.sessions) as session:
+        return JobRepository(session).get_job(ANN, job_id)
+
+
+def final_sha256(service: Service, job_id: str) -> str:
+    with reading(service.sessions) as session:
+        checkpoint = JobHistory(session).find_checkpoint(ANN, job_id, "final")
+    assert checkpoint is not None
+    return next(file.sha256 for file in checkpoint.files if file.format == "safetensors")
+
+
+def test_a_checked_model_is_ready_with_its_groups(service, model_id):
+    with reading(service.sessions) as session:
+        model = ModelRepository(session).get_model(ANN, model_id)
+    assert model.state == "ready"
+    assert {group.id: group.prunable for group in model.groups or ()}["head"] is False
+
+
+def test_a_job_is_recorded_to_its_end(service, model_id):
+    job_id = submit(service, model_id, {"macs": "60%"})
+    work(service)
+    job = job_of(service, job_id)
+    assert (job.state, job.error, job.phase) == ("succeeded", None, None)
+    assert job.result.macs <= 0.6 * job.original.macs
+    assert job.result.latency_ms.measured is not None
+    assert job.progress.fraction == 1.0
+    with reading(service.sessions) as session:
+        record = load_progress(session, job_id)
+    assert record.finished
+    assert all(iteration.picked and iteration.after and iteration.control for iteration in record.finished)
+
+
+class Interrupted(Stopped):
+    """Stands for a worker that is gone: nothing more is written."""
+
+
+def interrupt_after(monkeypatch, kind: type, count: int) -> None:
+    """The `count`-th event of `kind` is recorded, and then the worker is gone."""
+
+    class Interrupting(recording.Recording):
+        seen = 0
+
+        def write(self, event):
+            super().write(event)
+            self.seen += isinstance(event, kind)
+            if self.seen == count and isinstance(event, kind):
+                raise Interrupted("the worker is gone")
+
+    monkeypatch.setattr(adaptation, "Recording", Interrupting)
+
+
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [
+        (Measured, 1),
+        (ControlEvaluated, 1),
+        (ProposalEvaluated, 2),
+        (IterationDone, 1),
+        (ControlEvaluated, 2),
+        (EpochDone, 1),
+    ],
+)
+def test_a_job_cut_off_anywhere_ends_with_the_same_bytes(service, model_id, monkeypatch, kind, count):
+    undisturbed = submit(service, model_id, {"macs": "60%"})
+    work(service)
+    cut_off = submit(service, model_id, {"macs": "60%"})
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, kind, count)
+        work(service)
+    assert job_of(service, cut_off).state == "running"
+    with unit_of_work(service.sessions) as session:  # its lease runs out
+        session.execute(text("UPDATE jobs SET lease_expires_at = '2000-01-01 00:00:00.000000'"))
+    work(service)
+    assert job_of(service, cut_off).state == "succeeded"
+    assert final_sha256(service, cut_off) == final_sha256(service, undisturbed)
+
+
+def test_a_job_that_continues_another_starts_from_its_last_iteration(service, model_id):
+    first = submit(service, model_id, {"macs": "75%"})
+    work(service)
+    second = submit(service, model_id, {"macs": "55%"}, continues=first)
+    work(service)
+    with reading(service.sessions) as session:
+        before, after = load_progress(session, first), load_progress(session, second)
+    assert job_of(service, second).state == "succeeded"
+    assert after.finished[0].before == before.finished[-1].after
+
+
+def test_a_worker_that_shuts_down_gives_the_job_back_and_it_goes_on(service, model_id):
+    job_id = submit(service, model_id, {"macs": "60%"})
+    work(service, shutdown=lambda: True)
+    assert job_of(service, job_id).state == "queued"
+    work(service)
+    assert job_of(service, job_id).state == "succeeded"
+
+
+def test_an_unreachable_budget_fails_before_training_with_the_smallest_figure(service, model_id):
+    job_id = submit(service, model_id, {"macs": 10.0})
+    work(service)
+    job = job_of(service, job_id)
+    assert job.state == "failed"
+    assert job.error["type"].endswith("budget-unreachable")
+    with reading(service.sessions) as session:
+        assert load_progress(session, job_id).open_iteration is None
+
+
+def test_figures_never_call_a_prediction_measured():
+    predicted = Latency(ms=2.0, low=2.0, high=2.0, original_ms=3.0, predicted_ms=2.0, measured=False)
+    assert recording.latency_figures(predicted).measured is None
+    assert recording.latency_figures(replace(predicted, measured=True)).measured == 2.0
