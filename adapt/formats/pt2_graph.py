@@ -90,6 +90,13 @@ class GraphReader:
         if len(documents) > MAX_NODES:
             raise NetworkRefused(MODEL, f"has {len(documents)} nodes, {MAX_NODES} are allowed")
         self._parsed = [parse_node(node, index) for index, node in enumerate(documents)]
+        self._last_use = {
+            value.name: index
+            for index, node in enumerate(self._parsed)
+            for value in node.arguments.values()
+            if isinstance(value, Reference)
+        }
+        self._last_use[signature.output] = len(self._parsed)
         self._file_shapes = member(graph, "tensor_values", dict, MODEL)
         self._signature, self._available = signature, shapes
         image, self.batch = self._input_shape()
@@ -214,17 +221,9 @@ class GraphReader:
     def _check_in_place(self, node: AtenNode, written: str, index: int) -> None:
         """Refuses a write that a later node could see by another way than the result of `node`."""
         memory = self._memory[written]
-        others = {name for name, place in self._memory.items() if place == memory}
-        seen = {
-            value.name
-            for later in self._parsed[index + 1 :]
-            for value in later.arguments.values()
-            if isinstance(value, Reference)
-        }
-        if seen_later := others & (seen | {self._signature.output}):
-            raise UnsupportedOperator(
-                node.where, node.target, f"it overwrites {sorted(seen_later)[0]}, which is used again later"
-            )
+        for name, place in self._memory.items():
+            if place == memory and self._last_use.get(name, -1) > index:
+                raise UnsupportedOperator(node.where, node.target, f"it overwrites {name}, which is used again later")
 
     def _compare(self, name: str) -> None:
         """The shape that we propagated against the one that the file states."""

@@ -14,7 +14,7 @@ _ERRORS = {"operator": UnsupportedOperator, "format": FormatRefused, "network": 
 
 @dataclass(frozen=True, kw_only=True)
 class ReaderLimits:
-    """`memory_bytes` bounds the address space: about the size of the file and 0.4 GiB for Python and numpy themselves."""
+    """`memory_bytes` bounds the address space: the size of the file and about 0.4 GiB for Python and numpy."""
 
     memory_bytes: int = 4 << 30
     cpu_s: int = 60

@@ -56,6 +56,19 @@ BODIES = {
     "h-swish, sixth first": (lambda net, x: x / 6 * F.relu6(3 + x), ["hardswish"]),
     "h-swish by functional": (lambda net, x: x * F.hardsigmoid(x), ["hardswish"]),
     "h-sigmoid by hand": (lambda net, x: x + F.relu6(x + 3, inplace=True) * (1 / 6), ["hardsigmoid", "add"]),
+    "no h-swish: another shift": (
+        lambda net, x: x * F.relu6(x + 2) / 6,
+        ["add_scalar", "relu6", "mul", "mul_scalar"],
+    ),
+    "no h-swish: another tensor": (
+        lambda net, x: net.other(x) * F.relu6(x + 3) / 6,
+        ["conv2d", "add_scalar", "relu6", "mul", "mul_scalar"],
+    ),
+    "no silu: another tensor": (lambda net, x: torch.sigmoid(net.other(x)) * x, ["conv2d", "sigmoid", "mul"]),
+    "a part of h-swish used twice": (
+        lambda net, x: (lambda gate: x * gate / 6 + gate)(F.relu6(x + 3)),
+        ["add_scalar", "relu6", "hardswish", "add"],
+    ),
     "silu by hand": (lambda net, x: torch.sigmoid(x) * x, ["silu"]),
     "silu": (lambda net, x: F.silu(x), ["silu"]),
     "relu6 by clamp": (lambda net, x: x.clamp(0, 6), ["relu6"]),
