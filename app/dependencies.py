@@ -1,11 +1,13 @@
 """What every router asks for: the shared parts of the service, and who the caller is."""
 
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, cast
 
 from fastapi import Depends, Query, Request
+from sqlalchemy import Engine
 
 from app.auth import COOKIE, Authenticator, Forbidden, is_loopback
 from app.database import Sessions, make_engine, make_sessions, unit_of_work
@@ -25,14 +27,20 @@ class Services:
 
 
 def make_services(settings: Settings) -> Services:
-    """Opens nothing yet but the folder for uploads under way."""
-    scratch = Path(tempfile.mkdtemp(prefix="netadapt-"))
+    """Connects to nothing yet; makes the folder for uploads under way, which `close_services` removes."""
     return Services(
         settings=settings,
         sessions=make_sessions(make_engine(settings.database_url)),
         storage=Storage(settings.storage_url),
-        scratch=scratch,
+        scratch=Path(tempfile.mkdtemp(prefix="netadapt-")),
     )
+
+
+def close_services(services: Services) -> None:
+    engine = services.sessions.kw["bind"]
+    if isinstance(engine, Engine):
+        engine.dispose()
+    shutil.rmtree(services.scratch, ignore_errors=True)
 
 
 def get_services(request: Request) -> Services:

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 
 from app.json_body import faults
 from app.problem_documents import problem_document
-from app.problems import BY_STATUS, INTERNAL, INVALID, MALFORMED, PROBLEMS, Problem, describe
+from app.problems import BY_STATUS, INTERNAL, INVALID, MALFORMED, PROBLEMS, Problem, problem_of
 
 log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -42,7 +42,7 @@ def _response(document: dict[str, Any], headers: Mapping[str, str] | None = None
 
 
 async def _foreseen(_request: Request, error: Exception) -> JSONResponse:
-    document = describe(error)
+    document = problem_of(error)
     if document["status"] >= 500:
         log.error("answered %s", document["type"], exc_info=error)
     return _response(document)
@@ -83,4 +83,4 @@ async def _database_away(_request: Request, error: Exception) -> JSONResponse:
 
 async def _unforeseen(_request: Request, error: Exception) -> JSONResponse:
     # Starlette raises it again behind the answer, so the server's log has the traceback.
-    return _response(describe(error) | {"status": INTERNAL.status})
+    return _response(problem_of(error) | {"status": INTERNAL.status})

@@ -12,12 +12,14 @@ from adapt import errors as adapt_errors
 from app.auth import AuthError, BadCredentials, Forbidden, SignInNeeded
 from app.database import DatabaseError
 from app.datasets.records import DatasetBuiltIn, DatasetError, DatasetInUse, DatasetNotFound
+from app.idempotency import FirstStillRunning, IdempotencyError, KeyRefused, KeyReused
 from app.jobs.errors import JobError, JobNotFound, LeaseLost, PartNotFound, WrongState
 from app.json_body import BodyMalformed, BodyNotJson, BodyTooLarge, InvalidFields
 from app.models.records import ModelError, ModelInUse, ModelNotFound
 from app.paging import CursorRefused
 from app.problem_documents import problem_document
 from app.storage import BlobMissing, StorageError, StorageFull
+from app.targets.records import TargetError, TargetHasNoTable, TargetNotFound
 from app.uploads import FieldRefused, MalformedUpload, UploadError, UploadTooLarge, WrongContentType
 
 
@@ -62,6 +64,13 @@ PROBLEMS: dict[type[Exception], Problem] = {
     DatasetNotFound: NOT_FOUND,
     DatasetInUse: IN_USE,
     DatasetBuiltIn: IN_USE,
+    TargetError: INVALID,
+    TargetNotFound: NOT_FOUND,
+    TargetHasNoTable: Problem(404, "no-measurements", "Nothing was measured yet"),
+    IdempotencyError: INVALID,
+    KeyRefused: INVALID,
+    KeyReused: Problem(422, "idempotency-key-reused", "Idempotency-Key was used before"),
+    FirstStillRunning: Problem(409, "first-request-running", "The first request is still running"),
     JobError: INVALID,
     JobNotFound: NOT_FOUND,
     PartNotFound: NOT_FOUND,
@@ -107,7 +116,7 @@ def find_problem(error: Exception) -> Problem | None:
     return next((PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS), None)
 
 
-def describe(error: Exception) -> dict[str, Any]:
+def problem_of(error: Exception) -> dict[str, Any]:
     """The problem document of an error. What nobody foresaw is told without its text: that is for the log only."""
     problem = find_problem(error)
     if problem is None:
@@ -124,6 +133,8 @@ def fields_at_fault(error: Exception) -> Sequence[dict[str, str]]:
             return error.fields
         case FieldRefused():
             return [{"pointer": error.pointer, "detail": error.why}]
+        case IdempotencyError():
+            return [{"header": "Idempotency-Key", "detail": str(error)}]
         case CursorRefused():
             return [{"parameter": "cursor", "detail": str(error)}]
         case adapt_errors.BudgetUnreachable():

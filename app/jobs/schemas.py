@@ -1,0 +1,239 @@
+"""Jobs as HTTP sees them: what is asked, checked to the last number, and what is answered."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from app.jobs.settings_schema import SettingsIn
+from app.records import (
+    CheckpointKind,
+    EventKind,
+    FileFormat,
+    GroupKind,
+    JobPhase,
+    JobRequest,
+    JobState,
+    ProposalState,
+)
+
+_PERCENT = re.compile(r"\d{1,3}(\.\d{1,6})?%")
+_LARGEST = 1e15
+Id = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.-]+$")]
+
+
+def _limit(value: Any) -> Any:
+    """A number above zero, or "NN%" above 0 and up to 100."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError('has to be a number, or a percentage of the original such as "60%"')
+    if isinstance(value, str):
+        if not _PERCENT.fullmatch(value):
+            raise ValueError(f'{value!r} is neither a number nor a percentage such as "60%"')
+        if not 0 < float(value[:-1]) <= 100:
+            raise ValueError("a percentage has to be above 0 and at most 100")
+    elif not 0 < value <= _LARGEST:
+        raise ValueError(f"has to be above 0 and at most {_LARGEST:g}")
+    return value
+
+
+Limit = Annotated[float | str, BeforeValidator(_limit)]
+
+
+class BudgetIn(BaseModel):
+    """Upper limits: absolute, or per cent of the original."""
+
+    model_config = ConfigDict(extra="forbid")
+    latency_ms: Limit | None = None
+    macs: Limit | None = None
+    params: Limit | None = None
+    memory_bytes: Limit | None = None
+
+    def as_asked(self) -> dict[str, float | str]:
+        return {name: value for name, value in self.model_dump().items() if value is not None}
+
+
+def _budget(value: Any) -> Any:
+    if isinstance(value, dict):
+        if not value:
+            raise ValueError("names no resource; give at least one of latency_ms, macs, params")
+        if (unset := next((name for name, limit in value.items() if limit is None), None)) is not None:
+            raise ValueError(f"{unset} is null; leave out what has no limit")
+    return value
+
+
+class JobIn(BaseModel):
+    """POST /v1/jobs. In the one-call form `model` (and `dataset`) come as files instead."""
+
+    model_config = ConfigDict(extra="forbid")
+    model: Id
+    dataset: Id = "digits"
+    target: Id = "local"
+    name: str | None = Field(default=None, min_length=1, max_length=200)
+    budget: Annotated[BudgetIn, BeforeValidator(_budget)]
+    settings: SettingsIn = SettingsIn()
+
+
+class ExtendIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    budget: Annotated[BudgetIn, BeforeValidator(_budget)]
+
+
+class LatencyOut(BaseModel):
+    """Milliseconds. A prediction never stands under `measured`; null is unknown."""
+
+    predicted: float | None
+    measured: float | None
+    low: float | None
+    high: float | None
+
+
+class FiguresOut(BaseModel):
+    latency_ms: LatencyOut
+    macs: int | None
+    params: int | None
+    memory_bytes: int | None
+    accuracy: float | None = Field(description="A fraction 0-1: hold-out for `current`, test for the others.")
+    checkpoint: str | None
+
+
+class ProgressOut(BaseModel):
+    fraction: float
+    iteration: int
+    proposals_done: int
+    proposals_total: int
+    eta_seconds: float | None
+
+
+class JobOut(BaseModel):
+    id: str
+    name: str | None
+    state: JobState
+    requested: JobRequest | None
+    phase: JobPhase | None
+    model: str
+    dataset: str
+    target: str
+    budget: dict[str, float | str]
+    limits: dict[str, float] | None
+    settings: dict[str, Any]
+    continues: str | None
+    progress: ProgressOut
+    original: FiguresOut | None
+    current: FiguresOut | None
+    result: FiguresOut | None
+    error: dict[str, Any] | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    links: dict[str, str]
+
+
+class JobListing(BaseModel):
+    data: list[JobOut]
+    next_cursor: str | None
+
+
+class IterationOut(BaseModel):
+    iteration: int
+    constraint: dict[str, float]
+    control: dict[str, float] | None
+    calibration: float | None
+    before: dict[str, float]
+    after: dict[str, float] | None
+    holdout: dict[str, float] | None
+    picked: list[str]
+    started_at: str
+    finished_at: str | None
+
+
+class IterationListing(BaseModel):
+    data: list[IterationOut]
+    next_cursor: str | None
+
+
+class NextLargerOut(BaseModel):
+    filters: int
+    predicted: dict[str, float]
+
+
+class ProposalOut(BaseModel):
+    id: str
+    iteration: int
+    group: str
+    layers: list[str]
+    kind: GroupKind
+    filters_before: int
+    filters_after: int | None
+    state: ProposalState
+    reason: str | None
+    predicted: dict[str, float] | None
+    next_larger: NextLargerOut | None
+    kept: list[int] | None
+    accuracy_before_finetune: float | None
+    accuracy: float | None
+    loss: float | None
+    delta_accuracy: float | None
+    delta_latency_ms: float | None
+    slope: float | None
+    picked: bool
+    steps: int | None
+    attempts: int | None
+    seconds: float | None
+
+
+class ProposalListing(BaseModel):
+    data: list[ProposalOut]
+    next_cursor: str | None
+
+
+class FileOut(BaseModel):
+    format: FileFormat
+    bytes: int
+    sha256: str
+    url: str
+
+
+class CheckpointOut(BaseModel):
+    checkpoint: str
+    kind: CheckpointKind
+    iteration: int
+    latency_ms: LatencyOut
+    macs: int | None
+    params: int | None
+    memory_bytes: int | None
+    accuracy: float | None
+    filters: dict[str, int]
+    files: list[FileOut]
+    created_at: str
+
+
+class CheckpointListing(BaseModel):
+    data: list[CheckpointOut]
+    next_cursor: str | None
+
+
+class EventOut(BaseModel):
+    id: int
+    event: EventKind
+    job: str
+    at: str
+    data: dict[str, Any]
+
+
+class EventListing(BaseModel):
+    data: list[EventOut]
+    next_cursor: str | None
+
+
+class FeasibilityOut(BaseModel):
+    """Is the budget reachable? null: not known yet, ask again after `retry_after_seconds`."""
+
+    feasible: bool | None
+    basis: Literal["measured", "predicted"] | None
+    original: dict[str, float | None]
+    smallest: dict[str, float | None]
+    budget: dict[str, float | None]
+    iterations_estimate: int | None
+    seconds_estimate: float | None
+    reason: str | None
+    retry_after_seconds: int | None

@@ -1,0 +1,134 @@
+"""The rules about jobs: what may be asked for, and what continues what."""
+
+from adapt.budget import Asked, parse_limit, resolve
+from adapt.presets import settings_from_document, settings_to_document
+from adapt.spec import RESOURCES, Settings
+from app.database import Sessions, reading, unit_of_work
+from app.datasets.records import Dataset
+from app.datasets.repository import DatasetRepository
+from app.feasibility.assessment import Feasibility
+from app.feasibility.service import FeasibilityService
+from app.jobs.errors import WrongState
+from app.jobs.history import JobHistory
+from app.jobs.records import Job, NewJob
+from app.jobs.repository import JobRepository
+from app.jobs.schemas import BudgetIn, JobIn
+from app.json_body import InvalidFields
+from app.models.records import Model
+from app.models.repository import ModelRepository
+from app.records import LAST_STATES, Caller
+from app.targets.repository import TargetRepository
+
+
+class JobService:
+    """Threads may share one."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._feasibility = FeasibilityService(sessions)
+
+    def submit(self, caller: Caller, asked: JobIn) -> Job:
+        """A queued job. What can be known to fail is refused here, and nothing is kept of it.
+
+        Raises InvalidFields, ModelNotFound, DatasetNotFound, TargetNotFound, BudgetUnreachable, ScheduleTooShort,
+        TableDoesNotCover.
+        """
+        self._check_material(caller, asked)
+        settings, budget = asked.settings.effective(), asked.budget.as_asked()
+        self._feasibility.refuse_unreachable(caller, asked.model, asked.target, settings, limits_of(budget))
+        new = NewJob(
+            name=asked.name,
+            model_id=asked.model,
+            dataset_id=asked.dataset,
+            target_id=asked.target,
+            budget=dict(budget),
+            settings=settings_to_document(settings),
+        )
+        with unit_of_work(self._sessions) as session:
+            return JobRepository(session).add_job(caller, new)
+
+    def check(self, caller: Caller, asked: JobIn) -> Feasibility:
+        """Whether the budget can be met; no job. Raises as `submit` does, but for BudgetUnreachable."""
+        self._check_material(caller, asked)
+        limits = limits_of(asked.budget.as_asked())
+        return self._feasibility.check(caller, asked.model, asked.target, asked.settings.effective(), limits)
+
+    def extend(self, caller: Caller, job_id: str, budget: BudgetIn) -> Job:
+        """A new job that starts from the last iteration of one that is over.
+
+        Raises JobNotFound, WrongState, InvalidFields for a budget that is not tighter.
+        """
+        with reading(self._sessions) as session:
+            before = JobRepository(session).get_job(caller, job_id)
+            started = JobHistory(session).list_checkpoints(caller, job_id, after=0, limit=1).items
+        if before.state not in LAST_STATES:
+            raise WrongState(job_id, before.state, "extended", "wait for its end, or cancel it")
+        if not started:
+            raise WrongState(job_id, before.state, "extended", "it ended before it had anything to go on from")
+        asked = budget.as_asked()
+        _check_tighter(before, asked)
+        settings = settings_from_document(before.settings)
+        self._feasibility.refuse_unreachable(caller, before.model_id, before.target_id, settings, limits_of(asked))
+        new = NewJob(
+            name=before.name,
+            model_id=before.model_id,
+            dataset_id=before.dataset_id,
+            target_id=before.target_id,
+            budget=dict(asked),
+            settings=before.settings,
+            continues=job_id,
+        )
+        with unit_of_work(self._sessions) as session:
+            return JobRepository(session).add_job(caller, new)
+
+    def _check_material(self, caller: Caller, asked: JobIn) -> None:
+        """Raises what is not there by its pointer, and InvalidFields for a data set that does not fit."""
+        with reading(self._sessions) as session:
+            model = ModelRepository(session).get_model(caller, asked.model)
+            dataset = DatasetRepository(session).get_dataset(caller, asked.dataset)
+            TargetRepository(session).get_target(caller, asked.target)
+        _check_fits(model, dataset)
+        _check_settings(asked.settings.effective(), dataset)
+
+
+def limits_of(budget: dict[str, float | str]) -> Asked:
+    """A checked budget as values of the algorithm."""
+    return {name: parse_limit(budget[name]) for name in RESOURCES if name in budget}
+
+
+def _check_fits(model: Model, dataset: Dataset) -> None:
+    if model.state == "refused":
+        detail = (model.error or {}).get("detail", "it did not pass its check")
+        raise InvalidFields([{"pointer": "/model", "detail": f"model {model.id} was refused: {detail}"}])
+    if dataset.classes is not None and len(dataset.classes) != model.class_count:
+        detail = f"has {len(dataset.classes)} classes, the network has {model.class_count} outputs"
+        raise InvalidFields([{"pointer": "/dataset", "detail": detail}])
+
+
+def _check_settings(settings: Settings, dataset: Dataset) -> None:
+    train = (dataset.splits or {}).get("train")
+    if isinstance(train, int) and settings.batch_size > train:
+        detail = f"is larger than the {train} training images of {dataset.id}"
+        raise InvalidFields([{"pointer": "/settings/batch_size", "detail": detail}])
+
+
+def _check_tighter(before: Job, asked: dict[str, float | str]) -> None:
+    """At least one limit below the earlier one and none above; the same is fine where that one was not met."""
+    if before.original is None:
+        return
+    figures = {
+        "latency_ms": before.original.latency_ms.measured or before.original.latency_ms.predicted,
+        "macs": before.original.macs,
+        "params": before.original.params,
+        "memory_bytes": before.original.memory_bytes,
+    }
+    known = {name: float(figure) for name in RESOURCES if (figure := figures[name]) is not None}
+    earlier = resolve({k: v for k, v in limits_of(before.budget).items() if k in known}, known, known).limits
+    now = resolve({k: v for k, v in limits_of(asked).items() if k in known}, known, known).limits
+    for name, limit in earlier.items():
+        if name not in now or now[name] > limit * (1 + 1e-9):
+            detail = f"has to stay within the {limit:g} of job {before.id}"
+            raise InvalidFields([{"pointer": f"/budget/{name}", "detail": detail}])
+    if before.state == "succeeded" and dict(now) == dict(earlier) and set(asked) <= set(before.budget):
+        detail = f"is the one that job {before.id} has met already; ask for less"
+        raise InvalidFields([{"pointer": "/budget", "detail": detail}])

@@ -1,0 +1,124 @@
+"""The settings of a job request: known keys only, every number bounded, what is not built yet refused by name."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from adapt.presets import PRESETS, effective_settings
+from adapt.spec import RESOURCES, ExecutorName, Final, Pick, Settings
+
+NOT_BUILT: Mapping[str, frozenset[Any]] = {
+    "pick": frozenset({"mnasnet-reward"}),
+    "importance": frozenset({"l1", "batch-norm", "taylor", "random"}),
+    "distill": frozenset({True}),
+    "augment": frozenset({True}),
+    "search": frozenset({"racing"}),
+    "final": frozenset({"from-scratch"}),
+    "executor": frozenset({"ray"}),
+    "device": frozenset({"cuda"}),
+}
+"""Values that the public contract names and this version does not have."""
+
+_Patterns = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=100)]
+
+
+def _built(name: str) -> BeforeValidator:
+    """Refuses by name what is planned; what is not even planned the field's own type refuses."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str | bool) and value in NOT_BUILT[name]:
+            raise ValueError(f"{value!r} is not built yet; GET /v1/info lists what is".replace("True", "true"))
+        return value
+
+    return BeforeValidator(check)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class StepIn(_Strict):
+    """dR_i = initial * decay^(i-1), as fractions of the original."""
+
+    initial: float = Field(ge=0.0001, le=0.9)
+    decay: float = Field(ge=0.01, le=1)
+
+
+class ScheduleByResource(_Strict):
+    latency_ms: StepIn | None = None
+    macs: StepIn | None = None
+    params: StepIn | None = None
+    memory_bytes: StepIn | None = None
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("names no resource")
+        return self
+
+
+def _schedule_of_one_kind(value: Any) -> Any:
+    """A pair or a map: choosing by its keys makes the error speak of what was meant."""
+    if not isinstance(value, dict):
+        return value
+    kind = ScheduleByResource if value.keys() & set(RESOURCES) else StepIn
+    return kind.model_validate(value)
+
+
+class SettingsIn(_Strict):
+    """Whatever is left out is the preset's."""
+
+    preset: Literal["netadapt", "mobilenetv3", "quick"] = "netadapt"
+    pick: Annotated[Pick | None, _built("pick")] = None
+    schedule: Annotated[StepIn | ScheduleByResource | None, BeforeValidator(_schedule_of_one_kind)] = None
+    largest_share: float | None = Field(default=None, gt=0, le=1)
+    short_term_steps: int | None = Field(default=None, ge=1, le=1_000_000)
+    long_term_epochs: int | None = Field(default=None, ge=0, le=10_000)
+    batch_size: int | None = Field(default=None, ge=2, le=65_536)
+    learning_rate: float | None = Field(default=None, gt=0, le=10)
+    long_term_learning_rate: float | None = Field(default=None, gt=0, le=10)
+    momentum: float | None = Field(default=None, ge=0, lt=1)
+    weight_decay: float | None = Field(default=None, ge=0, le=1)
+    importance: Annotated[Literal["l2"] | None, _built("importance")] = None
+    round_channels_to: int | None = Field(default=None, ge=1, le=1024)
+    min_channels: int | None = Field(default=None, ge=1, le=65_536)
+    include: _Patterns | None = None
+    exclude: _Patterns | None = None
+    distill: Annotated[Literal[False] | None, _built("distill")] = None
+    augment: Annotated[Literal[False] | None, _built("augment")] = None
+    search: Annotated[Literal["exact"] | None, _built("search")] = None
+    final: Annotated[Final | None, _built("final")] = None
+    executor: Annotated[ExecutorName | None, _built("executor")] = None
+    device: Annotated[Literal["cpu"] | None, _built("device")] = None
+    holdout: float | None = Field(default=None, ge=0.01, le=0.5)
+    allow_low_accuracy: bool | None = None
+    seed: int | None = Field(default=None, ge=0, le=2**63 - 1)
+    reward: None = Field(default=None, description="Not built yet.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_reward(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("reward") is not None:
+            raise ValueError("reward belongs to the pick 'mnasnet-reward', which is not built yet")
+        return value
+
+    def effective(self) -> Settings:
+        """With the preset's values filled in."""
+        given = self.model_dump(exclude_none=True, exclude={"distill", "augment", "search", "reward"})
+        return effective_settings(given)
+
+
+def built_values() -> dict[str, Any]:
+    """What `/v1/info` lists: the values of each choice that this version has."""
+    return {
+        "presets": list(PRESETS),
+        "picks": list(get_args(Pick)),
+        "importances": ["l2"],
+        "searches": ["exact"],
+        "finals": list(get_args(Final)),
+        "executors": list(get_args(ExecutorName)),
+        "devices": ["cpu"],
+        "distill": [False],
+        "augment": [False],
+    }
