@@ -18,6 +18,7 @@ from app.targets.records import Target
 from workers.assembly import Material
 from workers.service import Service
 
+PROFILE_ROUNDING = 8  # channels, and the fewest that its smallest variant keeps of a group
 PROFILE_SEED = 0  # the same variants for every job: one profile serves them all
 
 
@@ -50,7 +51,15 @@ def take_and_store(
 ) -> Profile:
     """Profiles with the machine to itself; keeps every entry. Raises MeasurementFailed, Stopped."""
     with MachineLock(service.lock_directory).measuring(stop):
-        profile = take_profile(network, groups, runtime_of(target), seed=PROFILE_SEED, stop=stop)
+        profile = take_profile(
+            network,
+            groups,
+            runtime_of(target),
+            seed=PROFILE_SEED,
+            multiple=PROFILE_ROUNDING,
+            minimum=PROFILE_ROUNDING,
+            stop=stop,
+        )
     with unit_of_work(service.sessions) as session:
         LookupRepository(session).store_profile(target.id, model_id, profile.table)
     return profile

@@ -11,6 +11,8 @@ from adapt.agreement import largest_difference
 from adapt.errors import AdaptError, NetworkRefused, Stopped
 from adapt.groups import channel_groups
 from app.database import reading, unit_of_work
+from app.feasibility.assessment import MeasuredOnce
+from app.feasibility.service import profile_result
 from app.jobs.errors import LeaseLost
 from app.models.repository import ModelRepository
 from app.problems import problem_of
@@ -20,7 +22,7 @@ from app.tasks.queue import TaskQueue
 from app.tasks.records import ClaimedTask
 from workers.assembly import read_network_of
 from workers.lease import StopSignal, held_lease
-from workers.lookup import take_and_store
+from workers.lookup import PROFILE_ROUNDING, take_and_store
 from workers.service import Service
 
 log = logging.getLogger(__name__)
@@ -89,12 +91,13 @@ def profile_model(claimed: ClaimedTask, service: Service, signal: StopSignal) ->
         structure = models.get_structure(owner, model.id)
         target = TargetRepository(session).get_target(owner, claimed.payload["target"])
     profile = take_and_store(model.id, read_network_of(model, service), structure.groups or (), target, service, signal)
-    result = {
-        "original_ms": profile.original_ms,
-        "smallest_ms": profile.original_ms * profile.smallest_ratio,
-        "variants": profile.variants,
-        "seconds": profile.seconds,
-    }
+    measured = MeasuredOnce(
+        original_ms=profile.original_ms,
+        smallest_ms=profile.original_ms * profile.smallest_ratio,
+        round_channels_to=PROFILE_ROUNDING,
+        min_channels=PROFILE_ROUNDING,
+    )
+    result = profile_result(measured, profile.table, profile.seconds)
     return lambda session: result
 
 

@@ -20,7 +20,7 @@ from app.tasks.queue import TaskQueue
 from app.tasks.records import Task
 
 PROFILE_TASK = "profile"
-"""Kind of the task that profiles a model on a target. Payload: model, target, round_channels_to, min_channels.
+"""Kind of the task that profiles a model on a target. Its payload names both.
 
 It stores its table by `LookupRepository.store_profile` and ends with `profile_result`.
 """
@@ -61,7 +61,7 @@ class FeasibilityService:
         if failed is not None:
             return _with_failure(answer, failed)
         if "latency_ms" in asked:
-            self._queue_profile(caller, model_id, target_id, settings)
+            self._queue_profile(caller, model_id, target_id)
         return answer
 
     def refuse_unreachable(
@@ -85,12 +85,10 @@ class FeasibilityService:
             failed = profile if profile is not None and _failed_lately(session, profile) else None
         return assess(structure, settings, asked, latency), failed
 
-    def _queue_profile(self, caller: Caller, model_id: str, target_id: str, settings: Settings) -> None:
+    def _queue_profile(self, caller: Caller, model_id: str, target_id: str) -> None:
         payload = {
             "model": model_id,
             "target": target_id,
-            "round_channels_to": settings.round_channels_to,
-            "min_channels": settings.min_channels,
         }
         with unit_of_work(self._sessions) as session:
             model = ModelRepository(session).get_model(caller, model_id)
