@@ -60,8 +60,16 @@ def build_module(network: Network) -> nn.Module:
             _place(root, paths[node.name], layer, node)
             calls[node.name] = layer
     root._netadapt_steps, root._netadapt_slots, root._netadapt_output = _plan(graph, calls)
-    root.load_state_dict({name: torch.tensor(tensor) for name, tensor in network.weights.items()})
+    _load(root, network)
     return root
+
+
+def _load(root: nn.Module, network: Network) -> None:
+    state = root.state_dict()  # with its version: without one torch adds a counter to batch norms that have none
+    if odd := sorted(state.keys() ^ network.weights.keys()):
+        raise NetworkRefused(odd[0], "is not both a weight of the file and a tensor of a layer")
+    state.update({name: torch.tensor(tensor) for name, tensor in network.weights.items()})
+    root.load_state_dict(state)
 
 
 def read_weights(module: nn.Module) -> dict[str, NDArray[Any]]:

@@ -10,6 +10,7 @@ from adapt.agreement import largest_difference, run_module
 from adapt.errors import NetworkRefused, UnsupportedOperator
 from adapt.formats.pt2 import read_pt2
 from adapt.graph.network import Network
+from adapt.modules import build_module
 from tests.pt2_files import exported
 
 
@@ -172,6 +173,14 @@ def test_a_parameter_that_no_layer_owns_gets_a_layer_of_its_own(tmp_path):
     network = read(Written(lambda net, x: F.conv2d(x, net.kernel, padding=1, groups=8)), tmp_path)
     assert "kernel" not in network.weights
     assert network.weights["conv2d_1.weight"].shape == (8, 1, 3, 3)
+
+
+def test_a_batch_norm_without_a_counter_stays_without_one(tmp_path):
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, affine=False), nn.Flatten(), nn.Linear(288, 3))
+    module[1].num_batches_tracked = None
+    network = read(module, tmp_path)
+    assert build_module(network).state_dict().keys() == network.weights.keys() == module.state_dict().keys()
+    check_agreement(module, network)
 
 
 def test_what_the_output_does_not_depend_on_is_left_out(tmp_path):
