@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from app.answers import IdempotencyKey, json_response, keyed_request
 from app.datasets.schemas import DatasetListing, DatasetOut
+from app.datasets.service import DatasetService
 from app.dependencies import CallerDep, Cursor, Limit, Services, ServicesDep
 from app.idempotency import Answer, KeyedRequest, answer_once
 from app.newest_first import page_start
@@ -36,6 +37,10 @@ FORM = {
 router = APIRouter(prefix=PATH, tags=["datasets"])
 
 
+def dataset_service(services: Services) -> DatasetService:
+    return DatasetService(services.sessions, services.storage, services.scratch)
+
+
 @router.post(
     "",
     status_code=201,
@@ -57,7 +62,7 @@ async def add_dataset(
 
 def _add(services: Services, caller: Caller, form: Form, keyed: KeyedRequest | None) -> JSONResponse:
     def store() -> Answer:
-        dataset, new = services.datasets.store_upload(caller, form.file("file"), form.fields.get("name"))
+        dataset, new = dataset_service(services).store_upload(caller, form.file("file"), form.fields.get("name"))
         document = DatasetOut.of(dataset).model_dump(mode="json")
         return Answer(status=201 if new else 200, document=document, headers={"Location": f"{PATH}/{dataset.id}"})
 
@@ -67,17 +72,17 @@ def _add(services: Services, caller: Caller, form: Form, keyed: KeyedRequest | N
 @router.get("", response_model=DatasetListing)
 def list_datasets(services: ServicesDep, caller: CallerDep, cursor: Cursor = None, limit: Limit = 50) -> dict[str, Any]:
     """Newest first; the built-in one comes last."""
-    page = services.datasets.list_datasets(caller, after=page_start(cursor, PATH), limit=limit)
+    page = dataset_service(services).list_datasets(caller, after=page_start(cursor, PATH), limit=limit)
     return listing(page, [DatasetOut.of(dataset) for dataset in page.items], PATH, {})
 
 
 @router.get("/{dataset_id}")
 def get_dataset(dataset_id: str, services: ServicesDep, caller: CallerDep) -> DatasetOut:
-    return DatasetOut.of(services.datasets.get_dataset(caller, dataset_id))
+    return DatasetOut.of(dataset_service(services).get_dataset(caller, dataset_id))
 
 
 @router.delete("/{dataset_id}", status_code=204)
 def delete_dataset(dataset_id: str, services: ServicesDep, caller: CallerDep) -> Response:
     """409 while a job uses it, and for the built-in one."""
-    services.datasets.delete_dataset(caller, dataset_id)
+    dataset_service(services).delete_dataset(caller, dataset_id)
     return Response(status_code=204)

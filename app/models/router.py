@@ -10,7 +10,7 @@ from app.answers import IdempotencyKey, json_response, keyed_request
 from app.dependencies import CallerDep, Cursor, Limit, Services, ServicesDep
 from app.idempotency import Answer, KeyedRequest, answer_once
 from app.models.schemas import ModelListing, ModelOut
-from app.models.service import ModelFields
+from app.models.service import ModelFields, ModelService
 from app.newest_first import page_start
 from app.paging import listing
 from app.records import Caller
@@ -45,6 +45,10 @@ FORM = {
 router = APIRouter(prefix=PATH, tags=["models"])
 
 
+def model_service(services: Services) -> ModelService:
+    return ModelService(services.sessions, services.storage, services.scratch)
+
+
 @router.post(
     "",
     status_code=201,
@@ -67,7 +71,7 @@ async def add_model(
 
 def _add(services: Services, caller: Caller, form: Form, keyed: KeyedRequest | None) -> JSONResponse:
     def store() -> Answer:
-        model, new = services.models.store_upload(caller, form.file("file"), ModelFields(**form.fields))
+        model, new = model_service(services).store_upload(caller, form.file("file"), ModelFields(**form.fields))
         document = ModelOut.of(model).model_dump(mode="json")
         return Answer(status=201 if new else 200, document=document, headers={"Location": f"{PATH}/{model.id}"})
 
@@ -77,17 +81,17 @@ def _add(services: Services, caller: Caller, form: Form, keyed: KeyedRequest | N
 @router.get("", response_model=ModelListing)
 def list_models(services: ServicesDep, caller: CallerDep, cursor: Cursor = None, limit: Limit = 50) -> dict[str, Any]:
     """Newest first."""
-    page = services.models.list_models(caller, after=page_start(cursor, PATH), limit=limit)
+    page = model_service(services).list_models(caller, after=page_start(cursor, PATH), limit=limit)
     return listing(page, [ModelOut.of(model) for model in page.items], PATH, {})
 
 
 @router.get("/{model_id}")
 def get_model(model_id: str, services: ServicesDep, caller: CallerDep) -> ModelOut:
-    return ModelOut.of(services.models.get_model(caller, model_id))
+    return ModelOut.of(model_service(services).get_model(caller, model_id))
 
 
 @router.delete("/{model_id}", status_code=204)
 def delete_model(model_id: str, services: ServicesDep, caller: CallerDep) -> Response:
     """409 while a job uses it."""
-    services.models.delete_model(caller, model_id)
+    model_service(services).delete_model(caller, model_id)
     return Response(status_code=204)

@@ -35,7 +35,7 @@ async def add_target(
 
 def _add(services: Services, caller: Caller, new: NewTarget, keyed: KeyedRequest | None) -> JSONResponse:
     def store() -> Answer:
-        target = _store(services.targets, caller, new)
+        target = _store(TargetService(services.sessions), caller, new)
         document = TargetOut.of(target).model_dump(mode="json")
         return Answer(status=201, document=document, headers={"Location": f"{PATH}/{target.id}"})
 
@@ -51,13 +51,13 @@ def _store(targets: TargetService, caller: Caller, new: NewTarget) -> Target:
 @router.get("", response_model=TargetListing)
 def list_targets(services: ServicesDep, caller: CallerDep, cursor: Cursor = None, limit: Limit = 50) -> dict[str, Any]:
     """Newest first; `local` comes last."""
-    page = services.targets.list_targets(caller, after=page_start(cursor, PATH), limit=limit)
+    page = TargetService(services.sessions).list_targets(caller, after=page_start(cursor, PATH), limit=limit)
     return listing(page, [TargetOut.of(target) for target in page.items], PATH, {})
 
 
 @router.get("/{target_id}")
 def get_target(target_id: str, services: ServicesDep, caller: CallerDep) -> TargetOut:
-    return TargetOut.of(services.targets.get_target(caller, target_id))
+    return TargetOut.of(TargetService(services.sessions).get_target(caller, target_id))
 
 
 @router.get("/{target_id}/lookup-table")
@@ -68,4 +68,4 @@ def get_lookup_table(
     model: Annotated[str | None, Query(max_length=100, description="Only what a profile of this model found.")] = None,
 ) -> dict[str, Any]:
     """What was measured here, in the versioned schema that POST /v1/targets takes as `table`."""
-    return services.targets.get_table(caller, target_id, model).to_document()
+    return TargetService(services.sessions).get_table(caller, target_id, model).to_document()
