@@ -1,11 +1,14 @@
 """The only SQL about stored files. The files themselves: app/storage.py."""
 
-from sqlalchemy import select
+from datetime import timedelta
+
+from sqlalchemy import delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.database import database_now
-from app.tables import BlobRow
+from app.database import Sessions, database_now, unit_of_work
+from app.storage import Storage
+from app.tables import BlobRow, CheckpointFileRow, DatasetRow, EpochStateRow, JobValueRow, ModelRow
 
 
 class BlobRepository:
@@ -15,11 +18,41 @@ class BlobRepository:
         self._session = session
 
     def add_blob(self, sha256: str, size_bytes: int) -> None:
-        """Notes a stored file; a second time changes nothing. Write the file first (Storage.put)."""
+        """Notes a stored file; a second time only makes it new again. Write the file first (Storage.put)."""
         values = {"sha256": sha256, "bytes": size_bytes, "created_at": database_now(self._session)}
         insert = sqlite.insert if self._session.get_bind().dialect.name == "sqlite" else postgresql.insert
-        self._session.execute(insert(BlobRow).values(values).on_conflict_do_nothing(index_elements=["sha256"]))
+        # Renewed rather than left alone: that also locks the row, so that no sweep takes it from under us.
+        noted = insert(BlobRow).values(values)
+        self._session.execute(
+            noted.on_conflict_do_update(index_elements=["sha256"], set_={"created_at": values["created_at"]})
+        )
+
+    def forget_unreferenced(self, *, older_than_s: float = 3600.0) -> None:
+        """Drops the rows of files that nothing points at any more; a sweep of the storage then removes the files."""
+        old = BlobRow.created_at < database_now(self._session) - timedelta(seconds=older_than_s)
+        users = (
+            ModelRow.weights_sha256,
+            ModelRow.onnx_sha256,
+            DatasetRow.sha256,
+            CheckpointFileRow.sha256,
+            EpochStateRow.sha256,
+            JobValueRow.value["sha256"].as_string(),  # a file that a resumed job must find again
+        )
+        unused = [~exists().where(column == BlobRow.sha256) for column in users]
+        self._session.execute(delete(BlobRow).where(old, *unused).execution_options(synchronize_session=False))
 
     def list_hashes(self) -> frozenset[str]:
         """Every hash that a row names: what a sweep of the storage must leave."""
         return frozenset(self._session.scalars(select(BlobRow.sha256)))
+
+
+def sweep(sessions: Sessions, storage: Storage) -> list[str]:
+    """Housekeeping, about once an hour: removes the stored files that no row needs any more, and says which.
+
+    What is younger than an hour stays: its row may not be committed yet.
+    """
+    with unit_of_work(sessions) as session:
+        blobs = BlobRepository(session)
+        blobs.forget_unreferenced()
+        named = blobs.list_hashes()
+    return storage.sweep(named)

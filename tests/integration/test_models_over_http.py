@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from adapt.checkpoint import read_safetensors
+from app.blobs import BlobRepository
+from app.database import unit_of_work
 from app.models.repository import CHECK_TASK
 from app.tables import BlobRow, ModelRow, TaskRow
 from tests.live_api import LiveApi, live_api
@@ -227,7 +229,15 @@ def test_an_upload_without_a_declared_length_is_capped_too(api: LiveApi) -> None
 def test_deleting_forgets_the_model_and_a_sweep_its_file(api: LiveApi) -> None:
     torch.manual_seed(7)
     model = post(api.client, exported(Small())).json()
+    with api.services.sessions() as session:
+        weights = session.get_one(ModelRow, model["id"]).weights_sha256
+    assert weights is not None
     assert api.client.delete(f"/v1/models/{model['id']}").status_code == 204
+    with unit_of_work(api.services.sessions) as session:
+        blobs = BlobRepository(session)
+        blobs.forget_unreferenced(older_than_s=-60)
+        named = blobs.list_hashes()
+    assert api.services.storage.sweep(named, older_than_s=-60) == [weights]
     for method in ("GET", "DELETE"):
         assert api.client.request(method, f"/v1/models/{model['id']}").status_code == 404
 
