@@ -13,7 +13,7 @@ from app.auth import AuthError, BadCredentials, Forbidden, SignInNeeded
 from app.database import DatabaseError
 from app.datasets.records import DatasetBuiltIn, DatasetError, DatasetInUse, DatasetNotFound
 from app.idempotency import FirstStillRunning, IdempotencyError, KeyRefused, KeyReused
-from app.jobs.errors import JobError, JobNotFound, LeaseLost, PartNotFound, WrongState
+from app.jobs.errors import JobError, JobNotFound, LeaseLost, PartNotFound, ReferenceNotFound, WrongState
 from app.json_body import BodyMalformed, BodyNotJson, BodyTooLarge, InvalidFields
 from app.models.records import ModelError, ModelInUse, ModelNotFound
 from app.paging import CursorRefused
@@ -74,6 +74,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     JobError: INVALID,
     JobNotFound: NOT_FOUND,
     PartNotFound: NOT_FOUND,
+    ReferenceNotFound: NOT_FOUND,
     WrongState: Problem(409, "wrong-state", "Wrong state"),
     LeaseLost: Problem(409, "lease-lost", "Lease lost"),
     adapt_errors.AdaptError: Problem(422, "cannot-adapt", "The network cannot be adapted"),
@@ -131,7 +132,7 @@ def fields_at_fault(error: Exception) -> Sequence[dict[str, str]]:
     match error:
         case InvalidFields():
             return error.fields
-        case FieldRefused():
+        case FieldRefused() | ReferenceNotFound():
             return [{"pointer": error.pointer, "detail": error.why}]
         case IdempotencyError():
             return [{"header": "Idempotency-Key", "detail": str(error)}]

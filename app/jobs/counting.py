@@ -11,5 +11,7 @@ from app.tables import JobRow
 
 def count_by_state(session: Session) -> dict[str, int]:
     """Every state, those without jobs too."""
-    counted = session.execute(select(JobRow.state, func.count()).group_by(JobRow.state))
-    return dict.fromkeys(get_args(JobState), 0) | dict(counted)
+    counts = dict.fromkeys(get_args(JobState), 0)
+    for state, count in session.execute(select(JobRow.state, func.count()).group_by(JobRow.state)):
+        counts[state] = count
+    return counts

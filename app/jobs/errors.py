@@ -46,3 +46,14 @@ class LeaseLost(JobError):
 
     def __str__(self) -> str:
         return f"{self.work_id}: lease {self.fence} is no longer ours"
+
+
+class ReferenceNotFound(JobError):
+    """A request names something that is not there (or is somebody else's); `pointer` says where."""
+
+    def __init__(self, pointer: str, why: str) -> None:
+        super().__init__(pointer, why)
+        self.pointer, self.why = pointer, why
+
+    def __str__(self) -> str:
+        return self.why

@@ -2,13 +2,13 @@
 
 from adapt.budget import Asked, parse_limit, resolve
 from adapt.presets import settings_from_document, settings_to_document
-from adapt.spec import RESOURCES, Settings
+from adapt.spec import RESOURCES
 from app.database import Sessions, reading, unit_of_work
 from app.datasets.records import Dataset
 from app.datasets.repository import DatasetRepository
 from app.feasibility.assessment import Feasibility
 from app.feasibility.service import FeasibilityService
-from app.jobs.errors import WrongState
+from app.jobs.errors import ReferenceNotFound, WrongState
 from app.jobs.history import JobHistory
 from app.jobs.records import Job, NewJob
 from app.jobs.repository import JobRepository
@@ -16,7 +16,7 @@ from app.jobs.schemas import BudgetIn, JobIn
 from app.json_body import InvalidFields
 from app.models.records import Model
 from app.models.repository import ModelRepository
-from app.records import LAST_STATES, Caller
+from app.records import LAST_STATES, SYSTEM_OWNER, Caller
 from app.targets.repository import TargetRepository
 
 
@@ -30,8 +30,7 @@ class JobService:
     def submit(self, caller: Caller, asked: JobIn) -> Job:
         """A queued job. What can be known to fail is refused here, and nothing is kept of it.
 
-        Raises InvalidFields, ModelNotFound, DatasetNotFound, TargetNotFound, BudgetUnreachable, ScheduleTooShort,
-        TableDoesNotCover.
+        Raises ReferenceNotFound, InvalidFields, BudgetUnreachable, ScheduleTooShort, TableDoesNotCover.
         """
         self._check_material(caller, asked)
         settings, budget = asked.settings.effective(), asked.budget.as_asked()
@@ -84,11 +83,16 @@ class JobService:
     def _check_material(self, caller: Caller, asked: JobIn) -> None:
         """Raises what is not there by its pointer, and InvalidFields for a data set that does not fit."""
         with reading(self._sessions) as session:
-            model = ModelRepository(session).get_model(caller, asked.model)
-            dataset = DatasetRepository(session).get_dataset(caller, asked.dataset)
-            TargetRepository(session).get_target(caller, asked.target)
+            model = ModelRepository(session).find_model(caller, asked.model)
+            dataset = DatasetRepository(session).find_dataset(caller, asked.dataset)
+            target = TargetRepository(session).find_target(caller, asked.target)
+        if model is None:
+            raise ReferenceNotFound("/model", f"there is no model {asked.model}")
+        if dataset is None:
+            raise ReferenceNotFound("/dataset", f"there is no data set {asked.dataset}")
+        if target is None:
+            raise ReferenceNotFound("/target", f"there is no target {asked.target}")
         _check_fits(model, dataset)
-        _check_settings(asked.settings.effective(), dataset)
 
 
 def limits_of(budget: dict[str, float | str]) -> Asked:
@@ -97,19 +101,19 @@ def limits_of(budget: dict[str, float | str]) -> Asked:
 
 
 def _check_fits(model: Model, dataset: Dataset) -> None:
+    """The built-in data set is enlarged to what the network takes; what users sent is never resized."""
     if model.state == "refused":
         detail = (model.error or {}).get("detail", "it did not pass its check")
         raise InvalidFields([{"pointer": "/model", "detail": f"model {model.id} was refused: {detail}"}])
     if dataset.classes is not None and len(dataset.classes) != model.class_count:
-        detail = f"has {len(dataset.classes)} classes, the network has {model.class_count} outputs"
+        detail = f"{dataset.id} has {len(dataset.classes)} classes, the network has {model.class_count} outputs"
         raise InvalidFields([{"pointer": "/dataset", "detail": detail}])
-
-
-def _check_settings(settings: Settings, dataset: Dataset) -> None:
-    train = (dataset.splits or {}).get("train")
-    if isinstance(train, int) and settings.batch_size > train:
-        detail = f"is larger than the {train} training images of {dataset.id}"
-        raise InvalidFields([{"pointer": "/settings/batch_size", "detail": detail}])
+    channels, height, width = model.input_shape
+    if dataset.image_shape not in {None, (height, width, channels)} and dataset.owner != SYSTEM_OWNER:
+        found = " x ".join(map(str, dataset.image_shape or ()))
+        takes = f"{height} x {width} x {channels}"
+        detail = f"{dataset.id} has images of {found} (height x width x channels), the network takes {takes}"
+        raise InvalidFields([{"pointer": "/dataset", "detail": detail}])
 
 
 def _check_tighter(before: Job, asked: dict[str, float | str]) -> None:

@@ -1,0 +1,55 @@
+"""/v1/info: what this service is, takes and knows."""
+
+from typing import Any, get_args
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from adapt.presets import PRESETS, settings_to_document
+from adapt.spec import RESOURCES
+from app.auth import TokenRepository
+from app.database import reading
+from app.dependencies import ServicesDep
+from app.jobs.settings_schema import built_values
+from app.records import FileFormat
+from app.version import VERSION
+
+router = APIRouter(prefix="/v1/info", tags=["info"])
+
+
+class InfoOut(BaseModel):
+    """`built` lists the values that this version has of each choice; `presets` the settings behind each name."""
+
+    version: str
+    sign_in_required: bool
+    limits: dict[str, int]
+    resources: list[str]
+    presets: dict[str, dict[str, Any]]
+    built: dict[str, list[Any]]
+    formats: dict[str, list[str]]
+
+
+@router.get("")
+def info(services: ServicesDep) -> InfoOut:
+    """For everybody: it says nothing of anybody."""
+    with reading(services.sessions) as session:
+        tokens_exist = TokenRepository(session).tokens_exist()
+    settings = services.settings
+    return InfoOut(
+        version=VERSION,
+        sign_in_required=tokens_exist,
+        limits={
+            "max_upload_bytes": settings.max_upload_bytes,
+            "max_body_bytes": settings.max_body_bytes,
+            "max_page": 500,
+            "max_proposals_page": 5000,
+        },
+        resources=list(RESOURCES),
+        presets={name: settings_to_document(preset) for name, preset in PRESETS.items()},
+        built=built_values(),
+        formats={
+            "models": ["pt2", "safetensors"],
+            "datasets": ["npz"],
+            "checkpoints": list(get_args(FileFormat)),
+        },
+    )

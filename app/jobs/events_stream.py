@@ -1,0 +1,82 @@
+"""A job's events as server-sent events: what is recorded, then what comes, until the last state."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+from fastapi.sse import format_sse_event
+from starlette.concurrency import run_in_threadpool
+
+from app.database import Sessions, reading
+from app.jobs.documents import event_document, rfc3339
+from app.jobs.errors import JobNotFound
+from app.jobs.history import JobHistory
+from app.jobs.records import Event, Job
+from app.paging import Page
+from app.records import LAST_STATES, Caller
+
+LOOK_S = 0.5
+PROGRESS_EVERY_S = 1.0
+COMMENT_EVERY_S = 15.0
+BATCH = 200
+Sleep = Callable[[float], Awaitable[None]]
+
+
+async def stream_events(
+    sessions: Sessions,
+    caller: Caller,
+    job_id: str,
+    *,
+    after: int,
+    clock: Callable[[], float] = anyio.current_time,
+    sleep: Sleep = anyio.sleep,
+) -> AsyncIterator[bytes]:
+    """Bytes of the stream from the event after number `after`. Between two looks no database session is open.
+
+    Ends after the last state, or when the job was deleted.
+    """
+    spoke = told_progress = clock()
+    progress: Any = None
+    while True:
+        try:
+            job, page = await run_in_threadpool(_look, sessions, caller, job_id, after)
+        except JobNotFound:
+            return
+        for event in page.items:
+            after = event.number
+            spoke = clock()
+            yield format_sse_event(data_str=_json(event_document(event)), event=event.event, id=str(event.number))
+        if page.next_position is not None:
+            continue
+        if job.state in LAST_STATES:
+            return
+        if job.progress != progress and (progress is None or clock() - told_progress >= PROGRESS_EVERY_S):
+            progress, spoke = job.progress, clock()
+            told_progress = spoke
+            yield format_sse_event(data_str=_json(_progress_document(job)), event="progress")
+        if clock() - spoke >= COMMENT_EVERY_S:
+            spoke = clock()
+            yield format_sse_event(comment="nothing new")
+        await sleep(LOOK_S)
+
+
+def _look(sessions: Sessions, caller: Caller, job_id: str, after: int) -> tuple[Job, Page[Event]]:
+    with reading(sessions) as session:
+        return JobHistory(session).list_events(caller, job_id, after=after, limit=BATCH)
+
+
+def _progress_document(job: Job) -> dict[str, Any]:
+    return {
+        "id": None,
+        "event": "progress",
+        "job": job.id,
+        "at": rfc3339(datetime.now(UTC)),
+        "data": asdict(job.progress),
+    }
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, allow_nan=False, separators=(",", ":"))

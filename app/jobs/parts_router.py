@@ -1,0 +1,189 @@
+"""What lies within a job: its events, iterations, proposals, checkpoints and their files."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
+
+from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi.sse import EventSourceResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from app.database import reading
+from app.dependencies import CallerDep, Cursor, Limit, Services, ServicesDep
+from app.file_answers import file_response
+from app.jobs.csv_files import ITERATION_COLUMNS, MEDIA_TYPE, PAGE, PROPOSAL_COLUMNS, all_items, csv_lines
+from app.jobs.documents import checkpoint_document, event_document, iteration_document, proposal_document
+from app.jobs.events_stream import stream_events
+from app.jobs.history import JobHistory
+from app.jobs.records import Proposal
+from app.jobs.repository import JobRepository
+from app.jobs.schemas import CheckpointListing, EventListing, IterationListing, ProposalListing
+from app.paging import Page, decode_cursor, listing, read_number
+from app.records import Caller, FileFormat
+
+T = TypeVar("T")
+LARGEST = 2**31 - 1
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])
+Form = Annotated[Literal["json", "csv"], Query(description="csv gives all rows.")]
+Number = Annotated[int, Path(ge=0, le=LARGEST)]
+ProposalLimit = Annotated[int, Query(ge=1, le=5000)]
+_CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
+_STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+_FILE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
+    206: {"description": "The range asked for."},
+    304: {"description": "Not changed (If-None-Match)."},
+}
+
+
+@router.get("/events", response_model=EventListing, responses=_STREAM)
+async def list_events(
+    job_id: str,
+    request: Request,
+    services: ServicesDep,
+    caller: CallerDep,
+    after: Annotated[int, Query(ge=0, le=LARGEST, description="Number of the last event seen.")] = 0,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+    last_event_id: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=LARGEST)] = None,
+) -> Response:
+    """With `Accept: text/event-stream` a stream that ends after the last state; else a listing."""
+    if "text/event-stream" not in request.headers.get("accept", "").lower():
+        return await run_in_threadpool(_event_listing, services, caller, request.url.path, job_id, after, cursor, limit)
+    await run_in_threadpool(_get_job, services, caller, job_id)
+    start = after if last_event_id is None else last_event_id
+    stream = stream_events(services.sessions, caller, job_id, after=start)
+    return EventSourceResponse(stream, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+
+@router.get("/iterations", response_model=IterationListing, responses=_CSV)
+def list_iterations(
+    job_id: str,
+    request: Request,
+    services: ServicesDep,
+    caller: CallerDep,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+    format: Form = "json",  # noqa: A002 (the parameter's public name)
+) -> Response:
+    def page_after(after: int, size: int) -> Page[Any]:
+        with reading(services.sessions) as session:
+            return JobHistory(session).list_iterations(caller, job_id, after=after, limit=size)
+
+    if format == "csv":
+        return _csv(f"{job_id}-iterations", ITERATION_COLUMNS, page_after, iteration_document)
+    return _json(request, cursor, limit, page_after, iteration_document)
+
+
+@router.get("/proposals", response_model=ProposalListing, responses=_CSV)
+def list_proposals(
+    job_id: str,
+    request: Request,
+    services: ServicesDep,
+    caller: CallerDep,
+    cursor: Cursor = None,
+    limit: ProposalLimit = 50,
+    format: Form = "json",  # noqa: A002
+) -> Response:
+    """Everything that the search looked at."""
+    page_after = _proposals(services, caller, job_id, None)
+    if format == "csv":
+        return _csv(f"{job_id}-proposals", PROPOSAL_COLUMNS, page_after, proposal_document)
+    return _json(request, cursor, limit, page_after, proposal_document)
+
+
+@router.get("/iterations/{iteration}/proposals", response_model=ProposalListing, responses=_CSV)
+def list_proposals_of_iteration(
+    job_id: str,
+    iteration: Number,
+    request: Request,
+    services: ServicesDep,
+    caller: CallerDep,
+    cursor: Cursor = None,
+    limit: ProposalLimit = 50,
+    format: Form = "json",  # noqa: A002
+) -> Response:
+    page_after = _proposals(services, caller, job_id, iteration)
+    if format == "csv":
+        return _csv(f"{job_id}-{iteration}-proposals", PROPOSAL_COLUMNS, page_after, proposal_document)
+    return _json(request, cursor, limit, page_after, proposal_document)
+
+
+@router.get("/checkpoints", response_model=CheckpointListing)
+def list_checkpoints(
+    job_id: str, request: Request, services: ServicesDep, caller: CallerDep, cursor: Cursor = None, limit: Limit = 50
+) -> Response:
+    def page_after(after: int, size: int) -> Page[Any]:
+        with reading(services.sessions) as session:
+            return JobHistory(session).list_checkpoints(caller, job_id, after=after, limit=size)
+
+    return _json(request, cursor, limit, page_after, checkpoint_document)
+
+
+@router.get("/checkpoints/{checkpoint}/file", response_class=StreamingResponse, responses=_FILE)
+@router.head("/checkpoints/{checkpoint}/file", include_in_schema=False)
+def get_checkpoint_file(
+    job_id: str,
+    checkpoint: Annotated[str, Path(max_length=20, description='An iteration, "0" for the original, or "final".')],
+    request: Request,
+    services: ServicesDep,
+    caller: CallerDep,
+    format: FileFormat,  # noqa: A002
+) -> Response:
+    """The same bytes whenever they are asked for; the ETag is their sha256."""
+    with reading(services.sessions) as session:
+        file = JobHistory(session).get_checkpoint_file(caller, job_id, checkpoint, format)
+    return file_response(
+        request, services.storage, sha256=file.sha256, size=file.bytes, filename=f"{job_id}-{checkpoint}.{format}"
+    )
+
+
+def _event_listing(
+    services: Services, caller: Caller, path: str, job_id: str, after: int, cursor: str | None, limit: int
+) -> JSONResponse:
+    filters = {"after": after}
+    start = after if cursor is None else read_number(decode_cursor(cursor, path, filters))
+    with reading(services.sessions) as session:
+        _, page = JobHistory(session).list_events(caller, job_id, after=start, limit=limit)
+    return JSONResponse(listing(page, [event_document(event) for event in page.items], path, filters))
+
+
+def _get_job(services: Services, caller: Caller, job_id: str) -> None:
+    """Raises JobNotFound, before a stream has begun."""
+    with reading(services.sessions) as session:
+        JobRepository(session).get_job(caller, job_id)
+
+
+def _proposals(
+    services: Services, caller: Caller, job_id: str, iteration: int | None
+) -> Callable[[int, int], Page[Proposal]]:
+    def page_after(after: int, size: int) -> Page[Proposal]:
+        with reading(services.sessions) as session:
+            return JobHistory(session).list_proposals(caller, job_id, after=after, limit=size, iteration=iteration)
+
+    return page_after
+
+
+def _json(
+    request: Request,
+    cursor: str | None,
+    limit: int,
+    page_after: Callable[[int, int], Page[T]],
+    document: Callable[[T], dict[str, Any]],
+) -> JSONResponse:
+    path = request.url.path
+    start = 0 if cursor is None else read_number(decode_cursor(cursor, path, {}))
+    page = page_after(start, limit)
+    return JSONResponse(listing(page, [document(item) for item in page.items], path, {}))
+
+
+def _csv(
+    name: str,
+    columns: tuple[str, ...],
+    page_after: Callable[[int, int], Page[T]],
+    document: Callable[[T], dict[str, Any]],
+) -> StreamingResponse:
+    first = page_after(0, PAGE)  # what is not there has to be said before the answer begins
+    lines = csv_lines(columns, (document(item) for item in all_items(first, page_after)))
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
+    return StreamingResponse(lines, media_type=MEDIA_TYPE, headers=headers)

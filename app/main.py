@@ -1,0 +1,75 @@
+"""The application: routers, handlers and the gate, put together by `create_app`. Importing this does nothing."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+import app.datasets.router
+import app.health
+import app.info
+import app.jobs.parts_router
+import app.jobs.router
+import app.models.router
+import app.signin
+import app.targets.router
+from app.database import check_migrated
+from app.dependencies import close_services, make_services
+from app.gate import Gate
+from app.openapi import finish_schema
+from app.problem_responses import add_problem_handlers
+from app.settings import Settings
+from app.version import VERSION
+
+ROUTERS = (
+    app.health.router,
+    app.info.router,
+    app.signin.router,
+    app.models.router.router,
+    app.datasets.router.router,
+    app.targets.router.router,
+    app.jobs.router.router,
+    app.jobs.parts_router.router,
+)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The API on `settings` (default: from the environment). The database must be migrated by the time it starts.
+
+    For uvicorn: `uvicorn --factory app.main:create_app`.
+    """
+    services = make_services(Settings() if settings is None else settings)
+
+    @asynccontextmanager
+    async def lifespan(_api: FastAPI) -> AsyncIterator[None]:
+        try:
+            check_migrated(services.sessions.kw["bind"])
+            yield
+        finally:
+            close_services(services)
+
+    api = FastAPI(
+        title="NetAdapt Service",
+        version=VERSION,
+        summary="Shrinks a trained CNN until its measured latency meets a budget.",
+        lifespan=lifespan,
+        redirect_slashes=False,  # a redirect would lose the body of an upload
+    )
+    api.state.services = services
+    add_problem_handlers(api)
+    api.add_middleware(Gate, allowed_hosts=services.settings.allowed_hosts)
+    for router in ROUTERS:
+        api.include_router(router)
+
+    def openapi() -> dict[str, Any]:
+        if api.openapi_schema is None:
+            api.openapi_schema = finish_schema(
+                get_openapi(title=api.title, version=api.version, summary=api.summary, routes=api.routes)
+            )
+        return api.openapi_schema
+
+    # FastAPI's documented way to change the schema is to replace this method.
+    api.openapi = openapi  # type: ignore[method-assign]
+    return api
