@@ -26,7 +26,14 @@ from benchmarks.live_service import ServiceDidNotStart, live_service
 EPOCHS = 3
 SEED = 0
 LEAST_HOLDOUT_ACCURACY = 0.9
-SETTINGS = {"preset": "quick", "short_term_steps": 4, "long_term_epochs": 1, "batch_size": 32, "seed": SEED}
+SETTINGS = {
+    "preset": "quick",
+    "schedule": {"initial": 0.06, "decay": 0.98},
+    "short_term_steps": 4,
+    "long_term_epochs": 1,
+    "batch_size": 32,
+    "seed": SEED,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,8 +29,9 @@ EPOCHS = 5
 SEED = 0
 SETTINGS = {
     "preset": "quick",
-    "short_term_steps": 8,
-    "long_term_epochs": 4,
+    "schedule": {"initial": 0.06, "decay": 0.98},
+    "short_term_steps": 6,
+    "long_term_epochs": 3,
     "batch_size": 32,
     "seed": SEED,
 }
