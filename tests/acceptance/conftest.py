@@ -1,0 +1,33 @@
+"""A real service in processes of its own: API, worker host, lanes and executor children."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.client import Client
+from benchmarks.live_service import live_service
+from tests.trained import trained_pt2
+
+
+@pytest.fixture(scope="session", name="address")
+def _address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    patch = pytest.MonkeyPatch()
+    patch.setenv("NETADAPT_LEASE_S", "3")  # a killed worker's job is taken over soon
+    with live_service(tmp_path_factory.mktemp("service")) as address:
+        yield address
+    patch.undo()
+
+
+@pytest.fixture(name="client")
+def _client(address: str) -> Iterator[Client]:
+    with Client(address) as client:
+        yield client
+
+
+@pytest.fixture(scope="session", name="net_file")
+def _net_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained network as a user exports it."""
+    path = tmp_path_factory.mktemp("user") / "net.pt2"
+    path.write_bytes(trained_pt2())
+    return path
