@@ -1,0 +1,133 @@
+"""One profile is queued for what nobody has measured; an unreachable budget is refused where that is certain."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from adapt.budget import Share
+from adapt.errors import BudgetUnreachable
+from adapt.graph.pruning import groups_to_json
+from app.database import Sessions, unit_of_work
+from app.feasibility.assessment import MeasuredOnce
+from app.feasibility.service import PROFILE_TASK, FeasibilityService, profile_result
+from app.models.records import ModelNotFound
+from app.models.repository import ModelRepository
+from app.problem_documents import problem_document
+from app.records import Caller
+from app.tables import ModelRow, TaskRow
+from app.targets.lookup import LookupRepository
+from app.targets.records import TargetNotFound
+from app.tasks.queue import TaskQueue
+from tests.databases import DATABASES, migrated_sessions
+from tests.feasible import GROUPS, NETWORK, SETTINGS, STRUCTURE, table
+from tests.rows import add_model
+
+ANN = Caller(id="ann")
+HALF = {"latency_ms": Share(0.5)}
+
+
+@pytest.fixture(params=DATABASES)
+def sessions(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sessions]:
+    with migrated_sessions(request.param, tmp_path) as made:
+        with unit_of_work(made) as session:
+            add_model(session, "mdl_a")
+            row = session.get_one(ModelRow, "mdl_a")
+            row.graph, row.groups = NETWORK.graph.to_json(), []
+            row.plan = groups_to_json(GROUPS)
+        yield made
+
+
+def tasks(sessions: Sessions) -> int:
+    with sessions() as session:
+        return session.query(TaskRow).filter_by(kind=PROFILE_TASK).count()
+
+
+def test_one_profile_is_queued_however_often_it_is_asked(sessions: Sessions) -> None:
+    service = FeasibilityService(sessions)
+    for _ in range(3):
+        answer = service.check(ANN, "mdl_a", "local", SETTINGS, HALF)
+        assert (answer.feasible, answer.retry_after_seconds) == (None, 10)
+    assert tasks(sessions) == 1
+
+
+def test_counts_need_no_profile(sessions: Sessions) -> None:
+    answer = FeasibilityService(sessions).check(ANN, "mdl_a", "local", SETTINGS, {"macs": Share(0.9)})
+    assert (answer.feasible, tasks(sessions)) == (True, 0)
+
+
+def test_a_new_job_queues_no_profile_and_is_refused_only_where_it_is_certain(sessions: Sessions) -> None:
+    service = FeasibilityService(sessions)
+    service.refuse_unreachable(ANN, "mdl_a", "local", SETTINGS, HALF)
+    assert tasks(sessions) == 0
+    with pytest.raises(BudgetUnreachable, match="params: 1 asked"):
+        service.refuse_unreachable(ANN, "mdl_a", "local", SETTINGS, {"params": 1.0})
+
+
+def test_what_a_profile_measured_answers_the_next_check(sessions: Sessions) -> None:
+    service = FeasibilityService(sessions)
+    service.check(ANN, "mdl_a", "local", SETTINGS, HALF)
+    measured = MeasuredOnce(original_ms=10.0, smallest_ms=6.0, round_channels_to=8, min_channels=8)
+    with unit_of_work(sessions) as session:
+        queue = TaskQueue(session)
+        claimed = queue.claim_next_task("w", lease_s=30)
+        assert claimed is not None
+        assert claimed.payload == {"model": "mdl_a", "target": "local"}
+        LookupRepository(session).store_profile("local", "mdl_a", table())
+        queue.finish_task(claimed, result=profile_result(measured, table(), 1.0))
+    answer = service.check(ANN, "mdl_a", "local", SETTINGS, HALF)
+    assert (answer.feasible, answer.basis, answer.budget["latency_ms"]) == (False, "measured", 5.0)
+    with pytest.raises(BudgetUnreachable, match="6 is the least"):
+        service.refuse_unreachable(ANN, "mdl_a", "local", SETTINGS, HALF)
+    assert service.check(ANN, "mdl_a", "local", SETTINGS, {"latency_ms": Share(0.7)}).feasible is True
+    assert tasks(sessions) == 1
+
+
+def test_a_profile_that_failed_is_told_and_not_repeated_at_once(sessions: Sessions) -> None:
+    service = FeasibilityService(sessions)
+    service.check(ANN, "mdl_a", "local", SETTINGS, HALF)
+    with unit_of_work(sessions) as session:
+        claimed = TaskQueue(session).claim_next_task("w", lease_s=30)
+        assert claimed is not None
+        error = problem_document("measurement-failed", "Measurement failed", 500, "the runtime crashed")
+        TaskQueue(session).finish_task(claimed, error=error)
+    answer = service.check(ANN, "mdl_a", "local", SETTINGS, HALF)
+    assert answer.feasible is None
+    assert "the runtime crashed" in (answer.reason or "")
+    assert tasks(sessions) == 1
+
+
+def test_what_is_somebody_elses_is_not_there(sessions: Sessions) -> None:
+    service = FeasibilityService(sessions)
+    with pytest.raises(ModelNotFound):
+        service.check(Caller(id="bob"), "mdl_a", "local", SETTINGS, HALF)
+    with pytest.raises(TargetNotFound):
+        service.check(ANN, "mdl_a", "tgt_none", SETTINGS, HALF)
+
+
+def test_a_check_writes_groups_that_are_read_back(sessions: Sessions) -> None:
+    with unit_of_work(sessions) as session:
+        add_model(session, "mdl_b", state="checking")
+        session.get_one(ModelRow, "mdl_b").graph = NETWORK.graph.to_json()
+        models = ModelRepository(session)
+        assert models.get_structure(ANN, "mdl_b").groups is None
+        models.finish_check("mdl_b", GROUPS)
+        session.flush()
+        session.expire_all()
+        assert models.get_structure(ANN, "mdl_b") == STRUCTURE
+        model = models.get_model(ANN, "mdl_b")
+        assert model.state == "ready"
+        assert [group.id for group in model.groups or ()] == [group.id for group in GROUPS]
+
+
+def test_a_model_whose_check_was_given_up_is_refused(sessions: Sessions) -> None:
+    with unit_of_work(sessions) as session:
+        add_model(session, "mdl_c", state="checking")
+        TaskQueue(session).enqueue_task("ann", "model-check", "mdl_c", {"model": "mdl_c"})
+        claimed = TaskQueue(session).claim_next_task("w", lease_s=30)
+        assert claimed is not None
+        TaskQueue(session).finish_task(claimed, error=problem_document("worker-lost", "x", 500, "x"))
+        ModelRepository(session).refuse_abandoned()
+        session.expire_all()
+        model = ModelRepository(session).get_model(ANN, "mdl_c")
+        assert (model.state, (model.error or {})["type"]) == ("refused", "urn:netadapt:problem:check-failed")

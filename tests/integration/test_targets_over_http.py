@@ -1,0 +1,147 @@
+"""Targets over real HTTP: `local` is always there, a table posted back is accepted, conditions never mix."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from adapt.latency.table import Entry, LookupTable, table_from_document
+from app.database import unit_of_work
+from app.targets.lookup import LookupRepository
+from tests.latency import CONDITIONS
+from tests.live_api import LiveApi, live_api
+
+TABLE = LookupTable(
+    entries=(
+        Entry(operator="conv", shape="8x8x8>16x8x8", ms=0.5, count=3, spread=0.1),
+        Entry(operator="linear", shape="16>4", ms=0.25, count=1, spread=0.0),
+    ),
+    calibration=1.5,
+    conditions=CONDITIONS,
+)
+
+
+@pytest.fixture
+def api(tmp_path: Any) -> Iterator[LiveApi]:
+    with live_api(tmp_path) as running:
+        yield running
+
+
+def store(api: LiveApi, model_id: str, table: LookupTable) -> None:
+    with unit_of_work(api.services.sessions) as session:
+        LookupRepository(session).store_profile("local", model_id, table)
+
+
+def test_local_is_always_there(api: LiveApi) -> None:
+    local = api.client.get("/v1/targets/local").json()
+    assert (local["kind"], local["runtime"], local["threads"], local["batch"], local["precision"]) == (
+        "local",
+        "onnxruntime",
+        1,
+        1,
+        "float32",
+    )
+    assert (local["fingerprint"], local["state"]) == (None, "ready")
+    assert [target["id"] for target in api.client.get("/v1/targets").json()["data"]] == ["local"]
+    nothing = api.client.get("/v1/targets/local/lookup-table")
+    assert (nothing.status_code, nothing.json()["type"]) == (404, "urn:netadapt:problem:no-measurements")
+
+
+def test_a_table_that_was_got_can_be_posted_back(api: LiveApi) -> None:
+    store(api, "mdl_a", TABLE)
+    document = api.client.get("/v1/targets/local/lookup-table").json()
+    assert document == TABLE.to_document()
+    answer = api.client.post("/v1/targets", json={"kind": "table", "name": "fixed", "table": document})
+    target = answer.json()
+    assert (answer.status_code, target["kind"], target["name"], target["runtime"]) == (
+        201,
+        "table",
+        "fixed",
+        "stand-in",
+    )
+    assert target["fingerprint"]["id"] == CONDITIONS.fingerprint()
+    assert api.client.get(f"{answer.headers['location']}/lookup-table").json() == document
+    assert api.client.get("/v1/targets/local").json()["fingerprint"] == target["fingerprint"]
+    assert api.stranger.get(answer.headers["location"]).status_code == 404
+    assert api.stranger.get(f"{answer.headers['location']}/lookup-table").status_code == 404
+
+
+def test_a_table_can_be_taken_from_a_target_and_then_stays(api: LiveApi) -> None:
+    store(api, "mdl_a", TABLE)
+    target = api.client.post("/v1/targets", json={"kind": "table", "from": "local"}).json()
+    store(api, "mdl_a", replace(TABLE, calibration=9.0))
+    kept = api.client.get(f"/v1/targets/{target['id']}/lookup-table").json()
+    assert kept == TABLE.to_document()
+    of_nobody = api.client.post("/v1/targets", json={"kind": "table", "from": "local", "model": "mdl_b"})
+    assert of_nobody.status_code == 404
+    assert api.client.post("/v1/targets", json={"kind": "table", "from": "tgt_none"}).status_code == 404
+
+
+def test_a_new_profile_of_a_model_replaces_its_old_one(api: LiveApi) -> None:
+    store(api, "mdl_a", TABLE)
+    newer = replace(TABLE, entries=TABLE.entries[:1], calibration=1.0)
+    store(api, "mdl_a", newer)
+    assert api.client.get("/v1/targets/local/lookup-table").json() == newer.to_document()
+
+
+def test_profiles_of_two_models_make_one_table_and_stay_apart(api: LiveApi) -> None:
+    store(api, "mdl_a", TABLE)
+    other = replace(TABLE, entries=(replace(TABLE.entries[0], ms=1.0, count=1),), calibration=1.0)
+    store(api, "mdl_b", other)
+    of_one = api.client.get("/v1/targets/local/lookup-table", params={"model": "mdl_b"}).json()
+    assert of_one == other.to_document()
+    merged = table_from_document(api.client.get("/v1/targets/local/lookup-table").json())
+    by_operator = {entry.operator: entry for entry in merged.entries}
+    assert merged.calibration == 1.0
+    assert by_operator["conv"].ms == pytest.approx((3 * 0.5 * 1.5 + 1.0) / 4)
+    assert by_operator["conv"].count == 4
+    assert by_operator["linear"].ms == pytest.approx(0.25 * 1.5)
+
+
+def test_entries_of_another_runtime_version_are_not_mixed_in(api: LiveApi) -> None:
+    store(api, "mdl_a", TABLE)
+    newer = replace(TABLE, conditions=replace(CONDITIONS, runtime_version="2.0"), entries=TABLE.entries[1:])
+    store(api, "mdl_b", newer)
+    assert api.client.get("/v1/targets/local/lookup-table").json() == newer.to_document()
+    with api.services.sessions() as session:
+        lookup = LookupRepository(session)
+        assert lookup.find_table("local", "mdl_a") is None
+        assert lookup.find_table("local", "mdl_a", CONDITIONS.fingerprint()) == TABLE
+
+
+def broken(**changes: Any) -> dict[str, Any]:
+    document = copy.deepcopy(TABLE.to_document())
+    document.update(changes)
+    return {"kind": "table", "table": document}
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"kind": "agent", "name": "phone"}, "table"),
+        ({"kind": "table"}, "either `table` or `from`"),
+        ({"kind": "table", "from": "local", "table": {}}, "either `table` or `from`"),
+        ({"kind": "table", "from": "local", "color": 1}, "color"),
+        ({"kind": "table", "from": "local", "name": ""}, "name"),
+        ({"kind": "table", "table": {}}, "schema"),
+        (broken(version=2), "version"),
+        (broken(entries=[]), "entries"),
+        (broken(calibration=-1), "calibration"),
+        (broken(entries=[{"operator": "conv", "shape": "no", "ms": 1, "count": 1, "spread": 0}]), "shape"),
+        ([], ""),
+    ],
+)
+def test_a_bad_table_is_refused_by_field(api: LiveApi, body: Any, says: str) -> None:
+    answer = api.client.post("/v1/targets", json=body)
+    assert answer.status_code == 422
+    assert says in answer.text
+    assert len(api.client.get("/v1/targets").json()["data"]) == 1
+
+
+@pytest.mark.parametrize(("content", "status"), [(b"{", 400), (b'{"kind": NaN}', 400), (b'{"kind": "a\\ud800"}', 400)])
+def test_what_is_no_json_cannot_be_parsed(api: LiveApi, content: bytes, status: int) -> None:
+    answer = api.client.post("/v1/targets", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == status
+    assert api.client.post("/v1/targets", content=content).status_code == 415

@@ -1,0 +1,112 @@
+"""What can be said of a budget before anything is trained: from counts at once, from latencies as far as known."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from adapt.budget import Share
+from adapt.errors import ScheduleTooShort, TableDoesNotCover
+from adapt.graph.costs import costs
+from adapt.spec import RESOURCES, Step
+from app.feasibility.assessment import KnownLatency, MeasuredOnce, assess
+from app.models.records import Structure
+from tests.feasible import NETWORK, SETTINGS, STRUCTURE, smallest, table
+
+ORIGINAL = costs(NETWORK.graph)
+
+
+def test_counts_are_judged_at_once_and_exactly() -> None:
+    least = costs(smallest()).params
+    within = assess(STRUCTURE, SETTINGS, {"params": float(least)}, None)
+    assert (within.feasible, within.basis, within.reason) == (True, "predicted", None)
+    assert within.original["params"] == ORIGINAL.params
+    assert within.smallest["params"] == least
+    assert within.budget == {"params": least}
+    assert within.iterations_estimate is not None
+    assert within.iterations_estimate > 1
+    below = assess(STRUCTURE, SETTINGS, {"params": least - 1.0}, None)
+    assert (below.feasible, below.certain, below.iterations_estimate) == (False, True, None)
+    assert below.reason is not None
+    assert f"{least:g}" in below.reason
+    assert below.unreachable is not None
+    assert below.unreachable.resource == "params"
+
+
+def test_a_share_is_of_the_original() -> None:
+    answer = assess(STRUCTURE, SETTINGS, {"macs": Share(0.5)}, None)
+    assert answer.budget == {"macs": ORIGINAL.macs * 0.5}
+
+
+def test_a_budget_that_the_original_meets_needs_no_iteration() -> None:
+    answer = assess(STRUCTURE, SETTINGS, {"macs": Share(1.0)}, None)
+    assert (answer.feasible, answer.iterations_estimate) == (True, 0)
+
+
+def test_settings_bound_what_is_reachable() -> None:
+    frozen = replace(SETTINGS, exclude=("*",))
+    answer = assess(STRUCTURE, frozen, {"macs": Share(0.99)}, None)
+    assert answer.feasible is False
+    assert answer.smallest["macs"] == ORIGINAL.macs
+
+
+def test_unknown_groups_are_waited_for() -> None:
+    answer = assess(Structure(graph=NETWORK.graph, groups=None), SETTINGS, {"macs": Share(0.5)}, None)
+    assert (answer.feasible, answer.basis, answer.retry_after_seconds) == (None, None, 2)
+    assert answer.original["macs"] == ORIGINAL.macs
+    assert answer.budget == {"macs": ORIGINAL.macs * 0.5}
+    assert answer.reason is not None
+
+
+def test_an_unknown_latency_is_measured_first_but_a_hopeless_count_is_said_at_once() -> None:
+    waiting = assess(STRUCTURE, SETTINGS, {"latency_ms": Share(0.5), "params": Share(0.9)}, None)
+    assert (waiting.feasible, waiting.original["latency_ms"], waiting.budget["latency_ms"]) == (None, None, None)
+    assert waiting.retry_after_seconds is not None
+    hopeless = assess(STRUCTURE, SETTINGS, {"latency_ms": 1.0, "params": 1.0}, None)
+    assert (hopeless.feasible, hopeless.certain) == (False, True)
+
+
+def test_a_fixed_table_is_certain() -> None:
+    known = KnownLatency(table=table(), fixed=True)
+    free = assess(STRUCTURE, SETTINGS, {"latency_ms": Share(0.9)}, known)
+    low, high = free.smallest["latency_ms"], free.original["latency_ms"]
+    assert low is not None
+    assert high is not None
+    assert 0 < low < high
+    assert (free.feasible, free.basis) == (True, "predicted")
+    below = assess(STRUCTURE, SETTINGS, {"latency_ms": low * 0.99}, known)
+    assert (below.feasible, below.certain) == (False, True)
+
+
+def test_a_fixed_table_without_the_operators_is_refused() -> None:
+    known = KnownLatency(table=replace(table(), entries=table().entries[:1]), fixed=True)
+    with pytest.raises(TableDoesNotCover):
+        assess(STRUCTURE, SETTINGS, {"latency_ms": Share(0.9)}, known)
+
+
+def test_measured_figures_of_the_same_smallest_network_are_certain_and_labelled() -> None:
+    measured = MeasuredOnce(original_ms=10.0, smallest_ms=4.0, round_channels_to=8, min_channels=8)
+    known = KnownLatency(table=table(), fixed=False, measured=measured)
+    yes = assess(STRUCTURE, SETTINGS, {"latency_ms": 4.0}, known)
+    assert (yes.feasible, yes.basis, yes.original["latency_ms"], yes.smallest["latency_ms"]) == (
+        True,
+        "measured",
+        10.0,
+        4.0,
+    )
+    no = assess(STRUCTURE, SETTINGS, {"latency_ms": 3.9}, known)
+    assert (no.feasible, no.certain) == (False, True)
+
+
+def test_for_other_settings_the_table_predicts_in_units_of_the_measured_original() -> None:
+    measured = MeasuredOnce(original_ms=10.0, smallest_ms=4.0, round_channels_to=8, min_channels=8)
+    known = KnownLatency(table=table(), fixed=False, measured=measured)
+    answer = assess(STRUCTURE, replace(SETTINGS, exclude=("nothing",)), {"latency_ms": 0.001}, known)
+    assert (answer.feasible, answer.basis, answer.certain) == (False, "predicted", False)
+    assert math.isclose(answer.original["latency_ms"] or 0, 10.0)
+
+
+def test_a_schedule_that_ends_before_the_budget_is_refused_with_one_that_does_not() -> None:
+    short = replace(SETTINGS, schedule=dict.fromkeys(RESOURCES, Step(initial=0.01, decay=0.5)))
+    with pytest.raises(ScheduleTooShort, match="decay of"):
+        assess(STRUCTURE, short, {"macs": Share(0.5)}, None)
