@@ -10,13 +10,10 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-import app.datasets.router
-import app.models.router
-import app.targets.router
 from app.auth import TokenRepository
 from app.database import migrate, unit_of_work
-from app.dependencies import Services, close_services, make_services
-from app.problem_responses import add_problem_handlers
+from app.dependencies import Services, close_services
+from app.main import create_app
 from app.settings import Settings
 
 
@@ -39,14 +36,10 @@ class LiveApi:
 def live_api(folder: Path, *, max_upload_bytes: int = 50 * 1024 * 1024) -> Iterator[LiveApi]:
     settings = Settings(data_dir=folder, max_upload_bytes=max_upload_bytes)
     migrate(settings.database_url)
-    services = make_services(settings)
+    api = create_app(settings)
+    services: Services = api.state.services
     with unit_of_work(services.sessions) as session:
         secrets = [TokenRepository(session).create_token(owner)[1] for owner in ("ann", "bob")]
-    api = FastAPI()
-    api.state.services = services
-    add_problem_handlers(api)
-    for router in (app.models.router.router, app.datasets.router.router, app.targets.router.router):
-        api.include_router(router)
     with _served(api) as url:
         ann, bob = (httpx.Client(base_url=url, headers={"Authorization": f"Bearer {secret}"}) for secret in secrets)
         with ann, bob:
