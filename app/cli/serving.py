@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 def serve_until_stopped(settings: "Settings", *, host: str, port: int, with_worker: bool) -> None:
     """Serves until SIGINT or SIGTERM. Raises CommandFailed when it cannot start."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it introduces itself line by line
     with failures_as_one_line():
         migrate(settings.database_url)
-        refuse_open_address(settings, host)
+    refuse_open_address(settings, host)
     with _listening(host, port) as listener:
         address, bound_port = listener.getsockname()[:2]
         typer.echo(f"NetAdapt at http://{_in_url(address)}:{bound_port} (documentation at /docs); Ctrl-C ends it")
