@@ -1,0 +1,106 @@
+"""Migrations on every database that we claim to run on."""
+
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
+
+from app.database import (
+    DatabaseNotMigrated,
+    DatabaseTooNew,
+    check_migrated,
+    database_now,
+    make_engine,
+    make_sessions,
+    migrate,
+    reading,
+    unit_of_work,
+)
+from app.tables import Base, BlobRow, DatasetRow, TargetRow
+from tests.databases import DATABASES, empty_database
+from tests.rows import add_model
+
+
+@pytest.fixture(params=DATABASES)
+def url(request, tmp_path):
+    with empty_database(request.param, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def engine(url):
+    engine = make_engine(url)
+    yield engine
+    engine.dispose()
+
+
+def test_a_migrated_database_has_exactly_the_tables_that_the_code_expects(url, engine):
+    with pytest.raises(DatabaseNotMigrated, match="netadapt migrate"):
+        check_migrated(engine)
+    migrate(url)
+    check_migrated(engine)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_migrating_again_changes_nothing(url, engine):
+    first = migrate(url)
+    with unit_of_work(make_sessions(engine)) as session:
+        add_model(session)
+    assert migrate(url) == first
+    with reading(make_sessions(engine)) as session:
+        assert session.execute(text("SELECT count(*) FROM models")).scalar() == 1
+
+
+def test_several_processes_may_migrate_at_once(url, engine):
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(migrate, [url] * 4))) == 1
+    check_migrated(engine)
+
+
+def test_a_database_of_a_newer_version_is_refused_and_named(url, engine):
+    migrate(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for use in (lambda: migrate(url), lambda: check_migrated(engine)):
+        with pytest.raises(DatabaseTooNew, match="9999"):
+            use()
+
+
+def test_what_is_always_there_is_there(url, engine):
+    migrate(url)
+    with reading(make_sessions(engine)) as session:
+        assert session.scalars(select(DatasetRow.id)).all() == ["digits"]
+        assert session.scalars(select(TargetRow.id)).all() == ["local"]
+
+
+def test_times_come_back_in_utc_and_the_databases_clock_runs(url, engine):
+    migrate(url)
+    sessions = make_sessions(engine)
+    with unit_of_work(sessions) as session:
+        before = database_now(session)
+        session.add(BlobRow(sha256="a" * 64, bytes=1, created_at=before))
+    with reading(sessions) as session:
+        assert session.scalars(select(BlobRow.created_at)).one() == before
+        assert database_now(session) >= before
+
+
+def test_enumerations_and_references_are_held_by_the_database_itself(url, engine):
+    migrate(url)
+    sessions = make_sessions(engine)
+    for statement in (
+        "UPDATE datasets SET state = 'splendid'",
+        "UPDATE datasets SET sha256 = 'of no blob'",
+    ):
+        with pytest.raises(IntegrityError), unit_of_work(sessions) as session:
+            session.execute(text(statement))
+
+
+def test_the_migrations_are_packaged():
+    names = {file.name for file in files("migrations").joinpath("versions").iterdir()}
+    assert {"v0001_first.py", "v0002_builtin.py"} <= names
+    assert files("migrations").joinpath("env.py").is_file()

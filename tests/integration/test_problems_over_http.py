@@ -1,0 +1,145 @@
+"""Every error is a problem+json, whatever was sent and wherever; and OpenAPI says what is answered."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from app.problems import BY_STATUS, PROBLEMS
+from app.settings import Settings
+from tests.served_app import ServedApp, served_app
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApp]:
+    with served_app(Settings(data_dir=tmp_path_factory.mktemp("service"))) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(app: ServedApp) -> Iterator[httpx.Client]:
+    with app.client() as client:
+        yield client
+
+
+def is_problem(answer: httpx.Response, status: int) -> bool:
+    document = answer.json()
+    return (
+        (answer.status_code, document["status"]) == (status, status)
+        and answer.headers["content-type"] == "application/problem+json"
+        and document["type"].startswith("urn:netadapt:problem:")
+        and all(document[key] for key in ("title", "detail"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nowhere", 404),
+        ("GET", "/v1/jobs/", 404),
+        ("GET", "/v1/jobs/job_nobody", 404),
+        ("GET", "/v1/models/mdl_nobody", 404),
+        ("GET", "/v1/datasets/dst_nobody", 404),
+        ("GET", "/v1/targets/tgt_nobody", 404),
+        ("PUT", "/v1/jobs", 405),
+        ("GET", "/v1/jobs?limit=0", 422),
+        ("GET", "/v1/jobs?limit=501", 422),
+        ("GET", "/v1/jobs?limit=ten", 422),
+        ("GET", "/v1/jobs?state=splendid", 422),
+        ("GET", "/v1/jobs?cursor=%F0%9F%8D%95", 422),
+        ("GET", "/v1/jobs?cursor=W1sxXSwiIl0", 422),
+        ("GET", "/v1/jobs?model=%00", 400),
+        ("GET", "/v1/jobs/%00", 400),
+        ("GET", "/v1/jobs/%ff", 400),
+        ("GET", "/v1/jobs/x/iterations/99999999999999999999/proposals", 422),
+        ("GET", "/v1/jobs/x/events?after=-1", 422),
+        ("GET", "/v1/jobs/x/checkpoints/0/file", 422),
+        ("POST", "/v1/jobs", 415),
+        ("POST", "/v1/jobs/x/cancel", 404),
+    ],
+)
+def test_a_request_that_cannot_be_answered_gets_a_problem(client, method, path, status):
+    assert is_problem(client.request(method, path), status)
+
+
+def test_a_fault_of_ours_is_a_problem_that_tells_nothing_of_the_inside(app, client, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a secret of the inside")
+
+    monkeypatch.setattr("app.jobs.repository.to_job", fail)
+    monkeypatch.setattr("app.jobs.router.JobRepository.list_jobs", fail)
+    answer = client.get("/v1/jobs")
+    assert is_problem(answer, 500)
+    assert "secret" not in answer.text
+
+
+def test_a_database_that_is_away_is_503_and_ready_says_so(app, client, monkeypatch):
+    from sqlalchemy.exc import OperationalError
+
+    def fail(*_: object, **__: object) -> None:
+        raise OperationalError("SELECT", {}, Exception("gone"))
+
+    monkeypatch.setattr("app.jobs.router.JobRepository.list_jobs", fail)
+    answer = client.get("/v1/jobs")
+    assert is_problem(answer, 503)
+    assert "retry-after" in answer.headers
+    monkeypatch.setattr("app.health.check_migrated", fail)
+    assert is_problem(client.get("/readyz"), 503)
+    assert client.get("/healthz").status_code == 200
+
+
+def test_every_kind_of_error_has_a_slug_and_no_slug_two_meanings():
+    meanings: dict[str, set[tuple[int, str]]] = {}
+    for problem in [*PROBLEMS.values(), *BY_STATUS.values()]:
+        meanings.setdefault(problem.slug, set()).add((problem.status, problem.title))
+    assert {slug: found for slug, found in meanings.items() if len(found) > 1} == {}
+
+
+def test_metrics_count_jobs_by_state(client):
+    text = client.get("/metrics").text
+    assert 'netadapt_jobs{state="queued"} 0' in text
+
+
+class TestOpenApi:
+    def test_it_names_every_path_of_the_contract(self, client):
+        paths = client.get("/openapi.json").json()["paths"]
+        job = "/v1/jobs/{job_id}"
+        expected = {
+            "/v1/jobs": {"get", "post"},
+            job: {"get", "delete"},
+            **{f"{job}/{action}": {"post"} for action in ("cancel", "pause", "resume", "extend")},
+            **{f"{job}/{part}": {"get"} for part in ("events", "iterations", "proposals", "checkpoints")},
+            f"{job}/iterations/{{iteration}}/proposals": {"get"},
+            f"{job}/checkpoints/{{checkpoint}}/file": {"get"},
+            "/v1/models": {"get", "post"},
+            "/v1/datasets": {"get", "post"},
+            "/v1/targets": {"get", "post"},
+            "/v1/info": {"get"},
+            "/v1/session": {"post", "delete"},
+            "/healthz": {"get"},
+            "/readyz": {"get"},
+            "/metrics": {"get"},
+        }
+        assert {path: methods for path, methods in expected.items() if not methods <= set(paths.get(path, {}))} == {}
+
+    def test_every_reference_leads_somewhere_and_every_operation_may_end_in_a_problem(self, client):
+        schema = client.get("/openapi.json").json()
+        known = schema["components"]["schemas"]
+
+        def references(value: object) -> Iterator[str]:
+            if isinstance(value, dict):
+                if isinstance(value.get("$ref"), str):
+                    yield value["$ref"]
+                for item in value.values():
+                    yield from references(item)
+            elif isinstance(value, list):
+                for item in value:
+                    yield from references(item)
+
+        assert {ref for ref in references(schema) if ref.removeprefix("#/components/schemas/") not in known} == set()
+        for path in schema["paths"].values():
+            for operation in path.values():
+                assert "application/problem+json" in operation["responses"]["default"]["content"]
+
+    def test_the_documentation_page_is_there(self, client):
+        assert client.get("/docs").status_code == 200

@@ -1,0 +1,154 @@
+"""Who may ask, over real HTTP: tokens, the dashboard's cookie, and the pages of other sites."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from app.auth import BindRefused, TokenRepository, check_bind
+from app.database import unit_of_work
+from app.settings import Settings
+from app.tables import SessionRow, TokenRow
+from tests.served_app import ServedApp, served_app
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApp]:
+    settings = Settings(data_dir=tmp_path_factory.mktemp("service"), allowed_hosts="netadapt.example, api")
+    with served_app(settings) as running:
+        running.create_token("ann")
+        yield running
+
+
+@pytest.fixture
+def anybody(app: ServedApp) -> Iterator[httpx.Client]:
+    with app.client() as client:
+        yield client
+
+
+def test_without_any_token_everybody_on_this_machine_may_ask(tmp_path):
+    with served_app(Settings(data_dir=tmp_path)) as app, app.client() as client:
+        assert client.get("/v1/jobs").status_code == 200
+        assert client.get("/v1/info").json()["sign_in_required"] is False
+        token_id = app.create_token("ann") and client.get("/v1/jobs").status_code
+        assert token_id == 401
+
+
+def test_revoking_the_last_token_does_not_open_the_service(tmp_path):
+    with served_app(Settings(data_dir=tmp_path)) as app, app.client() as client:
+        with unit_of_work(app.sessions) as session:
+            tokens = TokenRepository(session)
+            token, secret = tokens.create_token("ann")
+        with app.client(secret) as ann:
+            assert ann.get("/v1/jobs").status_code == 200
+            with unit_of_work(app.sessions) as session:
+                TokenRepository(session).revoke_token(token.id)
+            assert ann.get("/v1/jobs").status_code == 401
+        assert client.get("/v1/jobs").status_code == 401
+
+
+def test_with_tokens_only_a_valid_one_opens_and_401_says_how(app, anybody):
+    answer = anybody.get("/v1/jobs")
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    assert answer.json()["type"] == "urn:netadapt:problem:sign-in-needed"
+    for header in ("Bearer nat_wrong", "Bearer", "Basic YTpi", "nonsense", "Bearer \xe4"):
+        answer = anybody.get("/v1/jobs", headers={"Authorization": header.encode("latin-1")})
+        assert (answer.status_code, answer.json()["type"]) == (401, "urn:netadapt:problem:bad-credentials")
+    with app.client(app.create_token("ann")) as ann:
+        assert ann.get("/v1/jobs").status_code == 200
+
+
+def test_the_secret_itself_is_not_stored(app):
+    secret = app.create_token("carl")
+    with app.sessions() as session:
+        for row in session.query(TokenRow):
+            assert secret not in {row.hash, row.id, row.name}
+
+
+def test_a_devices_token_opens_nothing_but_its_own_paths(app):
+    with app.client(app.create_token("ann", role="agent")) as agent:
+        assert agent.get("/v1/jobs").status_code == 403
+
+
+def test_a_browser_trades_its_token_for_a_cookie_that_no_script_can_read(app, anybody):
+    answer = anybody.post("/v1/session", json={"token": app.create_token("ann")})
+    assert answer.json()["owner"] == "ann"
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert anybody.get("/v1/jobs").status_code == 200
+    with app.sessions() as session:
+        assert all(row.hash not in cookie for row in session.query(SessionRow))
+    stolen = dict(anybody.cookies)
+    assert anybody.delete("/v1/session").status_code == 204
+    assert anybody.get("/v1/jobs").status_code == 401
+    with app.client() as thief:
+        thief.cookies.update(stolen)
+        assert thief.get("/v1/jobs").status_code == 401
+
+
+def test_a_wrong_token_gets_no_cookie(anybody):
+    answer = anybody.post("/v1/session", json={"token": "nat_wrong"})
+    assert (answer.status_code, answer.headers.get("set-cookie")) == (401, None)
+
+
+def test_a_revoked_token_ends_its_sessions(app, anybody):
+    with unit_of_work(app.sessions) as session:
+        token, secret = TokenRepository(session).create_token("ann")
+    assert anybody.post("/v1/session", json={"token": secret}).status_code == 200
+    with unit_of_work(app.sessions) as session:
+        TokenRepository(session).revoke_token(token.id)
+    assert anybody.get("/v1/jobs").status_code == 401
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "8.8.8.8", "", "localhost.evil.example:80"])
+def test_a_host_that_is_not_ours_is_refused_everywhere(anybody, host):
+    for path in ("/healthz", "/v1/jobs", "/docs", "/nowhere"):
+        answer = anybody.get(path, headers={"Host": host})
+        assert answer.status_code in {400, 403}  # an empty one the server itself refuses
+        assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:8000", "127.0.0.1:1", "[::1]:80", "NetAdapt.example", "api:8000"]
+)
+def test_our_own_names_are_accepted(anybody, host):
+    assert anybody.get("/healthz", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_a_page_of_another_origin_may_not_write_and_gets_no_cors_header(app, headers):
+    with app.client(app.create_token("ann")) as ann:
+        for method, path in (("POST", "/v1/jobs"), ("DELETE", "/v1/jobs/job_x"), ("POST", "/v1/session")):
+            answer = ann.request(method, path, headers=headers)
+            assert (answer.status_code, answer.json()["type"]) == (403, "urn:netadapt:problem:forbidden")
+        answer = ann.options("/v1/jobs", headers={**headers, "Access-Control-Request-Method": "POST"})
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
+def test_our_own_page_may_write(app, anybody):
+    headers = {"Origin": app.url, "Sec-Fetch-Site": "same-origin"}
+    assert anybody.delete("/v1/session", headers=headers).status_code == 204
+
+
+def test_a_token_in_the_address_is_refused(anybody):
+    for query in ("token=x", "access_token=x", "a=1&Token=x"):
+        assert anybody.get(f"/v1/jobs?{query}").status_code == 400
+
+
+def test_nobody_listens_beyond_this_machine_without_a_token():
+    for host in ("127.0.0.1", "::1", "localhost", "127.0.0.2"):
+        check_bind(host, tokens_exist=False)
+    for host in ("0.0.0.0", "::", "192.168.1.5", "example.org"):
+        check_bind(host, tokens_exist=True)
+        with pytest.raises(BindRefused, match="token"):
+            check_bind(host, tokens_exist=False)
