@@ -18,6 +18,8 @@ from adapt.spec import Resource, Resources, Settings
 from app.models.records import Structure
 
 Basis = Literal["measured", "predicted"]
+NOISE = 1.1
+"""Absolute times drift between a profile and a job: closer to its limit than this, the job itself has to measure."""
 RETRY_AFTER_S = 2
 RETRY_AFTER_PROFILE_S = 10
 
@@ -78,17 +80,19 @@ def assess(structure: Structure, settings: Settings, asked: Asked, latency: Know
     smallest = _costs(small)
     counted: Asked = {name: value for name, value in asked.items() if name != "latency_ms"}
     basis: Basis = "predicted"
+    certain_from = 1.0
     if latency is not None:
         original["latency_ms"], smallest["latency_ms"], basis = _latencies(structure.graph, small, settings, latency)
+        if not latency.fixed:
+            certain_from = NOISE if basis == "measured" else math.inf
     elif "latency_ms" in asked:
-        without = _judge(counted, original, smallest, settings, basis, certain=True)
+        without = _judge(counted, original, smallest, settings, basis, certain_from)
         if without.feasible is False:
             return without
         return _not_known(
             asked, original, smallest, "the model's latency on this target is not known yet", RETRY_AFTER_PROFILE_S
         )
-    certain = "latency_ms" not in asked or basis == "measured" or (latency is not None and latency.fixed)
-    return _judge(asked, original, smallest, settings, basis, certain=certain)
+    return _judge(asked, original, smallest, settings, basis, certain_from)
 
 
 def _judge(
@@ -97,9 +101,9 @@ def _judge(
     smallest: Mapping[Resource, float],
     settings: Settings,
     basis: Basis,
-    *,
-    certain: bool,
+    certain_from: float,
 ) -> Feasibility:
+    """`certain_from`: how many times over its limit a latency has to be before the answer is beyond doubt."""
     budget = resolve(asked, original, original)
     missed = budget.unmet(smallest) if budget.unmet(original) else ()
     unreachable: BudgetUnreachable | None = None
@@ -119,7 +123,7 @@ def _judge(
         reason=None if unreachable is None else str(unreachable),
         retry_after_seconds=None,
         # A count that is over its limit stays so, whatever a latency turns out to be.
-        certain=certain or any(name != "latency_ms" for name in missed),
+        certain=any(name != "latency_ms" or smallest[name] > certain_from * budget.limits[name] for name in missed),
         unreachable=unreachable,
     )
 

@@ -94,8 +94,10 @@ def test_measured_figures_of_the_same_smallest_network_are_certain_and_labelled(
         10.0,
         4.0,
     )
-    no = assess(STRUCTURE, SETTINGS, {"latency_ms": 3.9}, known)
+    no = assess(STRUCTURE, SETTINGS, {"latency_ms": 3.5}, known)
     assert (no.feasible, no.certain) == (False, True)
+    nearly = assess(STRUCTURE, SETTINGS, {"latency_ms": 3.9}, known)
+    assert (nearly.feasible, nearly.certain) == (False, False)
 
 
 def test_for_other_settings_the_table_predicts_in_units_of_the_measured_original() -> None:
