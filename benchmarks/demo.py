@@ -25,13 +25,13 @@ TOLERANCE = 0.03
 LARGEST_DROP = 0.03  # three points of accuracy
 LEAST_ITERATIONS = 3
 LEAST_SPREAD = 0.10  # between the shares that the least and the most thinned group keep
-EPOCHS = 5
+EPOCHS = 4
 SEED = 0
 SETTINGS = {
     "preset": "quick",
-    "schedule": {"initial": 0.06, "decay": 0.98},
-    "short_term_steps": 6,
-    "long_term_epochs": 3,
+    "schedule": {"initial": 0.08, "decay": 0.98},
+    "short_term_steps": 5,
+    "long_term_epochs": 2,
     "batch_size": 32,
     "seed": SEED,
 }
