@@ -3,75 +3,16 @@
 Written for SQLite and PostgreSQL alike: enums are text with a CHECK, times are UTC, constraints have names.
 """
 
-from datetime import UTC, datetime
-from typing import Any, get_args
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    CheckConstraint,
-    DateTime,
-    Dialect,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Text,
-    UniqueConstraint,
-    text,
-)
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app import records
+from app.table_base import Base, Big, one_of
 
-_NAMES = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
-Json = JSON(none_as_null=True)
-Big = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER counts up by itself on SQLite
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC time: `timestamptz` on PostgreSQL, text of one width (so that it sorts) on SQLite."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value!r} has no time zone")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def _one_of(column: str, values: Any) -> CheckConstraint:
-    """CHECK that `column` is one of a Literal's values (NULL passes)."""
-    listed = ", ".join(f"'{value}'" for value in get_args(values))
-    return CheckConstraint(f"{column} IN ({listed})", name=column)
-
-
-class Base(DeclarativeBase):
-    metadata = MetaData(naming_convention=_NAMES)
-    type_annotation_map = {  # noqa: RUF012 (declared so by SQLAlchemy)
-        dict[str, Any]: Json,
-        list[Any]: Json,
-        datetime: UtcDateTime(),
-        str: Text(),
-        bytes: LargeBinary(),
-    }
+_OPEN = text("state IN ('queued', 'running')")
 
 
 class BlobRow(Base):
@@ -92,7 +33,7 @@ class ModelRow(Base):
 
     __tablename__ = "models"
     __table_args__ = (
-        _one_of("state", records.CheckState),
+        one_of("state", records.CheckState),
         UniqueConstraint("owner", "identity"),
         Index(None, "owner", "created_at", "id"),
     )
@@ -124,7 +65,7 @@ class ModelRow(Base):
 class DatasetRow(Base):
     __tablename__ = "datasets"
     __table_args__ = (
-        _one_of("state", records.CheckState),
+        one_of("state", records.CheckState),
         UniqueConstraint("owner", "identity"),
         Index(None, "owner", "created_at", "id"),
     )
@@ -149,7 +90,7 @@ class TargetRow(Base):
     """Where latency is measured. `entries` of a table target are rows of `lookup_entries`."""
 
     __tablename__ = "targets"
-    __table_args__ = (_one_of("kind", records.TargetKind), Index(None, "owner", "created_at", "id"))
+    __table_args__ = (one_of("kind", records.TargetKind), Index(None, "owner", "created_at", "id"))
     id: Mapped[str] = mapped_column(primary_key=True)
     owner: Mapped[str]
     name: Mapped[str]
@@ -190,17 +131,10 @@ class TaskRow(Base):
 
     __tablename__ = "tasks"
     __table_args__ = (
-        _one_of("state", records.TaskState),
-        _one_of("lane", records.Lane),
+        one_of("state", records.TaskState),
+        one_of("lane", records.Lane),
         Index("ix_tasks_queue", "lane", "state", "created_at"),
-        Index(
-            "uq_tasks_open",
-            "kind",
-            "key",
-            unique=True,
-            sqlite_where=text("state IN ('queued', 'running')"),
-            postgresql_where=text("state IN ('queued', 'running')"),
-        ),
+        Index("uq_tasks_open", "kind", "key", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
         Index(None, "kind", "key", "created_at"),
     )
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -227,10 +161,10 @@ class JobRow(Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        _one_of("state", records.JobState),
-        _one_of("requested", records.JobRequest),
-        _one_of("phase", records.JobPhase),
-        _one_of("lane", records.Lane),
+        one_of("state", records.JobState),
+        one_of("requested", records.JobRequest),
+        one_of("phase", records.JobPhase),
+        one_of("lane", records.Lane),
         Index("ix_jobs_queue", "lane", "state", "created_at"),
         Index(None, "owner", "created_at", "id"),
     )
@@ -319,8 +253,8 @@ class ProposalRow(Base):
 
     __tablename__ = "proposals"
     __table_args__ = (
-        _one_of("state", records.ProposalState),
-        _one_of("kind", records.GroupKind),
+        one_of("state", records.ProposalState),
+        one_of("kind", records.GroupKind),
         UniqueConstraint("job_id", "iteration", "group_id"),
         Index(None, "job_id", "iteration", "number"),
         Index(None, "job_id", "number"),
@@ -355,7 +289,7 @@ class ProposalRow(Base):
 class CheckpointRow(Base):
     __tablename__ = "checkpoints"
     __table_args__ = (
-        _one_of("kind", records.CheckpointKind),
+        one_of("kind", records.CheckpointKind),
         UniqueConstraint("job_id", "checkpoint"),
         Index(None, "job_id", "number"),
     )
@@ -378,7 +312,7 @@ class CheckpointRow(Base):
 
 class CheckpointFileRow(Base):
     __tablename__ = "checkpoint_files"
-    __table_args__ = (_one_of("format", records.FileFormat),)
+    __table_args__ = (one_of("format", records.FileFormat),)
     checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id", ondelete="CASCADE"), primary_key=True)
     format: Mapped[str] = mapped_column(primary_key=True)
     bytes: Mapped[int] = mapped_column(BigInteger)
@@ -387,7 +321,7 @@ class CheckpointFileRow(Base):
 
 class EventRow(Base):
     __tablename__ = "events"
-    __table_args__ = (_one_of("event", records.EventKind),)
+    __table_args__ = (one_of("event", records.EventKind),)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
     event: Mapped[str]
@@ -399,7 +333,7 @@ class TokenRow(Base):
     """`hash` is the token's sha256: the token has 256 random bits, so nothing slower is needed."""
 
     __tablename__ = "tokens"
-    __table_args__ = (_one_of("role", records.Role), UniqueConstraint("hash"))
+    __table_args__ = (one_of("role", records.Role), UniqueConstraint("hash"))
     id: Mapped[str] = mapped_column(primary_key=True)
     hash: Mapped[str] = mapped_column(String(64))
     owner: Mapped[str]

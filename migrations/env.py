@@ -3,12 +3,12 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from app.tables import Base
+from app import tables
 
 
 def run(connection: Connection) -> None:
     # Batch mode: SQLite cannot alter a table in place, so alembic copies it.
-    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+    context.configure(connection=connection, target_metadata=tables.JobRow.metadata, render_as_batch=True)
     with context.begin_transaction():
         context.run_migrations()
 

@@ -6,6 +6,9 @@ from typing import Any
 
 from app.jobs.records import Checkpoint, Event, Iteration, Job, Proposal
 
+_ONLY_CHOICES = {"distill": False, "augment": False, "search": "exact"}
+"""Settings of which this version has one value: echoed, but nothing that a job has to store."""
+
 
 def rfc3339(at: datetime | None) -> str | None:
     """UTC with a Z, to the millisecond."""
@@ -27,7 +30,7 @@ def job_document(job: Job) -> dict[str, Any]:
         "target": job.target_id,
         "budget": job.budget,
         "limits": job.limits,
-        "settings": job.settings,
+        "settings": job.settings | _ONLY_CHOICES,
         "continues": job.continues,
         "progress": asdict(job.progress),
         "original": None if job.original is None else asdict(job.original),

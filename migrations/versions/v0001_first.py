@@ -10,6 +10,33 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _create_blobs()
+    _create_idempotency_keys()
+    _create_targets()
+    _create_tasks()
+    _create_tokens()
+    _create_webhooks()
+    _create_datasets()
+    _create_lookup_entries()
+    _create_models()
+    _create_sessions()
+    _create_jobs()
+    _create_checkpoints()
+    _create_epoch_states()
+    _create_events()
+    _create_iterations()
+    _create_job_values()
+    _create_measurements()
+    _create_proposals()
+    _create_webhook_deliveries()
+    _create_checkpoint_files()
+
+
+def downgrade() -> None:
+    raise NotImplementedError("before the first revision there is nothing: delete the database instead")
+
+
+def _create_blobs() -> None:
     op.create_table(
         "blobs",
         sa.Column("sha256", sa.String(length=64), nullable=False),
@@ -17,6 +44,9 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("sha256", name=op.f("pk_blobs")),
     )
+
+
+def _create_idempotency_keys() -> None:
     op.create_table(
         "idempotency_keys",
         sa.Column("owner", sa.Text(), nullable=False),
@@ -32,6 +62,8 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_idempotency_keys_created_at"), "idempotency_keys", ["created_at"], unique=False)
 
+
+def _create_targets() -> None:
     op.create_table(
         "targets",
         sa.Column("id", sa.Text(), nullable=False),
@@ -54,6 +86,8 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_targets_owner_created_at_id"), "targets", ["owner", "created_at", "id"], unique=False)
 
+
+def _create_tasks() -> None:
     op.create_table(
         "tasks",
         sa.Column("id", sa.Text(), nullable=False),
@@ -87,6 +121,8 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('queued', 'running')"),
     )
 
+
+def _create_tokens() -> None:
     op.create_table(
         "tokens",
         sa.Column("id", sa.Text(), nullable=False),
@@ -101,6 +137,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tokens")),
         sa.UniqueConstraint("hash", name=op.f("uq_tokens_hash")),
     )
+
+
+def _create_webhooks() -> None:
     op.create_table(
         "webhooks",
         sa.Column("id", sa.Text(), nullable=False),
@@ -114,6 +153,8 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_webhooks_owner"), "webhooks", ["owner"], unique=False)
 
+
+def _create_datasets() -> None:
     op.create_table(
         "datasets",
         sa.Column("id", sa.Text(), nullable=False),
@@ -138,6 +179,8 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_datasets_owner_created_at_id"), "datasets", ["owner", "created_at", "id"], unique=False)
 
+
+def _create_lookup_entries() -> None:
     op.create_table(
         "lookup_entries",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
@@ -163,6 +206,9 @@ def upgrade() -> None:
             name=op.f("uq_lookup_entries_target_id_operator_shape_key_conditions_key"),
         ),
     )
+
+
+def _create_models() -> None:
     op.create_table(
         "models",
         sa.Column("id", sa.Text(), nullable=False),
@@ -196,6 +242,8 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_models_owner_created_at_id"), "models", ["owner", "created_at", "id"], unique=False)
 
+
+def _create_sessions() -> None:
     op.create_table(
         "sessions",
         sa.Column("hash", sa.String(length=64), nullable=False),
@@ -210,6 +258,8 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_sessions_token_id"), "sessions", ["token_id"], unique=False)
 
+
+def _create_jobs() -> None:
     op.create_table(
         "jobs",
         sa.Column("id", sa.Text(), nullable=False),
@@ -265,6 +315,8 @@ def upgrade() -> None:
     op.create_index("ix_jobs_queue", "jobs", ["lane", "state", "created_at"], unique=False)
     op.create_index(op.f("ix_jobs_target_id"), "jobs", ["target_id"], unique=False)
 
+
+def _create_checkpoints() -> None:
     op.create_table(
         "checkpoints",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
@@ -288,6 +340,8 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_checkpoints_job_id_number"), "checkpoints", ["job_id", "number"], unique=False)
 
+
+def _create_epoch_states() -> None:
     op.create_table(
         "epoch_states",
         sa.Column("job_id", sa.Text(), nullable=False),
@@ -300,6 +354,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["sha256"], ["blobs.sha256"], name=op.f("fk_epoch_states_sha256_blobs")),
         sa.PrimaryKeyConstraint("job_id", name=op.f("pk_epoch_states")),
     )
+
+
+def _create_events() -> None:
     op.create_table(
         "events",
         sa.Column("job_id", sa.Text(), nullable=False),
@@ -314,6 +371,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_events_job_id_jobs"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "number", name=op.f("pk_events")),
     )
+
+
+def _create_iterations() -> None:
     op.create_table(
         "iterations",
         sa.Column("job_id", sa.Text(), nullable=False),
@@ -331,6 +391,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_iterations_job_id_jobs"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "iteration", name=op.f("pk_iterations")),
     )
+
+
+def _create_job_values() -> None:
     op.create_table(
         "job_values",
         sa.Column("job_id", sa.Text(), nullable=False),
@@ -340,6 +403,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_values_job_id_jobs"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "key", name=op.f("pk_job_values")),
     )
+
+
+def _create_measurements() -> None:
     op.create_table(
         "measurements",
         sa.Column("job_id", sa.Text(), nullable=False),
@@ -349,6 +415,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_measurements_job_id_jobs"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "key", name=op.f("pk_measurements")),
     )
+
+
+def _create_proposals() -> None:
     op.create_table(
         "proposals",
         sa.Column("id", sa.Text(), nullable=False),
@@ -389,6 +458,8 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_proposals_job_id_number"), "proposals", ["job_id", "number"], unique=False)
 
+
+def _create_webhook_deliveries() -> None:
     op.create_table(
         "webhook_deliveries",
         sa.Column("id", sa.Text(), nullable=False),
@@ -421,6 +492,8 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_webhook_deliveries_webhook_id"), "webhook_deliveries", ["webhook_id"], unique=False)
 
+
+def _create_checkpoint_files() -> None:
     op.create_table(
         "checkpoint_files",
         sa.Column("checkpoint_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -437,7 +510,3 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["sha256"], ["blobs.sha256"], name=op.f("fk_checkpoint_files_sha256_blobs")),
         sa.PrimaryKeyConstraint("checkpoint_id", "format", name=op.f("pk_checkpoint_files")),
     )
-
-
-def downgrade() -> None:
-    raise NotImplementedError("before the first revision there is nothing: delete the database instead")

@@ -1,7 +1,8 @@
 """Migrations on every database that we claim to run on."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from importlib.resources import files
+from multiprocessing import get_context
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -20,7 +21,8 @@ from app.database import (
     reading,
     unit_of_work,
 )
-from app.tables import Base, BlobRow, DatasetRow, TargetRow
+from app.table_base import Base
+from app.tables import BlobRow, DatasetRow, TargetRow
 from tests.databases import DATABASES, empty_database
 from tests.rows import add_model
 
@@ -57,8 +59,8 @@ def test_migrating_again_changes_nothing(url, engine):
 
 
 def test_several_processes_may_migrate_at_once(url, engine):
-    with ThreadPoolExecutor(4) as pool:
-        assert len(set(pool.map(migrate, [url] * 4))) == 1
+    with ProcessPoolExecutor(3, mp_context=get_context("spawn")) as pool:
+        assert len(set(pool.map(migrate, [url] * 3))) == 1
     check_migrated(engine)
 
 
