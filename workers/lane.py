@@ -14,6 +14,7 @@ from app.models.repository import ModelRepository
 from app.settings import Settings
 from app.tasks.queue import TaskQueue
 from workers.adaptation import run_job
+from workers.housekeeping import Housekeeping
 from workers.parent import watch_parent
 from workers.service import Service, open_service
 from workers.tasks import run_task
@@ -31,9 +32,12 @@ def run_lane(lane: str, settings: Settings) -> int:
     watch_parent(ending.set)
     with open_service(settings, lane, os.getpid()) as service:
         serve = _serve_task if lane == "short" else _serve_job
+        housekeeping = Housekeeping(service)
         while not ending.is_set():
             try:
                 busy = serve(service, ending)
+                if not busy and lane == "short":
+                    housekeeping.when_idle()
             except OperationalError:  # the database is away: what was claimed is claimed again when its lease ends
                 log.exception("the database did not answer; trying again")
                 busy = False

@@ -1,5 +1,6 @@
 """A worker on a real database and storage: a job recorded to its end, and resumed wherever it was cut off."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from app.tasks.queue import TaskQueue
 from tests.trained import trained_pt2
 from workers import adaptation, recording
 from workers.adaptation import run_job
+from workers.housekeeping import Housekeeping
 from workers.service import Service
 from workers.tasks import run_task
 
@@ -223,3 +225,27 @@ def test_figures_never_call_a_prediction_measured():
     predicted = Latency(ms=2.0, low=2.0, high=2.0, original_ms=3.0, predicted_ms=2.0, measured=False)
     assert recording.latency_figures(predicted).measured is None
     assert recording.latency_figures(replace(predicted, measured=True)).measured == 2.0
+
+
+def test_housekeeping_removes_what_no_row_needs_once_an_hour(service, model_id):
+    now = 0.0
+    housekeeping = Housekeeping(service, clock=lambda: now)
+    orphan = service.storage.put(b"a file whose row was never committed")
+    make_old(service)
+    housekeeping.when_idle()
+    assert not service.storage.exists(orphan.sha256)
+    with reading(service.sessions) as session:
+        assert service.storage.exists(ModelRepository(session).get_model(ANN, model_id).weights_sha256)
+    again = service.storage.put(b"a file whose row was never committed")
+    make_old(service)
+    housekeeping.when_idle()
+    assert service.storage.exists(again.sha256)
+    now = 3600.0
+    housekeeping.when_idle()
+    assert not service.storage.exists(again.sha256)
+
+
+def make_old(service: Service) -> None:
+    for path in Path(service.settings.storage_url).rglob("*"):
+        if path.is_file():
+            os.utime(path, (0, 0))

@@ -1,0 +1,27 @@
+"""What the short lane does when it has nothing else to do: about once an hour, files that no row needs are removed."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from app.blobs import sweep
+from workers.service import Service
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 3600.0
+
+
+class Housekeeping:
+    """Not thread-safe. `clock` gives seconds; the first sweep is due at once (the last run may have been killed)."""
+
+    def __init__(self, service: Service, clock: Callable[[], float] = time.monotonic) -> None:
+        self._service, self._clock = service, clock
+        self._due = clock()
+
+    def when_idle(self) -> None:
+        if self._clock() < self._due:
+            return
+        self._due = self._clock() + EVERY_S
+        if gone := sweep(self._service.sessions, self._service.storage):
+            log.info("swept %d stored files that nothing needed any more", len(gone))
