@@ -1,7 +1,4 @@
-"""The rows. They never leave the repositories, which hand out records instead.
-
-Written for SQLite and PostgreSQL alike: enums are text with a CHECK, times are UTC, constraints have names.
-"""
+"""The rows: enums are text with a CHECK. They never leave the repositories, which hand out records instead."""
 
 from datetime import datetime
 from typing import Any

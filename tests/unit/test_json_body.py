@@ -1,0 +1,56 @@
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.jobs.schemas import JobIn
+from app.json_body import MAX_INTEGER, BodyMalformed, InvalidFields, parse_json, validate
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+numbers = st.integers(-MAX_INTEGER, MAX_INTEGER) | st.floats(allow_nan=False, allow_infinity=False)
+documents = st.recursive(
+    st.none() | st.booleans() | numbers | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=10,
+)
+
+
+def faults_of(document):
+    """Of a job request; none when it is accepted, its settings worked out too."""
+    try:
+        validate(JobIn, document).settings.effective()
+    except InvalidFields as error:
+        return error.fields
+    return []
+
+
+@given(documents)
+def test_every_ordinary_document_is_read_as_it_is(document):
+    assert parse_json(json.dumps(document).encode()) == document
+
+
+@given(st.binary(max_size=50))
+def test_any_bytes_are_read_or_refused_as_malformed(body):
+    with suppress(BodyMalformed):
+        parse_json(body)
+
+
+@pytest.mark.parametrize("text", ["NaN", "-Infinity", "1e999", str(2**63), '"\\u0000"', '"\\udfff"', '{"a":1,"a":1}'])
+def test_what_no_document_of_ours_may_hold_is_refused(text):
+    with pytest.raises(BodyMalformed):
+        parse_json(text)
+
+
+@given(documents | st.fixed_dictionaries({"model": texts, "budget": documents, "settings": documents}))
+def test_any_document_is_a_job_request_or_refused_by_a_pointer(document):
+    assert all(set(field) == {"pointer", "detail"} for field in faults_of(document))
+
+
+@given(
+    st.dictionaries(st.sampled_from(["pick", "schedule", "seed", "include", "holdout", "reward", "final"]), documents)
+)
+def test_any_settings_are_effective_or_refused_by_a_pointer(settings):
+    request = {"model": "mdl_a", "budget": {"macs": "50%"}, "settings": settings}
+    assert all(field["pointer"].startswith("/settings") for field in faults_of(request))
