@@ -10,11 +10,16 @@ from benchmarks.live_service import live_service
 from tests.trained import trained_pt2
 
 
+@pytest.fixture(scope="session", name="service_folder")
+def _service_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("service")
+
+
 @pytest.fixture(scope="session", name="address")
-def _address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def _address(service_folder: Path) -> Iterator[str]:
     patch = pytest.MonkeyPatch()
     patch.setenv("NETADAPT_LEASE_S", "3")  # a killed worker's job is taken over soon
-    with live_service(tmp_path_factory.mktemp("service")) as address:
+    with live_service(service_folder) as address:
         yield address
     patch.undo()
 
