@@ -144,7 +144,7 @@ class TokenRepository:
 
 
 class Authenticator:
-    """Never commits; writes nothing but when a token was last used."""
+    """Never commits. `identify` only reads."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -161,6 +161,18 @@ class Authenticator:
         if not TokenRepository(self._session).tokens_exist() and local_listener:
             return LOCAL_CALLER
         raise SignInNeeded
+
+    def is_use_worth_noting(self, authorization: str) -> bool:
+        """Whether `note_use` would write: most requests then need no write transaction. Raises BadCredentials."""
+        row = self._find_token(_bearer(authorization))
+        if row is None:
+            return False
+        return row.last_used_at is None or database_now(self._session) - row.last_used_at > _NOTE_USE_AFTER
+
+    def note_use(self, authorization: str) -> None:
+        now = database_now(self._session)
+        used = update(TokenRow).where(TokenRow.hash == _hash(_bearer(authorization)))
+        self._session.execute(used.values(last_used_at=now))
 
     def sign_in(self, secret: str, *, hours: float) -> SignedIn:
         """A browser's session for a token. Raises BadCredentials."""
@@ -183,9 +195,6 @@ class Authenticator:
         row = self._find_token(secret)
         if row is None:
             raise BadCredentials
-        now = database_now(self._session)
-        if row.last_used_at is None or now - row.last_used_at > _NOTE_USE_AFTER:
-            self._session.execute(update(TokenRow).where(TokenRow.id == row.id).values(last_used_at=now))
         return _caller(row)
 
     def _find_token(self, secret: str) -> TokenRow | None:

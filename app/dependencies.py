@@ -10,7 +10,7 @@ from fastapi import Depends, Query, Request
 from sqlalchemy import Engine
 
 from app.auth import COOKIE, Authenticator, Forbidden, is_loopback
-from app.database import Sessions, make_engine, make_sessions, unit_of_work
+from app.database import Sessions, make_engine, make_sessions, reading, unit_of_work
 from app.records import Caller
 from app.settings import Settings
 from app.storage import Storage
@@ -51,10 +51,14 @@ def get_caller(request: Request, services: Annotated[Services, Depends(get_servi
     """Raises SignInNeeded, BadCredentials; Forbidden for a device's token."""
     listener = request.scope.get("server")
     local = listener is not None and (listener[1] is None or is_loopback(listener[0]))
-    with unit_of_work(services.sessions) as session:
-        caller = Authenticator(session).identify(
-            request.headers.get("authorization"), request.cookies.get(COOKIE), local_listener=local
-        )
+    authorization = request.headers.get("authorization")
+    with reading(services.sessions) as session:
+        guard = Authenticator(session)
+        caller = guard.identify(authorization, request.cookies.get(COOKIE), local_listener=local)
+        note = authorization is not None and guard.is_use_worth_noting(authorization)
+    if note and authorization is not None:
+        with unit_of_work(services.sessions) as session:
+            Authenticator(session).note_use(authorization)
     if caller.role == "agent":
         raise Forbidden("this token is for devices that measure: it opens nothing else")
     return caller

@@ -65,6 +65,16 @@ def test_the_secret_itself_is_not_stored(app):
             assert secret not in {row.hash, row.id, row.name}
 
 
+def test_when_a_token_was_used_last_is_noted(app):
+    with unit_of_work(app.sessions) as session:
+        token, secret = TokenRepository(session).create_token("dora")
+    with app.client(secret) as dora:
+        assert dora.get("/v1/jobs").status_code == 200
+    with unit_of_work(app.sessions) as session:
+        found = {listed.id: listed.last_used_at for listed in TokenRepository(session).list_tokens()}
+    assert found[token.id] is not None
+
+
 def test_a_devices_token_opens_nothing_but_its_own_paths(app):
     with app.client(app.create_token("ann", role="agent")) as agent:
         assert agent.get("/v1/jobs").status_code == 403
