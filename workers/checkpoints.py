@@ -3,7 +3,6 @@
 from adapt.checkpoint import write_safetensors
 from adapt.export import write_pt2
 from adapt.formats.onnx_writer import write_onnx
-
 from adapt.graph.network import Network
 from app.jobs.records import CheckpointFile
 from app.records import FileFormat

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from adapt.checkpoint import read_safetensors
 from safetensors.numpy import load as load_tensors
 
+from adapt.checkpoint import read_safetensors
 from adapt.events import EpochDone, Evaluation, Latency, OriginalEvaluated, Score
 from adapt.executors.contract import Failure
 from adapt.graph.network import Network
