@@ -48,10 +48,6 @@ class JobRecorder:
         self._session = session
         self._journal = Journal(session)
 
-    def advance(self, claimed: ClaimedJob) -> int:
-        """Takes the next event number; whoever calls this must append the event in the same transaction."""
-        return self._journal.advance(claimed)
-
     def set_phase(self, claimed: ClaimedJob, phase: JobPhase | None) -> None:
         number = self._journal.advance(claimed, phase=phase)
         self._journal.append(claimed.id, number, "phase", job_document(self._journal.read(claimed.id)))
@@ -81,7 +77,7 @@ class JobRecorder:
         self._journal.hold(claimed, limits=limits)
 
     def add_measurement(self, claimed: ClaimedJob, key: str, latency: Document) -> None:
-        """A latency that decisions will rest on. `key`: "0", "1" ... or "final"; `latency` as adapt.events.Latency."""
+        """A latency that decisions will rest on. `key` and `latency` as in adapt.events.Measured."""
         number = self._journal.advance(claimed, recorded=JobRow.recorded + 1)
         now = database_now(self._session)
         self._session.merge(MeasurementRow(job_id=claimed.id, key=key, latency=latency, created_at=now))
@@ -110,11 +106,6 @@ class JobRecorder:
         )
         self._session.merge(row)
         self._session.flush()
-
-    def forget_epoch_state(self, claimed: ClaimedJob) -> None:
-        """When the search goes on after a fine-tune: that one's epochs are no longer the next one's beginning."""
-        self._journal.hold(claimed)
-        self._session.execute(delete(EpochStateRow).where(EpochStateRow.job_id == claimed.id))
 
     def add_iteration(self, claimed: ClaimedJob, new: NewIteration) -> None:
         number = self._journal.advance(claimed, recorded=JobRow.recorded + 1)
@@ -161,7 +152,11 @@ class JobRecorder:
         return proposal
 
     def finish_iteration(self, claimed: ClaimedJob, finished: FinishedIteration) -> None:
-        """Closes the iteration; marks what was picked and writes why the others were not."""
+        """Closes the iteration; marks what was picked and writes why the others were not.
+
+        The epochs of an earlier fine-tune (its result was over the budget, so the search went on) are forgotten: they
+        trained a network of other shapes, and a resume would go on from them.
+        """
         number = self._journal.advance(claimed, recorded=JobRow.recorded + 1)
         of_iteration = (ProposalRow.job_id == claimed.id, ProposalRow.iteration == finished.iteration)
         rows = self._session.scalars(select(ProposalRow).where(*of_iteration).order_by(ProposalRow.number)).all()
@@ -174,6 +169,7 @@ class JobRecorder:
         row.holdout = finished.holdout
         row.picked = [proposal.id for proposal in rows if proposal.picked]
         row.finished_at = database_now(self._session)
+        self._session.execute(delete(EpochStateRow).where(EpochStateRow.job_id == claimed.id))
         self._journal.append(claimed.id, number, "iteration", iteration_document(to_iteration(row)))
 
     def add_checkpoint(self, claimed: ClaimedJob, new: NewCheckpoint) -> Checkpoint:

@@ -1,6 +1,5 @@
 """Rows to records, for the repositories of jobs."""
 
-from dataclasses import asdict
 from typing import Any, cast
 
 from app.jobs.records import (
@@ -137,7 +136,3 @@ def to_event(row: EventRow) -> Event:
 
 def to_epoch_state(row: EpochStateRow) -> EpochState:
     return EpochState(epoch=row.epoch, epochs=row.epochs, holdout=row.holdout, sha256=row.sha256)
-
-
-def figures_document(figures: Figures | None) -> dict[str, Any] | None:
-    return None if figures is None else asdict(figures)

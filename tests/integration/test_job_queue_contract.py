@@ -304,6 +304,19 @@ class TestRecording:
         assert iteration.control["accuracy"] == 0.4
         assert iteration.finished_at is not None
 
+    def test_a_further_iteration_forgets_the_epochs_of_the_fine_tune_before_it(self, sessions):
+        job_id = submit(sessions)
+        claimed = claim(sessions)
+        blob = Blob(sha256="b" * 64, bytes=1)
+        record(sessions, "save_epoch_state", claimed, epoch=2, epochs=2, holdout=None, blob=blob)
+        with reading(sessions) as session:
+            assert load_progress(session, job_id).epoch_state.epoch == 2
+        record(sessions, "add_iteration", claimed, NewIteration(iteration=1, constraint={}, before={}))
+        done = FinishedIteration(iteration=1, picked=[], reasons={}, after={}, kept={}, holdout={})
+        record(sessions, "finish_iteration", claimed, done)
+        with reading(sessions) as session:
+            assert load_progress(session, job_id).epoch_state is None
+
     def test_a_proposal_recorded_twice_is_one_proposal(self, sessions):
         job_id = submit(sessions)
         claimed = claim(sessions)
