@@ -78,8 +78,8 @@ def short_term_finetune(
     return evaluated
 
 
-def weights_of(job: Job, net: Current, iteration: int, picked: ProposalEvaluated) -> Current:
-    """Net_{i+1}: the picked proposal with its fine-tuned weights.
+def next_network(job: Job, net: Current, iteration: int, picked: ProposalEvaluated) -> Current:
+    """Net_{i+1}: the picked proposal with its fine-tuned weights; its Res_{i+1} is still to be measured.
 
     One that was read back from the record has none any more: it is trained again, to the same bits.
     """

@@ -2,10 +2,12 @@
 
 A generator: it takes values and yields events, and knows neither database nor HTTP. Whoever drives it records each
 event before asking for the next, so a time is in the record before a decision rests on it.
-The numbers in comments are the lines of Algorithm 1.
+The numbers in comments are the lines of Algorithm 1. What the paper does not have: layers tied together shrink together
+(a channel group), a look-up table's predictions are calibrated to each measured network, a control tells what training
+alone gains, and the result is measured once more after line 14.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 
 from adapt.budget import Budget
@@ -16,25 +18,29 @@ from adapt.events import (
     IterationStarted,
     Message,
     PhaseChanged,
+    ProposalEvaluated,
     ProposalSkipped,
 )
-from adapt.finetune import Proposal, evaluate_control, long_term_finetune, short_term_finetune, weights_of
+from adapt.finetune import Proposal, evaluate_control, long_term_finetune, next_network, short_term_finetune
+from adapt.graph.pruning import ChannelGroup
 from adapt.measurement import begin, calibrated, check_reachable, take_empirical_measurement
 from adapt.pick import pick, why_not
 from adapt.proposals import Situation, choose_constraint, choose_num_filters, choose_which_filters, why_skipped
 from adapt.reach import selected_groups
 from adapt.search import Current, Job, Progress
+from adapt.spec import Pick, Resources
 
 
 def adapt_network(job: Job, progress: Progress) -> Generator[Event, None, None]:
     """Shrinks the job's network until it meets the budget, and fine-tunes it.
 
     Raises, before anything is trained, OriginalAccuracyTooLow, ScheduleTooShort or BudgetUnreachable; later
-    BudgetNotMet when no group can be cut any further; Stopped when asked to; MeasurementFailed.
+    BudgetNotMet when no group can be cut any further; ProposalFailed when every proposal of an iteration did; Stopped
+    when asked to; MeasurementFailed.
     """
     original, net = yield from begin(job, progress)  # 1-2: Net_0, Res_0 = TakeEmpiricalMeasurement(Net_0)
     budget = yield from check_reachable(job, original)
-    while True:
+    while True:  # once, unless the last measurement is over the budget after all
         net = yield from shrink(job, budget, original, net)  # 3-13
         final = yield from long_term_finetune(job, net, progress)  # 14
         if not budget.unmet(final.upper_ends):
@@ -64,12 +70,12 @@ def shrink(job: Job, budget: Budget, original: Current, net: Current) -> Generat
         constraint = choose_constraint(situation, budget, i, original.resources)  # 4: Con = Res_i - dR_i
 
         proposals, skipped = [], []
-        for group in groups:  # 5: for k from 1 to K; tied layers are one group
-            choice = choose_num_filters(situation, group, constraint)  # 6-9
+        for group in groups:  # 5: for k from 1 to K
+            choice = choose_num_filters(situation, group, constraint)  # 6-9: N_Filt_k, Res_Simp_k
             if choice is None:
-                skipped.append((group, why_skipped(situation, group, constraint)))
+                skipped.append(_skipped(i, situation, group, constraint))
             else:
-                kept = choose_which_filters(net.network, group, net.kept, choice.option.filters)  # 10
+                kept = choose_which_filters(net.network, group, net.kept, choice.option.filters)  # 10: Net_Simp_k
                 proposals.append(Proposal(group=group, choice=choice, kept=kept))
         yield IterationStarted(
             iteration=i,
@@ -78,25 +84,37 @@ def shrink(job: Job, budget: Budget, original: Current, net: Current) -> Generat
             calibration=calibration,
             candidates=len(proposals),
         )
-        for group, reason in skipped:
-            yield ProposalSkipped(iteration=i, group=group.id, filters_before=net.counts[group.id], reason=reason)
+        yield from skipped
 
         yield PhaseChanged(phase="adapting")
         control, net = yield from evaluate_control(job, net, i)
-        falling = next(name for name in unmet if constraint[name] < net.resources[name])
+        falling = situation.furthest_to_fall(constraint)
         results = yield from short_term_finetune(job, net, i, proposals, control, falling)  # 11: ShortTermFineTune
 
         best = pick(job.settings.pick, results)  # 12: PickHighestAccuracy, or the best slope
-        net = weights_of(job, net, i, best)
-        net = yield from take_empirical_measurement(job, net)  # Res_{i+1}: measured, not only predicted
-        yield IterationDone(
-            iteration=i,
-            picked=(best.group,),
-            reasons={r.group: why_not(job.settings.pick, r, best) for r in results if r is not best},
-            network=net.network,
-            kept=net.kept,
-            after=net.resources,
-            holdout=net.holdout,
-            latency=net.latency,
-        )  # 13: i = i + 1
+        net = next_network(job, net, i, best)  # 12-13: Net_{i+1}; i = i + 1
+        net = yield from take_empirical_measurement(job, net)  # 12: Res_{i+1}, measured and not only predicted
+        yield _done(net, best, results, job.settings.pick)
     return net
+
+
+def _skipped(iteration: int, situation: Situation, group: ChannelGroup, constraint: Resources) -> ProposalSkipped:
+    return ProposalSkipped(
+        iteration=iteration,
+        group=group.id,
+        filters_before=situation.counts[group.id],
+        reason=why_skipped(situation, group, constraint),
+    )
+
+
+def _done(net: Current, best: ProposalEvaluated, results: Sequence[ProposalEvaluated], rule: Pick) -> IterationDone:
+    return IterationDone(
+        iteration=net.iteration,
+        picked=(best.group,),
+        reasons={result.group: why_not(rule, result, best) for result in results if result is not best},
+        network=net.network,
+        kept=net.kept,
+        after=net.resources,
+        holdout=net.holdout,
+        latency=net.latency,
+    )

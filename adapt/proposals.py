@@ -1,4 +1,4 @@
-"""Line 4-7 of Algorithm 1: the constraint of an iteration, ChooseNumFilters and ChooseWhichFilters."""
+"""Lines 4-10 of Algorithm 1: the constraint of an iteration, ChooseNumFilters and ChooseWhichFilters."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +56,10 @@ class Situation:
                 for count in smaller_counts(group, self.counts[group.id], self.settings)
             ]
         return self._options[group.id]
+
+    def furthest_to_fall(self, constraint: Resources) -> Resource:
+        """Of the resources that `constraint` asks to fall the one furthest from its budget: the slope divides by it."""
+        return next(name for name in self.unmet if constraint[name] < self.current[name])
 
 
 def choose_num_filters(situation: Situation, group: ChannelGroup, constraint: Resources) -> Choice | None:
