@@ -38,10 +38,6 @@ class Budget:
         over = [name for name, limit in self.limits.items() if resources[name] > limit]
         return tuple(sorted(over, key=lambda name: (-resources[name] / self.limits[name], name)))
 
-    def furthest(self, resources: Resources) -> Resource:
-        """The budgeted resource with the largest ratio to its limit, met or not."""
-        return max(sorted(self.limits), key=lambda name: resources[name] / self.limits[name])
-
 
 def parse_limit(value: float | str) -> float | Share:
     """8.0 or "60%". Raises ValueError for a text of another form; bounds are the caller's matter."""

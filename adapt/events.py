@@ -70,7 +70,11 @@ class PhaseChanged:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A latency that decisions will rest on; recorded before the search goes on. `key`: "0", "1" ... or "final"."""
+    """A latency, recorded before the search goes on: decisions rest on it where the budget is in latency.
+
+    `key`: an iteration's number ("0": the original), "start" (of a job that continues another), "smallest" (the least
+    network that can be reached) or "final-3" (the result after iteration 3).
+    """
 
     key: str
     latency: Latency
