@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from adapt.assembly import assembled
-from adapt.budget import parse_limit
+from adapt.budget import parse_budget
 from adapt.checkpoint import read_network, write_safetensors
 from adapt.data.dataset import Dataset
 from adapt.data.digits import NAME as DIGITS
@@ -80,7 +80,7 @@ def run(
     network = _network(model, input_shape)
     chosen = effective_settings(settings)
     groups = channel_groups(network)
-    asked = {name: parse_limit(budget[name]) for name in RESOURCES if name in budget}
+    asked = parse_budget(budget)
     if unknown := sorted(set(budget) - set(asked)):
         raise AdaptError(f"budget: {', '.join(unknown)} is no resource; there are {', '.join(RESOURCES)}")
     meter = _meter(network, groups, chosen, latency="latency_ms" in asked)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from adapt.spec import Resource, Resources
+from adapt.spec import RESOURCES, Resource, Resources
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ def parse_limit(value: float | str) -> float | Share:
             raise ValueError(f"{value!r} is neither a number nor a percentage such as '60%'")
         return Share(float(value[:-1]) / 100)
     return float(value)
+
+
+def parse_budget(budget: Mapping[str, float | str]) -> Asked:
+    """{"latency_ms": 8.0, "params": "60%"} in the order of RESOURCES; names of no resource are the caller's matter."""
+    return {name: parse_limit(budget[name]) for name in RESOURCES if name in budget}
 
 
 def resolve(asked: Asked, original: Resources, upper_ends: Resources, *, margin: float = 0.0) -> Budget:

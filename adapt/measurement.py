@@ -7,13 +7,13 @@ from adapt.budget import Budget, resolve
 from adapt.errors import BudgetUnreachable, OriginalAccuracyTooLow
 from adapt.events import Event, Latency, Measured, Message, OriginalEvaluated, Phase, PhaseChanged
 from adapt.graph.costs import costs
-from adapt.graph.network import Graph, Network
+from adapt.graph.network import Network
 from adapt.graph.pruning import all_kept, prune, pruned_graph
 from adapt.proposals import Predict
 from adapt.reach import smallest_counts
 from adapt.schedule import check_reaches
 from adapt.search import Current, Job, Progress
-from adapt.spec import Resource, Resources
+from adapt.spec import Resources
 
 MARGIN_OVER_CHANCE = 1.5
 """An original at or below this multiple of chance does not classify the data set: nothing can be learned from it."""
@@ -54,7 +54,7 @@ def take_empirical_measurement(
     `report` measures the latency without a budget for it too: it is shown, and no decision rests on it.
     """
     budgeted = "latency_ms" in job.asked
-    resources: dict[Resource, float] = costs_of(net.network.graph)
+    resources = costs(net.network.graph).resources
     latency: Latency | None = None
     if job.meter is not None and (budgeted or report):
         yield PhaseChanged(phase=phase)
@@ -95,18 +95,12 @@ def calibrated(job: Job, net: Current) -> tuple[Predict, float | None]:
 
     def predict(counts: Mapping[str, int]) -> Resources:
         graph = pruned_graph(job.original.graph, job.groups, counts)
-        resources: dict[Resource, float] = costs_of(graph)
+        resources = costs(graph).resources
         if calibration is not None and job.meter is not None:
             resources["latency_ms"] = calibration * job.meter.predict_ms(graph)
         return resources
 
     return predict, calibration
-
-
-def costs_of(graph: Graph) -> dict[Resource, float]:
-    """The resources that follow from the graph alone."""
-    figures = costs(graph)
-    return {"macs": figures.macs, "params": figures.params, "memory_bytes": figures.memory_bytes}
 
 
 def _original(job: Job, scores: OriginalEvaluated) -> Current:

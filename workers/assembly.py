@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapt.budget import Asked, parse_limit
+from adapt.budget import Asked, parse_budget
 from adapt.checkpoint import read_safetensors
 from adapt.data.dataset import Dataset
 from adapt.data.digits import NAME as DIGITS
@@ -16,7 +16,7 @@ from adapt.errors import DatasetRefused
 from adapt.graph.network import Network
 from adapt.graph.pruning import ChannelGroup
 from adapt.presets import settings_from_document
-from adapt.spec import RESOURCES, Settings
+from adapt.spec import Settings
 from app.database import reading
 from app.datasets.repository import DatasetRepository
 from app.jobs.records import Job, JobProgressRecord
@@ -59,7 +59,7 @@ def read_material(job: Job, service: Service) -> Material:
         network=read_network_of(model, service),
         groups=structure.groups or (),
         settings=settings_from_document(job.settings),
-        asked={name: parse_limit(job.budget[name]) for name in RESOURCES if name in job.budget},
+        asked=parse_budget(job.budget),
         record=record,
         before=before,
     )

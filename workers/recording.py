@@ -31,7 +31,6 @@ from adapt.events import (
 from adapt.graph.costs import costs
 from adapt.graph.network import Network
 from adapt.graph.pruning import Kept, all_kept
-from adapt.measurement import costs_of
 from adapt.spec import Resource, Resources
 from app.database import Sessions, unit_of_work
 from app.jobs.recorder import JobRecorder
@@ -217,7 +216,7 @@ class Recording:
         kept = all_kept(list(self._groups.values()))
         checkpoint = self._checkpoint("original", 0, figures, self._original, kept)
 
-        needs: dict[Resource, float] = {**costs_of(self._original.graph), "latency_ms": latency.ms}
+        needs: dict[Resource, float] = {**costs(self._original.graph).resources, "latency_ms": latency.ms}
         limits = resolve(self._asked, needs, {**needs, "latency_ms": latency.high}).limits
 
         def record(recorder: JobRecorder) -> None:

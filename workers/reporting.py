@@ -13,11 +13,11 @@ from adapt.events import (
     ProposalEvaluated,
     ProposalGivenUp,
 )
-from adapt.spec import Resource, Resources
+from adapt.graph.costs import costs
+from adapt.spec import Resources
 from app.database import Sessions, unit_of_work
 from app.jobs.recorder import JobRecorder
 from app.jobs.records import ClaimedJob, JobProgress
-from app.models.records import Model
 from workers.assembly import Material
 
 SEARCH_SHARE = 0.9
@@ -37,7 +37,7 @@ class Reporter:
         self._claimed, self._sessions, self._clock = claimed, sessions, clock
         self._asked = material.asked
         self._search_share = SEARCH_SHARE if material.settings.final == "finetune" else 1.0
-        self._original: dict[Resource, float] = original_costs(material.model)
+        self._original = costs(material.network.graph).resources
         self._began: tuple[float, float] | None = None  # (seconds, fraction) of the first report
         self._fraction = 0.0
         self._iteration = self._done = self._total = 0
@@ -93,8 +93,3 @@ class Reporter:
             return None
         seconds, fraction = now - self._began[0], self._fraction - self._began[1]
         return seconds / fraction * (1 - self._fraction)
-
-
-def original_costs(model: Model) -> dict[Resource, float]:
-    """The original's resources that need no measurement."""
-    return {"macs": model.macs, "params": model.params, "memory_bytes": model.memory_bytes}

@@ -6,6 +6,7 @@ from math import prod
 from adapt.graph.network import Graph
 from adapt.graph.operators import OPERATORS
 from adapt.graph.shapes import infer_shapes
+from adapt.spec import Resource
 
 FLOAT_BYTES = 4
 _NOT_TRAINED = frozenset({"running_mean", "running_var", "num_batches_tracked"})
@@ -20,6 +21,11 @@ class Costs:
     macs: int
     params: int
     memory_bytes: int
+
+    @property
+    def resources(self) -> dict[Resource, float]:
+        """All that a budget may limit and that no clock is needed for."""
+        return {"macs": self.macs, "params": self.params, "memory_bytes": self.memory_bytes}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from adapt.latency.predictor import fit
 from adapt.latency.table import LookupTable
 from adapt.reach import smallest_counts
 from adapt.schedule import check_reaches, estimate_iterations
-from adapt.spec import Resource, Resources, Settings
+from adapt.spec import RESOURCES, Resource, Resources, Settings
 from app.models.records import Structure
 
 Basis = Literal["measured", "predicted"]
@@ -71,13 +71,13 @@ def assess(structure: Structure, settings: Settings, asked: Asked, latency: Know
     Raises ScheduleTooShort for an explicit schedule that ends before the budget, TableDoesNotCover for a fixed table
     that lacks operators of the network. Takes well under a second.
     """
-    original = _costs(structure.graph)
+    original = costs(structure.graph).resources
     if structure.groups is None:
         return _not_known(
             asked, original, {}, "the channel groups of the model are still being looked for", RETRY_AFTER_S
         )
     small = pruned_graph(structure.graph, structure.groups, smallest_counts(structure.groups, settings))
-    smallest = _costs(small)
+    smallest = costs(small).resources
     counted: Asked = {name: value for name, value in asked.items() if name != "latency_ms"}
     basis: Basis = "predicted"
     certain_from = 1.0
@@ -152,11 +152,6 @@ def _minimum(settings: Settings) -> tuple[int, int]:
     return settings.round_channels_to, settings.min_channels
 
 
-def _costs(graph: Graph) -> dict[Resource, float]:
-    figures = costs(graph)
-    return {"macs": figures.macs, "params": figures.params, "memory_bytes": figures.memory_bytes}
-
-
 def _not_known(asked: Asked, original: Resources, smallest: Resources, reason: str, retry_after_s: int) -> Feasibility:
     return Feasibility(
         feasible=None,
@@ -179,8 +174,7 @@ def _limit(value: float | Share, original: float | None) -> float | None:
 
 def _figures(known: Resources) -> dict[Resource, float | None]:
     """All four resources; what is not known is None, never NaN."""
-    names: tuple[Resource, ...] = ("latency_ms", "macs", "params", "memory_bytes")
-    return {name: _finite(known.get(name)) for name in names}
+    return {name: _finite(known.get(name)) for name in RESOURCES}
 
 
 def _finite(value: float | None) -> float | None:

@@ -1,6 +1,6 @@
 """The rules about jobs: what may be asked for, and what continues what."""
 
-from adapt.budget import Asked, parse_limit, resolve
+from adapt.budget import parse_budget, resolve
 from adapt.presets import settings_from_document, settings_to_document
 from adapt.spec import RESOURCES
 from app.database import Sessions, reading, unit_of_work
@@ -34,7 +34,7 @@ class JobService:
         """
         self._check_material(caller, asked)
         settings, budget = asked.settings.effective(), asked.budget.as_asked()
-        self._feasibility.refuse_unreachable(caller, asked.model, asked.target, settings, limits_of(budget))
+        self._feasibility.refuse_unreachable(caller, asked.model, asked.target, settings, parse_budget(budget))
         new = NewJob(
             name=asked.name,
             model_id=asked.model,
@@ -49,7 +49,7 @@ class JobService:
     def check(self, caller: Caller, asked: JobIn) -> Feasibility:
         """Whether the budget can be met; no job. Raises as `submit` does, but for BudgetUnreachable."""
         self._check_material(caller, asked)
-        limits = limits_of(asked.budget.as_asked())
+        limits = parse_budget(asked.budget.as_asked())
         return self._feasibility.check(caller, asked.model, asked.target, asked.settings.effective(), limits)
 
     def extend(self, caller: Caller, job_id: str, budget: BudgetIn) -> Job:
@@ -67,7 +67,7 @@ class JobService:
         asked = budget.as_asked()
         _check_tighter(before, asked)
         settings = settings_from_document(before.settings)
-        self._feasibility.refuse_unreachable(caller, before.model_id, before.target_id, settings, limits_of(asked))
+        self._feasibility.refuse_unreachable(caller, before.model_id, before.target_id, settings, parse_budget(asked))
         new = NewJob(
             name=before.name,
             model_id=before.model_id,
@@ -93,11 +93,6 @@ class JobService:
         if target is None:
             raise ReferenceNotFound("/target", f"there is no target {asked.target}")
         _check_fits(model, dataset)
-
-
-def limits_of(budget: dict[str, float | str]) -> Asked:
-    """A checked budget as values of the algorithm."""
-    return {name: parse_limit(budget[name]) for name in RESOURCES if name in budget}
 
 
 def _check_fits(model: Model, dataset: Dataset) -> None:
@@ -127,8 +122,8 @@ def _check_tighter(before: Job, asked: dict[str, float | str]) -> None:
         "memory_bytes": before.original.memory_bytes,
     }
     known = {name: float(figure) for name in RESOURCES if (figure := figures[name]) is not None}
-    earlier = resolve({k: v for k, v in limits_of(before.budget).items() if k in known}, known, known).limits
-    now = resolve({k: v for k, v in limits_of(asked).items() if k in known}, known, known).limits
+    earlier = resolve({k: v for k, v in parse_budget(before.budget).items() if k in known}, known, known).limits
+    now = resolve({k: v for k, v in parse_budget(asked).items() if k in known}, known, known).limits
     for name, limit in earlier.items():
         if name not in now or now[name] > limit * (1 + 1e-9):
             detail = f"has to stay within the {limit:g} of job {before.id}"
