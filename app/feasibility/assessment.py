@@ -89,6 +89,7 @@ def assess(structure: Structure, settings: Settings, asked: Asked, latency: Know
         without = _judge(counted, original, smallest, settings, basis, certain_from)
         if without.feasible is False:
             return without
+        _check_share_reached(asked["latency_ms"], settings)
         return _not_known(
             asked, original, smallest, "the model's latency on this target is not known yet", RETRY_AFTER_PROFILE_S
         )
@@ -133,6 +134,12 @@ def _iterations(budget: Budget, settings: Settings, original: Resources) -> int:
         return 0
     check_reaches(budget, settings.schedule, original)
     return estimate_iterations(budget, settings.schedule, original)
+
+
+def _check_share_reached(latency_ms: float | Share, settings: Settings) -> None:
+    """A schedule is in shares of the original too: whether it ends before one shows without the original's figure."""
+    if isinstance(latency_ms, Share):
+        check_reaches(Budget(limits={"latency_ms": latency_ms.fraction}), settings.schedule, {"latency_ms": 1.0})
 
 
 def _latencies(graph: Graph, small: Graph, settings: Settings, latency: KnownLatency) -> tuple[float, float, Basis]:

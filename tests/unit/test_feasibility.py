@@ -112,3 +112,10 @@ def test_a_schedule_that_ends_before_the_budget_is_refused_with_one_that_does_no
     short = replace(SETTINGS, schedule=dict.fromkeys(RESOURCES, Step(initial=0.01, decay=0.5)))
     with pytest.raises(ScheduleTooShort, match="decay of"):
         assess(STRUCTURE, short, {"macs": Share(0.5)}, None)
+
+
+def test_a_schedule_that_ends_before_a_share_of_the_latency_is_refused_before_the_latency_is_known() -> None:
+    short = replace(SETTINGS, schedule=dict.fromkeys(RESOURCES, Step(initial=0.01, decay=0.5)))
+    with pytest.raises(ScheduleTooShort, match="latency_ms"):
+        assess(STRUCTURE, short, {"latency_ms": Share(0.5)}, None)
+    assert assess(STRUCTURE, short, {"latency_ms": Share(0.99)}, None).feasible is None
