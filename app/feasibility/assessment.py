@@ -73,6 +73,7 @@ def assess(structure: Structure, settings: Settings, asked: Asked, latency: Know
     """
     original = costs(structure.graph).resources
     if structure.groups is None:
+        _refuse_short_schedule(asked, original, settings)
         return _not_known(
             asked, original, {}, "the channel groups of the model are still being looked for", RETRY_AFTER_S
         )
@@ -89,7 +90,7 @@ def assess(structure: Structure, settings: Settings, asked: Asked, latency: Know
         without = _judge(counted, original, smallest, settings, basis, certain_from)
         if without.feasible is False:
             return without
-        _check_share_reached(asked["latency_ms"], settings)
+        _refuse_short_schedule(asked, original, settings)
         return _not_known(
             asked, original, smallest, "the model's latency on this target is not known yet", RETRY_AFTER_PROFILE_S
         )
@@ -136,10 +137,12 @@ def _iterations(budget: Budget, settings: Settings, original: Resources) -> int:
     return estimate_iterations(budget, settings.schedule, original)
 
 
-def _check_share_reached(latency_ms: float | Share, settings: Settings) -> None:
-    """A schedule is in shares of the original too: whether it ends before one shows without the original's figure."""
-    if isinstance(latency_ms, Share):
-        check_reaches(Budget(limits={"latency_ms": latency_ms.fraction}), settings.schedule, {"latency_ms": 1.0})
+def _refuse_short_schedule(asked: Asked, original: Resources, settings: Settings) -> None:
+    """As far as it shows while figures are missing. A schedule is in shares of the original, so for a budget that is
+    one as well any figure of the original will do. Raises ScheduleTooShort."""
+    figures: dict[Resource, float] = {"latency_ms": 1.0, **original}
+    known = {name: value for name, value in asked.items() if name in original or isinstance(value, Share)}
+    check_reaches(resolve(known, figures, figures), settings.schedule, figures)
 
 
 def _latencies(graph: Graph, small: Graph, settings: Settings, latency: KnownLatency) -> tuple[float, float, Basis]:

@@ -114,8 +114,10 @@ def test_a_schedule_that_ends_before_the_budget_is_refused_with_one_that_does_no
         assess(STRUCTURE, short, {"macs": Share(0.5)}, None)
 
 
-def test_a_schedule_that_ends_before_a_share_of_the_latency_is_refused_before_the_latency_is_known() -> None:
+@pytest.mark.parametrize("structure", [STRUCTURE, replace(STRUCTURE, groups=None)])
+def test_a_schedule_that_ends_too_early_is_refused_before_latency_or_groups_are_known(structure: Structure) -> None:
     short = replace(SETTINGS, schedule=dict.fromkeys(RESOURCES, Step(initial=0.01, decay=0.5)))
-    with pytest.raises(ScheduleTooShort, match="latency_ms"):
-        assess(STRUCTURE, short, {"latency_ms": Share(0.5)}, None)
-    assert assess(STRUCTURE, short, {"latency_ms": Share(0.99)}, None).feasible is None
+    for budget in ({"latency_ms": Share(0.5)}, {"latency_ms": 5.0, "macs": Share(0.5)}):
+        with pytest.raises(ScheduleTooShort):
+            assess(structure, short, budget, None)
+    assert assess(structure, short, {"latency_ms": Share(0.99), "macs": Share(0.99)}, None).feasible is None
