@@ -23,25 +23,30 @@ def selected_groups(groups: Sequence[ChannelGroup], settings: Settings) -> tuple
     )
 
 
+def counts_of(group: ChannelGroup, *, multiple: int, minimum: int) -> list[int]:
+    """Every count that the rounding allows, ascending, and last all channels; these alone when it is not prunable.
+
+    Multiples of `multiple` (and of the step that grouped convolutions impose), at least `minimum`.
+    """
+    if not group.prunable:
+        return [group.channels]
+    step = math.lcm(multiple, group.channel_multiple)
+    least = math.ceil(max(minimum, 1) / step) * step
+    return [*range(least, group.channels, step), group.channels]
+
+
 def smaller_counts(group: ChannelGroup, current: int, settings: Settings) -> list[int]:
-    """Counts below `current` that a proposal may have, largest first: multiples of the rounding (and of the step
-    that grouped convolutions impose), at least `min_channels`, at most `largest_share` of the filters given up."""
-    step = math.lcm(settings.round_channels_to, group.channel_multiple)
-    least = max(
-        math.ceil(max(settings.min_channels, 1) / step) * step, math.ceil(current * (1 - settings.largest_share))
-    )
-    largest = (current - 1) // step * step
-    return [count for count in range(largest, 0, -step) if count >= least]
-
-
-def smallest_count(group: ChannelGroup, settings: Settings) -> int:
-    """The least count that any number of iterations can leave of a group; its own when it cannot shrink."""
-    step = math.lcm(settings.round_channels_to, group.channel_multiple)
-    least = math.ceil(max(settings.min_channels, 1) / step) * step
-    return min(least, group.channels)
+    """Counts of the rounding below `current` that a proposal may have, largest first: at most `largest_share` of the
+    filters are given up."""
+    least = math.ceil(current * (1 - settings.largest_share))
+    return [count for count in reversed(_allowed(group, settings)) if least <= count < current]
 
 
 def smallest_counts(groups: Sequence[ChannelGroup], settings: Settings) -> Mapping[str, int]:
     """Channel counts of the smallest network that a search with these settings can reach."""
     chosen = {group.id for group in selected_groups(groups, settings)}
-    return {group.id: smallest_count(group, settings) if group.id in chosen else group.channels for group in groups}
+    return {group.id: _allowed(group, settings)[0] if group.id in chosen else group.channels for group in groups}
+
+
+def _allowed(group: ChannelGroup, settings: Settings) -> list[int]:
+    return counts_of(group, multiple=settings.round_channels_to, minimum=settings.min_channels)

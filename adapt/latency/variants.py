@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from adapt.graph.network import Graph, Network
 from adapt.graph.pruning import ChannelGroup
+from adapt.reach import counts_of
 from adapt.spec import derive_seed
 
 LEAST_LEVEL = 0.15
@@ -36,15 +37,6 @@ def variant_counts(
             group.id: _nearest(choices[group.id], (level + chance.uniform(-JITTER, JITTER)) * group.channels)
             for group in groups
         }
-
-
-def counts_of(group: ChannelGroup, *, multiple: int, minimum: int) -> list[int]:
-    """Every count of the rounding, from `minimum` up to all channels, ascending; all of them if it is not prunable."""
-    if not group.prunable:
-        return [group.channels]
-    step = math.lcm(multiple, group.channel_multiple)
-    least = math.ceil(max(minimum, 1) / step) * step
-    return [*range(least, group.channels, step), group.channels]
 
 
 def random_network(graph: Graph, seed: int = 0) -> Network:

@@ -15,7 +15,8 @@ from adapt.latency.profile import take_profile
 from adapt.latency.runtimes.onnxruntime import OnnxRuntime
 from adapt.latency.table import table_from_json
 from adapt.latency.units import find_units
-from adapt.latency.variants import counts_of, random_network, variant_counts
+from adapt.latency.variants import random_network, variant_counts
+from adapt.reach import counts_of
 from tests.networks import FAMILIES, uploaded
 
 
