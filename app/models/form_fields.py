@@ -8,6 +8,9 @@ from adapt.spec import Normalization, default_normalization
 from app.labels import MAX_NAME
 from app.uploads import FieldRefused
 
+MIN_STD = 1e-6
+"""Of a pixel as 0..1: what is smaller divides by nothing in float32, and every score would be infinite or no number."""
+
 
 def parse_normalization(text: str | None, channels: int) -> Normalization:
     """`{"mean": [..], "std": [..]}` on pixel / 255, one number per channel; absent: the default for `channels`.
@@ -21,8 +24,8 @@ def parse_normalization(text: str | None, channels: int) -> Normalization:
         raise FieldRefused("/normalization", 'has to be an object with exactly the keys "mean" and "std"')
     mean = _numbers("/normalization/mean", document["mean"], channels)
     std = _numbers("/normalization/std", document["std"], channels)
-    if min(std) <= 0:
-        raise FieldRefused("/normalization/std", "every number has to be above 0")
+    if min(std) < MIN_STD:
+        raise FieldRefused("/normalization/std", f"every number has to be at least {MIN_STD:g}")
     return Normalization(mean=mean, std=std)
 
 

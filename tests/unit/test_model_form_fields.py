@@ -41,6 +41,7 @@ def test_normalization_is_taken_as_given() -> None:
         ('{"mean": [' + "9" * 400 + '], "std": [1]}', "/normalization/mean"),
         ('{"mean": [0], "std": [0]}', "/normalization/std"),
         ('{"mean": [0], "std": [-1]}', "/normalization/std"),
+        ('{"mean": [0], "std": [1e-300]}', "/normalization/std"),
         ('{"mean": [0], "std": []}', "/normalization/std"),
     ],
 )
