@@ -37,7 +37,7 @@ class Gate:
             return 403, "the Host header names no address of this service; NETADAPT_ALLOWED_HOSTS adds names"
         if scope["method"] not in READING:
             origin = headers.get("origin")
-            if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+            if origin is not None and _netloc(origin) != host.lower():
                 return 403, "a page of another origin may not write here"
             if headers.get("sec-fetch-site", "none").lower() not in {"same-origin", "none"}:
                 return 403, "a page of another site may not write here"
@@ -61,6 +61,14 @@ def _without_port(host: str) -> str:
     if host.startswith("["):
         return host[1 : host.find("]")] if "]" in host else host
     return host.rsplit(":", 1)[0] if host.count(":") == 1 else host
+
+
+def _netloc(origin: str) -> str | None:
+    """Host and port of an origin; None for what is no address at all."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _is_address(name: str) -> bool:
