@@ -17,7 +17,7 @@ from app.records import (
     ProposalState,
 )
 
-_PERCENT = re.compile(r"\d{1,3}(\.\d{1,6})?%")
+_PERCENT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?%")
 _LARGEST = 1e15
 Id = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.-]+$")]
 

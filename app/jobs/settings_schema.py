@@ -12,7 +12,6 @@ NOT_BUILT: Mapping[str, frozenset[Any]] = {
     "pick": frozenset({"mnasnet-reward"}),
     "importance": frozenset({"l1", "batch-norm", "taylor", "random"}),
     "distill": frozenset({True}),
-    "augment": frozenset({True}),
     "search": frozenset({"racing"}),
     "final": frozenset({"from-scratch"}),
     "executor": frozenset({"ray"}),
@@ -60,8 +59,10 @@ class ScheduleByResource(_Strict):
 
 def _schedule_of_one_kind(value: Any) -> Any:
     """A pair or a map: choosing by its keys makes the error speak of what was meant."""
-    if not isinstance(value, dict):
-        return value
+    if value is None:
+        return None
+    if not isinstance(value, dict):  # left to the union, the error would point into its branches
+        raise ValueError('has to be {"initial": f, "decay": f}, or a map of such by resource')
     kind = ScheduleByResource if value.keys() & set(RESOURCES) else StepIn
     return kind.model_validate(value)
 
@@ -86,7 +87,7 @@ class SettingsIn(_Strict):
     include: _Patterns | None = None
     exclude: _Patterns | None = None
     distill: Annotated[Literal[False] | None, _built("distill")] = None
-    augment: Annotated[Literal[False] | None, _built("augment")] = None
+    augment: bool | None = None
     search: Annotated[Literal["exact"] | None, _built("search")] = None
     final: Annotated[Final | None, _built("final")] = None
     executor: Annotated[ExecutorName | None, _built("executor")] = None
@@ -105,7 +106,7 @@ class SettingsIn(_Strict):
 
     def effective(self) -> Settings:
         """With the preset's values filled in."""
-        given = self.model_dump(exclude_none=True, exclude={"distill", "augment", "search", "reward"})
+        given = self.model_dump(exclude_none=True, exclude={"distill", "search", "reward"})
         return effective_settings(given)
 
 
@@ -120,5 +121,5 @@ def built_values() -> dict[str, Any]:
         "executors": list(get_args(ExecutorName)),
         "devices": ["cpu"],
         "distill": [False],
-        "augment": [False],
+        "augment": [False, True],
     }

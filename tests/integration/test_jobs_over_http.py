@@ -163,6 +163,7 @@ class TestSubmitting:
             ({"budget": {"macs": "0%"}}, "/budget/macs"),
             ({"budget": {"macs": "101%"}}, "/budget/macs"),
             ({"budget": {"macs": "60 %"}}, "/budget/macs"),
+            ({"budget": {"macs": "\u0665\u0660%"}}, "/budget/macs"),  # fifty, in digits that \d takes too
             ({"budget": {"macs": True}}, "/budget/macs"),
             ({"budget": {"macs": 1e300}}, "/budget/macs"),
             ({"budget": {"macs": None}}, "/budget"),
@@ -176,6 +177,8 @@ class TestSubmitting:
             ({"settings": {"device": "cuda"}}, "/settings/device"),
             ({"settings": {"preset": "fast"}}, "/settings/preset"),
             ({"settings": {"schedule": {"initial": 0.03}}}, "/settings/schedule/decay"),
+            ({"settings": {"schedule": []}}, "/settings/schedule"),
+            ({"settings": {"schedule": "fast"}}, "/settings/schedule"),
             ({"settings": {"schedule": {"macs": {"initial": 2, "decay": 1}}}}, "/settings/schedule/macs/initial"),
             ({"settings": {"seed": 2**63 - 1, "holdout": 0.9}}, "/settings/holdout"),
             ({"colour": "red"}, "/colour"),
