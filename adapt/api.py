@@ -24,7 +24,7 @@ from adapt.graph.pruning import ChannelGroup
 from adapt.groups import channel_groups
 from adapt.latency.machine_lock import MachineLock, default_directory, never
 from adapt.latency.meters import LocalMeter
-from adapt.latency.profile import profile_network
+from adapt.latency.profile import take_profile
 from adapt.latency.runtimes.onnxruntime import OnnxRuntime
 from adapt.loop import adapt_network
 from adapt.modules import build_module
@@ -136,5 +136,5 @@ def _meter(network: Network, groups: tuple[ChannelGroup, ...], settings: Setting
     table = None
     if latency:
         with lock.measuring():
-            table = profile_network(network, groups, runtime, seed=settings.seed)
+            table = take_profile(network, groups, runtime, seed=settings.seed).table
     return LocalMeter(network, table, runtime, lock, {}, never)

@@ -1,17 +1,18 @@
 """Everything that `adapt` raises on purpose.
 
 AdaptError
- ├─ NetworkRefused            a file that is not a network we can adapt
- │   ├─ UnsupportedOperator   ... because of one operator, named
- │   └─ FormatRefused         ... because it is of another kind altogether (pickle, legacy archive)
- ├─ DatasetRefused            a data set that cannot be read, or does not fit the network
+ ├─ Refused                   something that a user sent
+ │   ├─ NetworkRefused            a file that is not a network we can adapt
+ │   │   ├─ UnsupportedOperator   ... because of one operator, named
+ │   │   └─ FormatRefused         ... because it is of another kind altogether (pickle, legacy archive)
+ │   ├─ DatasetRefused            a data set that cannot be read, or does not fit the network
+ │   │   └─ NotEnoughData         too few images for the split asked for
+ │   └─ TableRefused              a look-up table that is not one of ours
  ├─ BudgetUnreachable         the smallest network is still over the budget
  ├─ ScheduleTooShort          the explicit schedule ends before the budget
  ├─ BudgetNotMet              no group can lower any unmet resource
  ├─ OriginalAccuracyTooLow    the uploaded network does not classify this data set
- ├─ NotEnoughData             too few images for the split asked for
  ├─ TableDoesNotCover         a fixed look-up table lacks operators of this network
- ├─ TableRefused              an uploaded look-up table that is not one of ours
  ├─ MeasurementFailed         the runtime refused or crashed
  ├─ ProposalFailed            a proposal killed its process every time
  └─ Stopped                   whoever runs us asked to stop
@@ -24,8 +25,8 @@ class AdaptError(Exception):
     """Root of all that `adapt` raises on purpose."""
 
 
-class NetworkRefused(AdaptError):
-    """`where` names the file entry, layer or field at fault ("" for the file as a whole)."""
+class Refused(AdaptError):
+    """Something that a user sent. `where` names the entry, layer or field at fault ("" for the whole)."""
 
     def __init__(self, where: str, why: str) -> None:
         super().__init__(where, why)
@@ -33,6 +34,10 @@ class NetworkRefused(AdaptError):
 
     def __str__(self) -> str:
         return f"{self.where}: {self.why}" if self.where else self.why
+
+
+class NetworkRefused(Refused):
+    pass
 
 
 class UnsupportedOperator(NetworkRefused):
@@ -46,13 +51,8 @@ class FormatRefused(NetworkRefused):
     pass
 
 
-class DatasetRefused(AdaptError):
-    def __init__(self, where: str, why: str) -> None:
-        super().__init__(where, why)
-        self.where, self.why = where, why
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.why}" if self.where else self.why
+class DatasetRefused(Refused):
+    pass
 
 
 class NotEnoughData(DatasetRefused):
@@ -125,15 +125,8 @@ class TableDoesNotCover(AdaptError):
         return "the look-up table has no entry for: " + ", ".join(self.missing)
 
 
-class TableRefused(AdaptError):
-    """`where` names the field at fault, "entries[3].ms" ("" for the document as a whole)."""
-
-    def __init__(self, where: str, why: str) -> None:
-        super().__init__(where, why)
-        self.where, self.why = where, why
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.why}" if self.where else self.why
+class TableRefused(Refused):
+    """`where` reads like "entries[3].ms"."""
 
 
 class MeasurementFailed(AdaptError):

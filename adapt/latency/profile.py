@@ -70,19 +70,6 @@ class _Variant:
         return sum(time.kernels for time in self.times) + self.unattributed.kernels
 
 
-def profile_network(
-    network: Network,
-    groups: Sequence[ChannelGroup],
-    runtime: Runtime,
-    *,
-    seed: int,
-    multiple: int = 8,
-    minimum: int = 8,
-) -> LookupTable:
-    """`take_profile` with its usual limits, when the table is all that is wanted."""
-    return take_profile(network, groups, runtime, seed=seed, multiple=multiple, minimum=minimum).table
-
-
 def take_profile(
     network: Network,
     groups: Sequence[ChannelGroup],
