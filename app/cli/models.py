@@ -14,13 +14,16 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Networks at
 
 @app.command()
 def add(
-    file: Annotated[Path, typer.Argument(help="A .pt2, .onnx or .safetensors file.")],
+    file: Annotated[Path, typer.Argument(help="A .pt2 file, or a .safetensors with its architecture.")],
     name: Annotated[str | None, typer.Option(help="A label.")] = None,
     normalization: Annotated[
-        str | None, typer.Option(help='JSON {"mean": [..], "std": [..]} on pixel / 255; default: ImageNet\'s.')
+        str | None,
+        typer.Option(
+            help='JSON {"mean": [..], "std": [..]} on pixel / 255; default: ImageNet\'s for 3 channels, else 0.5.'
+        ),
     ] = None,
     classes: Annotated[str | None, typer.Option(help="JSON list of class names in the network's order.")] = None,
-    architecture: Annotated[str | None, typer.Option(help="For a .safetensors whose header carries none.")] = None,
+    architecture: Annotated[str | None, typer.Option(help="Of weights without one; not read yet.")] = None,
     url: Url = DEFAULT_URL,
     token: Token = None,
     as_json: AsJson = False,

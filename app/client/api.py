@@ -46,7 +46,7 @@ class Models(Collection):
         normalization: Mapping[str, Sequence[float]] | None = None,
         classes: Sequence[str] | None = None,
     ) -> Json:
-        """Uploads a network (.pt2, .onnx, .safetensors); the same bytes twice give the same Model.
+        """Uploads a network (.pt2, or .safetensors with its architecture); the same bytes twice give the same Model.
 
         `normalization` is `{"mean": [..], "std": [..]}` on pixel / 255.
         """
@@ -63,9 +63,6 @@ class Datasets(Collection):
     def add(self, file: str | Path, *, name: str | None = None) -> Json:
         """Uploads a data set (.npz with x_train, y_train and optionally x_test, y_test)."""
         return _upload(self._connection, self._path, Path(file), {"name": name})
-
-    def report(self, id: str) -> Json:  # noqa: A002
-        return self._connection.request("GET", _join(self._path, id, "report"))
 
 
 class Targets(Collection):
