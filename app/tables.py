@@ -208,7 +208,7 @@ class JobValueRow(Base):
 
 
 class MeasurementRow(Base):
-    """A latency that decisions rest on, recorded before it is used. `key`: "0", "1" ... or "final"."""
+    """A latency, recorded before it is used; `key` and `latency` as in adapt.events.Measured."""
 
     __tablename__ = "measurements"
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)

@@ -1,7 +1,7 @@
 """The events of a search written into the database, each in one transaction that begins by checking the fence.
 
 Recording is idempotent: a resumed search tells again what it reads back, and what is in the record already is passed
-over. Files are stored before the transaction that names them.
+over (but for messages, which people may read twice). Files are stored before the transaction that names them.
 """
 
 from collections.abc import Callable
