@@ -1,6 +1,5 @@
 """Uploads are parsed in a child process with memory, CPU and time limits; what comes back is a file that we wrote."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +11,14 @@ from adapt.graph.network import Graph
 _ERRORS = {"operator": UnsupportedOperator, "format": FormatRefused, "network": NetworkRefused}
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReaderLimits:
-    """`memory_bytes` bounds the address space: the size of the file and about 0.4 GiB for Python and numpy."""
-
-    memory_bytes: int = 4 << 30
-    cpu_s: int = 60
-    wall_s: float = 120.0
-
-
-def read_in_child(path: Path, out: Path, limits: ReaderLimits | None = None) -> Graph:
+def read_in_child(path: Path, out: Path, limits: ChildLimits | None = None) -> Graph:
     """Reads a stranger's .pt2 or .safetensors file and writes the network to `out` as a checkpoint of ours.
 
     Returns the graph of `out`; `read_safetensors(out)` has the weights too. No thread is forked, nothing is
     unpickled, torch is not loaded. Raises FormatRefused, UnsupportedOperator or NetworkRefused: the file's fault, or a
     limit that reading it ran into; `out` is then not there.
     """
-    limits = limits or ReaderLimits()
+    limits = limits or ChildLimits()
     try:
         outcome = _run(path, out, limits)
         if outcome["kind"] in _ERRORS:
@@ -41,10 +31,9 @@ def read_in_child(path: Path, out: Path, limits: ReaderLimits | None = None) -> 
         raise
 
 
-def _run(path: Path, out: Path, limits: ReaderLimits) -> dict[str, Any]:
+def _run(path: Path, out: Path, limits: ChildLimits) -> dict[str, Any]:
     """What the child says. Raises NetworkRefused when it was ended or failed."""
-    bounds = ChildLimits(memory_bytes=limits.memory_bytes, cpu_s=limits.cpu_s, wall_s=limits.wall_s)
     try:
-        return run_in_child("adapt.formats.reader_process", [str(path.resolve()), str(out.resolve())], bounds)
+        return run_in_child("adapt.formats.reader_process", [str(path.resolve()), str(out.resolve())], limits)
     except ChildEnded as error:
         raise NetworkRefused("", error.why) from error

@@ -8,7 +8,8 @@ from tempfile import TemporaryDirectory
 
 from sqlalchemy.exc import IntegrityError
 
-from adapt.formats.sandbox import ReaderLimits, read_in_child
+from adapt.child_process import ChildLimits
+from adapt.formats.sandbox import read_in_child
 from adapt.graph.costs import costs
 from adapt.graph.network import Graph
 from adapt.graph.shapes import check_classifier, infer_shapes
@@ -77,7 +78,7 @@ class ModelService:
     def _read(self, file: UploadedFile) -> Iterator[tuple[Path, Graph]]:
         """The checkpoint that the child wrote, for the length of the block, and its graph."""
         # The child holds the file, the tensors and the checkpoint it writes.
-        limits = ReaderLimits(memory_bytes=1024 * MIB + 4 * file.bytes)
+        limits = ChildLimits(memory_bytes=1024 * MIB + 4 * file.bytes)
         with TemporaryDirectory(prefix="read-", dir=self._scratch) as folder:
             path = Path(folder) / "network.safetensors"
             with READ_SLOTS:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from adapt.checkpoint import read_network, read_safetensors
+from adapt.child_process import ChildLimits
 from adapt.errors import FormatRefused, NetworkRefused, UnsupportedOperator
-from adapt.formats.sandbox import ReaderLimits, read_in_child
+from adapt.formats.sandbox import read_in_child
 from tests.pt2_files import edited, node_of, small_pt2, with_entry
 
 
@@ -53,9 +54,9 @@ def test_a_refusal_comes_back_as_the_same_error_and_leaves_nothing(change, kind,
 @pytest.mark.parametrize(
     ("limits", "named"),
     [
-        (ReaderLimits(memory_bytes=32 << 20), "MiB of memory"),
-        (ReaderLimits(cpu_s=0), "CPU time"),
-        (ReaderLimits(wall_s=0.001), "longer than 0.001 s"),
+        (ChildLimits(memory_bytes=32 << 20), "MiB of memory"),
+        (ChildLimits(cpu_s=0), "CPU time"),
+        (ChildLimits(wall_s=0.001), "longer than 0.001 s"),
     ],
 )
 def test_a_child_that_runs_over_a_limit_is_a_refusal_that_says_which(limits, named, upload, tmp_path):
