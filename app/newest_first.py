@@ -1,5 +1,6 @@
-"""Where a page of a newest-first listing without filters begins. The cursors that carry it: app/paging.py."""
+"""Where a page of a newest-first listing begins. The cursors that carry it: app/paging.py."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +24,6 @@ def behind(
     return or_(created_at < at, same_time)
 
 
-def page_start(cursor: str | None, path: str) -> Position | None:
+def page_start(cursor: str | None, path: str, filters: Mapping[str, object] | None = None) -> Position | None:
     """The position in a listing's cursor; None for the first page. Raises CursorRefused."""
-    return None if cursor is None else read_newest_first(decode_cursor(cursor, path, {}))
+    return None if cursor is None else read_newest_first(decode_cursor(cursor, path, filters or {}))

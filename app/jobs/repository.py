@@ -1,9 +1,8 @@
 """The SQL about jobs for their owners. Hands out records, never rows; never commits."""
 
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, select, tuple_, update
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from app.database import database_now
@@ -11,6 +10,7 @@ from app.jobs.errors import JobNotFound, WrongState
 from app.jobs.journal import Journal
 from app.jobs.records import Job, NewJob
 from app.jobs.rows import to_job
+from app.newest_first import Position, behind
 from app.paging import Page, cut_page, newest_first
 from app.records import LAST_STATES, Caller, JobState, new_id
 from app.tables import JobRow
@@ -64,16 +64,14 @@ class JobRepository:
         limit: int,
         state: JobState | None = None,
         model_id: str | None = None,
-        after: tuple[datetime, str] | None = None,
+        after: Position | None = None,
     ) -> Page[Job]:
         """Newest first; `after` is the position of the last one seen."""
-        wanted: list[ColumnElement[bool]] = [JobRow.owner == caller.id]
+        wanted = [JobRow.owner == caller.id, behind(JobRow.created_at, JobRow.id, after)]
         if state is not None:
             wanted.append(JobRow.state == state)
         if model_id is not None:
             wanted.append(JobRow.model_id == model_id)
-        if after is not None:
-            wanted.append(tuple_(JobRow.created_at, JobRow.id) < tuple_(*after))
         newest = select(JobRow).where(*wanted).order_by(JobRow.created_at.desc(), JobRow.id.desc()).limit(limit + 1)
         jobs = [to_job(row) for row in self._session.scalars(newest)]
         return cut_page(jobs, limit, lambda job: newest_first(job.created_at, job.id))

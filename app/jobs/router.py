@@ -19,9 +19,9 @@ from app.jobs.schemas import ExtendIn, FeasibilityOut, JobIn, JobListing, JobOut
 from app.jobs.service import JobService
 from app.jobs.submission import FORM_SCHEMA, Submission, receive_submission, stored_files
 from app.json_body import read_json, validate
-from app.newest_first import Position
+from app.newest_first import page_start
 from app.openapi import json_body
-from app.paging import decode_cursor, listing, read_newest_first
+from app.paging import listing
 from app.records import Caller, JobState
 
 PATH = "/v1/jobs"
@@ -65,7 +65,7 @@ def list_jobs(
     filters: dict[str, object] = {"state": state, "model": model}
     with reading(services.sessions) as session:
         page = JobRepository(session).list_jobs(
-            caller, limit=limit, state=state, model_id=model, after=_start(cursor, filters)
+            caller, limit=limit, state=state, model_id=model, after=page_start(cursor, PATH, filters)
         )
     return JSONResponse(listing(page, [job_document(job) for job in page.items], PATH, filters))
 
@@ -113,10 +113,6 @@ async def extend_job(
         return json_response(answer_once(services.sessions, keyed, act))
 
     return await run_in_threadpool(extend)
-
-
-def _start(cursor: str | None, filters: dict[str, object]) -> Position | None:
-    return None if cursor is None else read_newest_first(decode_cursor(cursor, PATH, filters))
 
 
 def _submit(services: Services, caller: Caller, submission: Submission, keyed: KeyedRequest | None) -> JSONResponse:
