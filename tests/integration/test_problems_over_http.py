@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 
+import anyio
 import httpx
 import pytest
 
+from app.database import migrate
+from app.dependencies import close_services
+from app.main import create_app
 from app.problems import BY_STATUS, PROBLEMS
 from app.settings import Settings
 from tests.served_app import ServedApp, served_app
@@ -86,6 +90,28 @@ def test_a_database_that_is_away_is_503_and_ready_says_so(app, client, monkeypat
     monkeypatch.setattr("app.health.check_migrated", fail)
     assert is_problem(client.get("/readyz"), 503)
     assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x"])
+def test_a_client_that_goes_away_in_mid_request_is_no_fault_of_ours(tmp_path, kind):
+    settings = Settings(data_dir=tmp_path)
+    migrate(settings.database_url)
+    api = create_app(settings)
+    incoming = [{"type": "http.request", "body": b"--x\r\n", "more_body": True}, {"type": "http.disconnect"}]
+    headers = [(b"host", b"localhost"), (b"content-type", kind.encode())]
+    scope = {"type": "http", "method": "POST", "path": "/v1/jobs", "query_string": b"", "headers": headers}
+
+    async def receive() -> dict[str, object]:
+        return incoming.pop(0)
+
+    async def send(message: object) -> None:
+        pass
+
+    try:
+        anyio.run(api, scope, receive, send)  # what it raises, the server would log as a fault with its traceback
+        assert list(api.state.services.scratch.iterdir()) == []
+    finally:
+        close_services(api.state.services)
 
 
 def test_every_kind_of_error_has_a_slug_and_no_slug_two_meanings():
