@@ -1,0 +1,1 @@
+"""Networks from the papers' tables, one file a family; none of it needs torch."""

@@ -1,0 +1,124 @@
+"""What a row of the zoo says, and what is asked of it. Needs no torch."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from adapt.errors import AdaptError, NetworkRefused
+from adapt.graph.network import Graph
+from adapt.zoo.builder import GraphBuilder
+
+ImageShape = tuple[int, int, int]
+"""(C, H, W)"""
+
+MAX_CHANNELS, MAX_SIZE, MAX_CLASSES = 16, 1024, 100_000
+
+
+class ArchitectureNotFound(AdaptError):
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"there is no architecture {self.name[:80]!a} in the zoo; `netadapt architectures` lists all"
+
+
+class ArchitectureDoesNotFit(AdaptError):
+    """The zoo cannot build this architecture for images of this shape (C, H, W), or for so many classes."""
+
+    def __init__(self, name: str, image_shape: ImageShape, why: str) -> None:
+        super().__init__(name, image_shape, why)
+        self.name, self.image_shape, self.why = name, image_shape, why
+
+    def __str__(self) -> str:
+        channels, height, width = self.image_shape
+        return f"{self.name} cannot be built for images of {height} x {width} pixels, {channels} channels: {self.why}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """As printed, in millions: `unit` is what one step of the last printed digit is worth. 5.4 has the unit 0.1."""
+
+    value: float
+    unit: float
+
+    def error_of(self, millions: float) -> float:
+        """How far off `millions` is, as a fraction of the printed value, beyond half a unit of its last digit."""
+        return max(0.0, abs(millions - self.value) - self.unit / 2) / self.value
+
+
+def printed(text: str) -> Figure:
+    """A figure as the paper prints it: "5.4" or "138", in millions."""
+    decimals = len(text.partition(".")[2])
+    return Figure(value=float(text), unit=10.0**-decimals)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """The paper's own figures, for 1000 classes; None where the paper prints none. `why` says where we count apart,
+    and `counted_apart` which of "macs" and "params" that is."""
+
+    macs: Figure | None
+    params: Figure | None
+    why: str = ""
+    counted_apart: frozenset[str] = frozenset()
+
+
+Build = Callable[[GraphBuilder, int, float], str]
+"""Adds the network's layers for (builder, classes, width) and returns the value that holds its scores."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One network, at any width when `has_width`, for any number of classes and any image that its strides allow.
+
+    `image_shape` is the paper's own. `training_only` are prefixes of weights that the published file has for
+    training alone (auxiliary classifiers); they are left out. `published` holds the paper's rows, by (width, image
+    size). `eps` and `momentum` are its batch norms'; `head` is the path of the layer that tells the classes apart.
+    """
+
+    name: str
+    paper: str
+    build: Build
+    published: Mapping[tuple[float, int], Published]
+    image_shape: ImageShape = (3, 224, 224)
+    has_width: bool = False
+    eps: float = 1e-5
+    momentum: float = 0.1
+    training_only: tuple[str, ...] = ()
+    head: str
+
+    def graph(self, *, width: float, classes: int, image_shape: ImageShape, name: str) -> Graph:
+        """Raises ArchitectureDoesNotFit."""
+        channels, height, image_width = image_shape
+        if (
+            not 1 <= channels <= MAX_CHANNELS
+            or not 1 <= min(height, image_width) <= max(height, image_width) <= MAX_SIZE
+        ):
+            why = f"1 to {MAX_CHANNELS} channels and up to {MAX_SIZE} pixels are allowed"
+            raise ArchitectureDoesNotFit(name, image_shape, why)
+        if not 2 <= classes <= MAX_CLASSES:
+            raise ArchitectureDoesNotFit(name, image_shape, f"{classes} classes; 2 to {MAX_CLASSES} are allowed")
+        builder = GraphBuilder(image_shape, eps=self.eps, momentum=self.momentum)
+        try:
+            return builder.finish(self.build(builder, classes, width))
+        except NetworkRefused as refused:
+            raise ArchitectureDoesNotFit(name, image_shape, str(refused)) from refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A family at one width and, unless asked for another, one image size: what a zoo name stands for."""
+
+    name: str
+    family: Family
+    width: float
+    image_shape: ImageShape
+    published: Published | None
+
+    def graph(self, classes: int = 1000, image_shape: ImageShape | None = None) -> Graph:
+        """The network for `classes`; `image_shape` (C, H, W) is the name's own unless given.
+
+        Raises ArchitectureDoesNotFit.
+        """
+        shape = self.image_shape if image_shape is None else image_shape
+        return self.family.graph(width=self.width, classes=classes, image_shape=shape, name=self.name)

@@ -1,0 +1,105 @@
+"""ResNet-18 and -50 (He et al., 2016, arXiv 1512.03385), SE-ResNet-50 (Hu et al., 2018, arXiv 1709.01507).
+
+Weights are called as in torchvision.
+"""
+
+from functools import partial
+from typing import Literal
+
+from adapt.zoo.architecture import Family, Published, printed
+from adapt.zoo.builder import GraphBuilder
+
+STEM = 64
+FILTERS = (64, 128, 256, 512)  # Table 1, conv2_x to conv5_x
+EXPANSION = 4  # of a bottleneck block
+REDUCTION = 16  # of a squeeze-and-excite block (Hu et al., sec. 6.1)
+
+
+def _build(
+    builder: GraphBuilder,
+    classes: int,
+    width: float,
+    *,
+    repeats: tuple[int, ...],
+    bottleneck: bool,
+    excites: bool = False,
+    strided: Literal["1x1", "3x3"] = "3x3",
+) -> str:
+    value = builder.conv_bn_act(builder.images, "conv1", "bn1", STEM, 7, stride=2)
+    value = builder.max_pool(value, "maxpool", 3, 2, padding=1)
+    for stage, (filters, count) in enumerate(zip(FILTERS, repeats, strict=True), start=1):
+        for index in range(count):
+            stride = 2 if stage > 1 and index == 0 else 1
+            path, before = f"layer{stage}.{index}", value
+            if bottleneck:
+                value = _bottleneck(builder, value, path, filters, stride, strided)
+            else:
+                value = _basic(builder, value, path, filters, stride)
+            if excites:
+                value = builder.squeeze_excite(value, f"{path}.se", builder.channels(value) // REDUCTION)
+            if stride != 1 or builder.channels(before) != builder.channels(value):
+                down = f"{path}.downsample"
+                channels = builder.channels(value)
+                before = builder.conv_bn_act(before, f"{down}.0", f"{down}.1", channels, stride=stride, act=None)
+            value = builder.activation(builder.add(value, before, f"{path}.add"), "relu")
+    return builder.linear(builder.global_pool(value), "fc", classes)
+
+
+def _basic(builder: GraphBuilder, value: str, path: str, filters: int, stride: int) -> str:
+    value = builder.conv_bn_act(value, f"{path}.conv1", f"{path}.bn1", filters, 3, stride=stride)
+    return builder.conv_bn_act(value, f"{path}.conv2", f"{path}.bn2", filters, 3, act=None)
+
+
+def _bottleneck(
+    builder: GraphBuilder, value: str, path: str, filters: int, stride: int, strided: Literal["1x1", "3x3"]
+) -> str:
+    first, second = (stride, 1) if strided == "1x1" else (1, stride)
+    value = builder.conv_bn_act(value, f"{path}.conv1", f"{path}.bn1", filters, stride=first)
+    value = builder.conv_bn_act(value, f"{path}.conv2", f"{path}.bn2", filters, 3, stride=second)
+    return builder.conv_bn_act(value, f"{path}.conv3", f"{path}.bn3", filters * EXPANSION, act=None)
+
+
+PAPER = "He et al. 2016, arXiv:1512.03385, Table 1"
+
+FAMILIES = (
+    Family(
+        name="resnet18",
+        paper=PAPER,
+        build=partial(_build, repeats=(2, 2, 2, 2), bottleneck=False),
+        head="fc",
+        published={
+            (1.0, 224): Published(
+                macs=printed("1820"),
+                params=printed("11.7"),
+                why="the paper prints 1.8e9; 1820 and 11.7 are what later papers print for it",
+            )
+        },
+    ),
+    Family(
+        name="resnet50",
+        paper=PAPER,
+        build=partial(_build, repeats=(3, 4, 6, 3), bottleneck=True),
+        head="fc",
+        published={
+            (1.0, 224): Published(
+                macs=printed("4100"),
+                params=printed("25.6"),
+                why="the paper prints 3.8e9 with the stride in each stage's first 1 x 1 convolution; published "
+                "weights have it in the 3 x 3 one, which makes 4.1e9",
+            )
+        },
+    ),
+    Family(
+        name="se_resnet50",
+        paper="Hu et al. 2018, arXiv:1709.01507, Tables 1 and 2",
+        build=partial(_build, repeats=(3, 4, 6, 3), bottleneck=True, excites=True, strided="1x1"),
+        head="fc",
+        published={
+            (1.0, 224): Published(
+                macs=printed("3870"),
+                params=printed("28.1"),
+                why="stride in the first 1 x 1 convolution, as in the paper",
+            )
+        },
+    ),
+)

@@ -1,0 +1,37 @@
+"""Zoo networks with their initial weights: the module and the ONNX that we write agree, whatever the seed gave."""
+
+import numpy as np
+import pytest
+
+from adapt.agreement import largest_difference
+from adapt.modules import build_module
+from adapt.zoo.initial import initial_network, initial_weights
+from tests.zoo_instances import SMALL_INSTANCES, small_instance
+
+
+@pytest.mark.parametrize(
+    "family", [name for name in SMALL_INSTANCES if name not in {"vgg16", "alexnet", "se_resnet50"}]
+)
+def test_a_zoo_network_computes_the_same_in_torch_and_onnxruntime(family: str) -> None:
+    assert largest_difference(initial_network(small_instance(family), seed=1)) < 1e-4
+
+
+def test_initial_weights_depend_on_seed_and_name_alone() -> None:
+    graph = small_instance("mobilenet_v2")
+    first, again, other = (initial_weights(graph, seed) for seed in (3, 3, 4))
+    assert all(np.array_equal(first[name], again[name]) for name in graph.weight_shapes)
+    assert not np.array_equal(first["features.0.0.weight"], other["features.0.0.weight"])
+    assert {name: tensor.shape for name, tensor in first.items()} == dict(graph.weight_shapes)
+
+
+def test_signals_neither_die_nor_explode_through_fresh_layers() -> None:
+    weights = initial_weights(small_instance("vgg16"), seed=0)
+    hidden = weights["features.2.weight"]
+    assert np.isclose(hidden.std(), np.sqrt(2 / (64 * 9)), rtol=0.05)
+    assert weights["classifier.6.weight"].std() < 0.011
+
+
+def test_a_batch_norm_begins_as_the_identity() -> None:
+    state = build_module(initial_network(small_instance("mobilenet_v1"), seed=0)).state_dict()
+    roles = {"weight": 1, "bias": 0, "running_mean": 0, "running_var": 1, "num_batches_tracked": 0}
+    assert {role: float(state[f"features.0.1.{role}"].unique()) for role in roles} == roles

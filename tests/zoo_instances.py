@@ -1,0 +1,27 @@
+"""Each zoo family once, as small as its strides allow: seven classes, images that are no square."""
+
+from adapt.graph.network import Graph
+from adapt.zoo.catalogue import FAMILIES
+
+SMALL_INSTANCES: dict[str, tuple[float, tuple[int, int, int]]] = {
+    "mobilenet_v1": (0.25, (1, 32, 40)),
+    "mobilenet_v1_plain": (0.25, (1, 32, 40)),
+    "mobilenet_v2": (0.35, (3, 32, 40)),
+    "mobilenet_v3_large": (0.35, (3, 40, 32)),
+    "mobilenet_v3_small": (0.35, (3, 40, 32)),
+    "mnasnet_a1": (0.35, (3, 32, 40)),
+    "efficientnet_b0": (0.35, (3, 32, 40)),
+    "resnet18": (1.0, (3, 32, 40)),
+    "resnet50": (1.0, (3, 32, 40)),
+    "se_resnet50": (1.0, (1, 32, 40)),
+    "vgg16": (1.0, (3, 32, 40)),
+    "alexnet": (1.0, (3, 64, 72)),
+}
+"""Family -> width, (C, H, W)."""
+
+CLASSES = 7
+
+
+def small_instance(family: str) -> Graph:
+    width, shape = SMALL_INSTANCES[family]
+    return FAMILIES[family].graph(width=width, classes=CLASSES, image_shape=shape, name=family)
