@@ -2,13 +2,14 @@
 
 from typing import cast
 
-from sqlalchemy import ColumnElement, delete, or_, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app.blobs import BlobRepository
 from app.database import database_now
 from app.datasets.records import Dataset, DatasetBuiltIn, DatasetInUse, DatasetNotFound, NewDataset
 from app.newest_first import Position, behind
+from app.ownership import seen_by
 from app.paging import Page, cut_page, newest_first
 from app.records import SYSTEM_OWNER, Caller, CheckState, new_id
 from app.tables import DatasetRow, JobRow
@@ -21,7 +22,9 @@ class DatasetRepository:
         self._session = session
 
     def find_dataset(self, caller: Caller, dataset_id: str) -> Dataset | None:
-        row = self._session.scalar(select(DatasetRow).where(DatasetRow.id == dataset_id, _seen_by(caller)))
+        row = self._session.scalar(
+            select(DatasetRow).where(DatasetRow.id == dataset_id, seen_by(caller, DatasetRow.owner))
+        )
         return None if row is None else _record(row)
 
     def get_dataset(self, caller: Caller, dataset_id: str) -> Dataset:
@@ -38,7 +41,9 @@ class DatasetRepository:
 
     def list_datasets(self, caller: Caller, *, after: Position | None, limit: int) -> Page[Dataset]:
         """Newest first."""
-        rows = select(DatasetRow).where(_seen_by(caller), behind(DatasetRow.created_at, DatasetRow.id, after))
+        rows = select(DatasetRow).where(
+            seen_by(caller, DatasetRow.owner), behind(DatasetRow.created_at, DatasetRow.id, after)
+        )
         rows = rows.order_by(DatasetRow.created_at.desc(), DatasetRow.id.desc()).limit(limit + 1)
         found = [_record(row) for row in self._session.scalars(rows)]
         return cut_page(found, limit, lambda dataset: newest_first(dataset.created_at, dataset.id))
@@ -78,10 +83,6 @@ class DatasetRepository:
         if job_id is not None:
             raise DatasetInUse(dataset_id, job_id)
         self._session.execute(delete(DatasetRow).where(DatasetRow.id == dataset_id))
-
-
-def _seen_by(caller: Caller) -> ColumnElement[bool]:
-    return or_(DatasetRow.owner == caller.id, DatasetRow.owner == SYSTEM_OWNER)
 
 
 def _record(row: DatasetRow) -> Dataset:

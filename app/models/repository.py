@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, delete, or_, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session, defer
 
 from adapt.graph.network import graph_from_json
@@ -16,9 +16,10 @@ from app.blobs import BlobRepository
 from app.database import database_now
 from app.models.records import Group, Model, ModelInUse, ModelNotFound, NewModel, Structure
 from app.newest_first import Position, behind
+from app.ownership import seen_by
 from app.paging import Page, cut_page, newest_first
 from app.problem_documents import problem_document
-from app.records import SYSTEM_OWNER, Caller, CheckState, new_id
+from app.records import Caller, CheckState, new_id
 from app.storage import Blob
 from app.tables import JobRow, ModelRow, TaskRow
 
@@ -33,7 +34,7 @@ class ModelRepository:
         self._session = session
 
     def find_model(self, caller: Caller, model_id: str) -> Model | None:
-        wanted = select(ModelRow).options(*_LIGHT).where(ModelRow.id == model_id, _seen_by(caller))
+        wanted = select(ModelRow).options(*_LIGHT).where(ModelRow.id == model_id, seen_by(caller, ModelRow.owner))
         row = self._session.scalar(wanted)
         return None if row is None else _record(row)
 
@@ -45,7 +46,7 @@ class ModelRepository:
 
     def get_structure(self, caller: Caller, model_id: str) -> Structure:
         """Raises ModelNotFound."""
-        wanted = select(ModelRow.graph, ModelRow.plan).where(ModelRow.id == model_id, _seen_by(caller))
+        wanted = select(ModelRow.graph, ModelRow.plan).where(ModelRow.id == model_id, seen_by(caller, ModelRow.owner))
         found = self._session.execute(wanted).one_or_none()
         if found is None:
             raise ModelNotFound(model_id)
@@ -54,7 +55,7 @@ class ModelRepository:
 
     def list_models(self, caller: Caller, *, after: Position | None, limit: int) -> Page[Model]:
         """Newest first, behind the position `after`."""
-        rows = select(ModelRow).options(*_LIGHT).where(_seen_by(caller))
+        rows = select(ModelRow).options(*_LIGHT).where(seen_by(caller, ModelRow.owner))
         rows = rows.where(behind(ModelRow.created_at, ModelRow.id, after))
         rows = rows.order_by(ModelRow.created_at.desc(), ModelRow.id.desc()).limit(limit + 1)
         found = [_record(row) for row in self._session.scalars(rows)]
@@ -133,10 +134,6 @@ class ModelRepository:
 
 
 _LIGHT = (defer(ModelRow.graph, raiseload=True), defer(ModelRow.plan, raiseload=True))  # megabytes that few need
-
-
-def _seen_by(caller: Caller) -> ColumnElement[bool]:
-    return or_(ModelRow.owner == caller.id, ModelRow.owner == SYSTEM_OWNER)
 
 
 def _identity(new: NewModel) -> str:

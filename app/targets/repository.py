@@ -2,14 +2,15 @@
 
 from typing import cast
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from adapt.latency.table import LookupTable
 from app.database import database_now
 from app.newest_first import Position, behind
+from app.ownership import seen_by
 from app.paging import Page, cut_page, newest_first
-from app.records import SYSTEM_OWNER, Caller, TargetKind, new_id
+from app.records import Caller, TargetKind, new_id
 from app.tables import TargetRow
 from app.targets.lookup import LookupRepository, fingerprint
 from app.targets.records import Target, TargetNotFound
@@ -22,7 +23,7 @@ class TargetRepository:
         self._session = session
 
     def find_target(self, caller: Caller, target_id: str) -> Target | None:
-        row = self._session.scalar(select(TargetRow).where(TargetRow.id == target_id, _seen_by(caller)))
+        row = self._session.scalar(select(TargetRow).where(TargetRow.id == target_id, seen_by(caller, TargetRow.owner)))
         return None if row is None else _record(row)
 
     def get_target(self, caller: Caller, target_id: str) -> Target:
@@ -33,7 +34,9 @@ class TargetRepository:
 
     def list_targets(self, caller: Caller, *, after: Position | None, limit: int) -> Page[Target]:
         """Newest first."""
-        rows = select(TargetRow).where(_seen_by(caller), behind(TargetRow.created_at, TargetRow.id, after))
+        rows = select(TargetRow).where(
+            seen_by(caller, TargetRow.owner), behind(TargetRow.created_at, TargetRow.id, after)
+        )
         rows = rows.order_by(TargetRow.created_at.desc(), TargetRow.id.desc()).limit(limit + 1)
         found = [_record(row) for row in self._session.scalars(rows)]
         return cut_page(found, limit, lambda target: newest_first(target.created_at, target.id))
@@ -62,10 +65,6 @@ class TargetRepository:
         self._session.flush()
         LookupRepository(self._session).store_fixed(row.id, table)
         return _record(row)
-
-
-def _seen_by(caller: Caller) -> ColumnElement[bool]:
-    return or_(TargetRow.owner == caller.id, TargetRow.owner == SYSTEM_OWNER)
 
 
 def _record(row: TargetRow) -> Target:
