@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from app.auth import COOKIE, Authenticator, Forbidden, is_loopback
 from app.database import Sessions, make_engine, make_sessions, reading, unit_of_work
+from app.paging import MAX_PAGE
 from app.records import Caller
 from app.settings import Settings
 from app.storage import Storage
@@ -67,4 +68,4 @@ def get_caller(request: Request, services: Annotated[Services, Depends(get_servi
 ServicesDep = Annotated[Services, Depends(get_services)]
 CallerDep = Annotated[Caller, Depends(get_caller)]
 Cursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")]
-Limit = Annotated[int, Query(ge=1, le=500, description="How many at most.")]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many at most.")]

@@ -11,6 +11,7 @@ from app.auth import TokenRepository
 from app.database import reading
 from app.dependencies import ServicesDep
 from app.jobs.settings_schema import built_values
+from app.paging import MAX_PAGE, MAX_PROPOSALS_PAGE
 from app.records import FileFormat
 from app.version import VERSION
 
@@ -41,8 +42,8 @@ def info(services: ServicesDep) -> InfoOut:
         limits={
             "max_upload_bytes": settings.max_upload_bytes,
             "max_body_bytes": settings.max_body_bytes,
-            "max_page": 500,
-            "max_proposals_page": 5000,
+            "max_page": MAX_PAGE,
+            "max_proposals_page": MAX_PROPOSALS_PAGE,
         },
         resources=list(RESOURCES),
         presets={name: settings_to_document(preset) for name, preset in PRESETS.items()},

@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+MAX_PAGE = 500
+MAX_PROPOSALS_PAGE = 5000  # small rows, of which one search has thousands
 Position = Sequence[str | int]
 """Sort key of the last item of a page, as JSON values: where the next page goes on."""
 

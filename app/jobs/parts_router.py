@@ -18,7 +18,7 @@ from app.jobs.history import JobHistory
 from app.jobs.records import Proposal
 from app.jobs.repository import JobRepository
 from app.jobs.schemas import CheckpointListing, EventListing, IterationListing, ProposalListing
-from app.paging import Page, decode_cursor, listing, read_number
+from app.paging import MAX_PROPOSALS_PAGE, Page, decode_cursor, listing, read_number
 from app.records import Caller, FileFormat
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ LARGEST = 2**31 - 1
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])
 Form = Annotated[Literal["json", "csv"], Query(description="csv gives all rows.")]
 Number = Annotated[int, Path(ge=0, le=LARGEST)]
-ProposalLimit = Annotated[int, Query(ge=1, le=5000)]
+ProposalLimit = Annotated[int, Query(ge=1, le=MAX_PROPOSALS_PAGE)]
 _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 _STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 _FILE: dict[int | str, dict[str, Any]] = {
