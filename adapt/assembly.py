@@ -1,8 +1,9 @@
 """A search put together from a network, data and settings: the one way, for the worker and for `netadapt.run`."""
 
 import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from adapt.budget import Asked
@@ -42,31 +43,36 @@ def assembled(
     Raises DatasetRefused when the data do not fit the network, NotEnoughData when no hold-out can be cut from them.
     """
     classes = class_count(original)
-    fitted = fit_to(dataset, original.graph.input_shape, classes)
-    train_rows, holdout_rows = split_holdout(fitted.train.part_labels, settings.seed, settings.holdout)
-    data = TrainingData(
-        train=fitted.train.subset(train_rows),
-        holdout=fitted.train.subset(holdout_rows),
-        normalization=normalization,
-    )
-    task = TrainingTask(
-        original=original.graph, groups=tuple(groups), data=data, settings=settings, lock_directory=lock_directory
-    )
-    executor = RecordedExecutor(_executor(task), recorded or {})
-    try:
-        yield Job(
-            original=original,
-            groups=tuple(groups),
-            classes=classes,
-            asked=asked,
-            settings=settings,
-            executor=executor,
-            trainer=NetworkTrainer(data, fitted.test, settings, lock_directory, stop),
-            meter=meter,
-            stop=stop,
+    # Images of another size are written there at the network's, and mapped while the job lasts.
+    with tempfile.TemporaryDirectory(prefix="netadapt-images-") as folder:
+        fitted = fit_to(dataset, original.graph.input_shape, classes, folder=Path(folder))
+        train_rows, holdout_rows = split_holdout(fitted.train.part_labels, settings.seed, settings.holdout)
+        data = TrainingData(
+            train=fitted.train.subset(train_rows),
+            holdout=fitted.train.subset(holdout_rows),
+            normalization=normalization,
         )
-    finally:
-        executor.close()
+        task = TrainingTask(
+            original=original.graph, groups=tuple(groups), data=data, settings=settings, lock_directory=lock_directory
+        )
+        with closing(RecordedExecutor(_executor(task), recorded or {})) as executor:
+            yield Job(
+                original=original,
+                groups=tuple(groups),
+                classes=classes,
+                asked=asked,
+                settings=settings,
+                executor=executor,
+                trainer=NetworkTrainer(data, fitted.test, settings, lock_directory, stop),
+                meter=meter,
+                stop=stop,
+                notes=(*fitted.notes[len(dataset.notes) :], _stated(normalization)),
+            )
+
+
+def _stated(normalization: Normalization) -> str:
+    mean, std = (", ".join(f"{value:g}" for value in values) for values in (normalization.mean, normalization.std))
+    return f"pixels go into the network as (pixel / 255 - mean) / std, mean {mean}, std {std}: as the model says"
 
 
 def class_count(network: Network) -> int:

@@ -50,7 +50,8 @@ class Trainer(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One search: the values it takes and whom it may ask. `meter` None: no latency figure, measured or not."""
+    """One search: the values it takes and whom it may ask. `meter` None: no latency figure, measured or not.
+    `notes` say what a person should know of how the images get into the network."""
 
     original: Network
     groups: Sequence[ChannelGroup]
@@ -61,6 +62,7 @@ class Job:
     trainer: Trainer
     meter: Meter | None
     stop: Stop
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

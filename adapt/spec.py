@@ -70,6 +70,7 @@ class Settings:
     min_channels: int = 8
     include: tuple[str, ...] = ()  # globs on layer names; empty: every group
     exclude: tuple[str, ...] = ()
+    augment: bool = False  # small random shifts of the images that are trained on
     final: Final = "finetune"
     executor: ExecutorName = "processes"
     device: Literal["cpu"] = "cpu"

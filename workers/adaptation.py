@@ -7,6 +7,7 @@ from sqlalchemy.exc import OperationalError
 
 from adapt.assembly import assembled
 from adapt.errors import AdaptError, Stopped
+from adapt.events import Message
 from adapt.loop import adapt_network
 from adapt.search import Progress
 from app.database import unit_of_work
@@ -70,6 +71,8 @@ def _search(claimed: ClaimedJob, service: Service, signal: StopSignal) -> None:
             recorded=read_outcomes(material.record),
         ) as search,
     ):
+        for note in () if claimed.resumed else search.notes:
+            recording.write(Message(text=note))
         reporter = Reporter(claimed, service.sessions, material)
         for event in adapt_network(search, _progress(material, service)):
             recording.write(event)

@@ -1,30 +1,67 @@
-"""Does a data set fit a network? Needs no torch."""
+"""A data set made to fit a network. Needs no torch."""
+
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from adapt.data import digits as builtin
-from adapt.data.dataset import Dataset
+from adapt.data.dataset import Dataset, Part
+from adapt.data.resizing import COLOUR, GREY, resized
 from adapt.errors import DatasetRefused
 
 
-def fit_to(dataset: Dataset, input_shape: tuple[int, int, int], classes: int) -> Dataset:
-    """`dataset` for a network of input (C, H, W) and `classes` outputs: checked, and for `digits` enlarged.
+def fit_to(dataset: Dataset, input_shape: tuple[int, int, int], classes: int, *, folder: Path | None = None) -> Dataset:
+    """`dataset` for a network of input (C, H, W) and `classes` outputs; its notes say what was done to the images.
 
-    Images that users sent are never resized: how they were made small is part of what the network was trained on.
-    Raises DatasetRefused with both sides' figures.
+    Images of another size are scaled (bilinear with antialiasing) until they cover the input, and cropped from the
+    centre; grey becomes three equal channels, colour its luminance. `folder` is where large results may go.
+    Raises DatasetRefused, with both sides' figures, for other classes and for channels that are neither 1 nor 3.
     """
     channels, height, width = input_shape
+    shape = (height, width, channels)
     _check_classes(dataset, classes)
-    if dataset.origin == builtin.NAME and dataset.image_shape != (height, width, channels):
+    if dataset.image_shape == shape:
+        return dataset
+    if dataset.origin == builtin.NAME:
         return builtin.digits((height, width), channels)
-    if dataset.image_shape != (height, width, channels):
-        found = " x ".join(str(side) for side in dataset.image_shape)
+    if not channels_fit(dataset.image_shape[2], channels):
         raise DatasetRefused(
             "x_train",
-            f"the images are {found} (height x width x channels), the network takes {height} x {width} x {channels}; "
-            "prepare the images as in training",
+            f"the images have {dataset.image_shape[2]} channels, the network takes {channels}; "
+            "only grey (1) and colour (3) are converted into each other",
         )
-    return dataset
+    train = replace(dataset.train, images=resized(dataset.train.images, shape, folder))
+    return replace(
+        dataset, train=train, test=_like(dataset, train, shape, folder), notes=(*dataset.notes, *_told(dataset, shape))
+    )
+
+
+def channels_fit(found: int, wanted: int) -> bool:
+    """As they are, or by a conversion between grey and colour."""
+    return found == wanted or {found, wanted} == {GREY, COLOUR}
+
+
+def _like(dataset: Dataset, train: Part, shape: tuple[int, int, int], folder: Path | None) -> Part:
+    """The test part: of the same pool of images where it was of one before."""
+    same = dataset.test.images is dataset.train.images
+    return replace(dataset.test, images=train.images if same else resized(dataset.test.images, shape, folder))
+
+
+def _told(dataset: Dataset, shape: tuple[int, int, int]) -> list[str]:
+    found, told = dataset.image_shape, []
+    if found[:2] != shape[:2]:
+        told.append(
+            f"the images of {found[0]} x {found[1]} (height x width) were scaled (bilinear, antialiased) to cover the "
+            f"network's {shape[0]} x {shape[1]} and cropped from the centre"
+        )
+    if found[2] != shape[2]:
+        told.append(
+            "the grey images were given three equal channels, which the network takes"
+            if shape[2] == COLOUR
+            else "the colour images were turned to grey (their luminance), which the network takes"
+        )
+    return told
 
 
 def _check_classes(dataset: Dataset, classes: int) -> None:

@@ -12,7 +12,8 @@ from adapt.data.dataset import Part, Rows
 from adapt.data.split import batches
 from adapt.graph.network import Network
 from adapt.modules import build_module
-from adapt.spec import Normalization, Settings
+from adapt.spec import Normalization, Settings, derive_seed
+from adapt.training.augmentation import shifted
 from adapt.training.scoring import batch_norms, to_tensors
 from adapt.training.supervision import Diverged, Pulse
 
@@ -28,6 +29,7 @@ class Recipe:
     learning_rate: float
     momentum: float
     weight_decay: float
+    augment: bool = False
 
 
 def recipe_of(settings: Settings, learning_rate: float) -> Recipe:
@@ -36,6 +38,7 @@ def recipe_of(settings: Settings, learning_rate: float) -> Recipe:
         learning_rate=learning_rate,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
+        augment=settings.augment,
     )
 
 
@@ -54,6 +57,7 @@ class Sgd:
     def __init__(self, module: nn.Module, normalization: Normalization, recipe: Recipe) -> None:
         self.module = module
         self._normalization = normalization
+        self._augment = recipe.augment
         self._clips = not batch_norms(module)
         self._learning_rate = recipe.learning_rate * (WITHOUT_BATCH_NORM if self._clips else 1.0)
         self._parameters = dict(module.named_parameters())
@@ -77,9 +81,13 @@ class Sgd:
         for name, buffer in buffers.items():
             self._optimizer.state[self._parameters[name]]["momentum_buffer"] = buffer
 
-    def step(self, train: Part, positions: Rows, share: float, number: int) -> None:
-        """One step on these images at `share` of the learning rate. Raises Diverged, naming step `number`."""
-        images, labels = to_tensors(*train.take(positions), self._normalization)
+    def step(self, train: Part, positions: Rows, share: float, number: int, seed: int) -> None:
+        """One step on these images at `share` of the learning rate; where the recipe augments them, `seed` and `number`
+        say how. Raises Diverged, naming step `number`."""
+        pixels, classes = train.take(positions)
+        if self._augment:
+            pixels = shifted(pixels, derive_seed(seed, "augment", number))
+        images, labels = to_tensors(pixels, classes, self._normalization)
         for group in self._optimizer.param_groups:
             group["lr"] = self._learning_rate * share
         loss = F.cross_entropy(self.module(images), labels)
@@ -105,11 +113,14 @@ def cosine_to_zero(step: int, steps: int) -> float:
 def run_steps(
     sgd: Sgd, train: Part, *, steps: range, batch_size: int, share: Callable[[int], float], seed: int, pulse: Pulse
 ) -> None:
-    """These steps (counted from 0 in the whole training); order and dropout depend on `seed` alone. Raises Diverged."""
+    """These steps (counted from 0 in the whole training); order, augmentation and dropout depend on `seed` alone.
+
+    Raises Diverged.
+    """
     order = batches(len(train), batch_size, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         sgd.module.train()
         for step in steps:
             pulse()
-            sgd.step(train, next(order), share(step), step + 1)
+            sgd.step(train, next(order), share(step), step + 1, seed)

@@ -1,6 +1,7 @@
 """The rules about jobs: what may be asked for, and what continues what."""
 
 from adapt.budget import parse_budget, resolve
+from adapt.data.fit import channels_fit
 from adapt.presets import settings_from_document, settings_to_document
 from adapt.spec import RESOURCES
 from app.database import Sessions, reading, unit_of_work
@@ -96,18 +97,22 @@ class JobService:
 
 
 def _check_fits(model: Model, dataset: Dataset) -> None:
-    """The built-in data set is enlarged to what the network takes; what users sent is never resized."""
+    """Images of another size are resized, and grey and colour converted; classes have to be as many as outputs."""
+    if dataset.state == "refused":
+        detail = (dataset.error or {}).get("detail", "it could not be read")
+        raise InvalidFields([{"pointer": "/dataset", "detail": f"data set {dataset.id} was refused: {detail}"}])
     if model.state == "refused":
         detail = (model.error or {}).get("detail", "it did not pass its check")
         raise InvalidFields([{"pointer": "/model", "detail": f"model {model.id} was refused: {detail}"}])
     if dataset.classes is not None and len(dataset.classes) != model.class_count:
         detail = f"{dataset.id} has {len(dataset.classes)} classes, the network has {model.class_count} outputs"
         raise InvalidFields([{"pointer": "/dataset", "detail": detail}])
-    channels, height, width = model.input_shape
-    if dataset.image_shape not in {None, (height, width, channels)} and dataset.owner != SYSTEM_OWNER:
-        found = " x ".join(map(str, dataset.image_shape or ()))
-        takes = f"{height} x {width} x {channels}"
-        detail = f"{dataset.id} has images of {found} (height x width x channels), the network takes {takes}"
+    channels = model.input_shape[0]
+    found = channels if dataset.image_shape is None else dataset.image_shape[2]
+    if dataset.owner != SYSTEM_OWNER and not channels_fit(found, channels):
+        detail = (
+            f"{dataset.id} has images of {found} channels, the network takes {channels}; only 1 and 3 are converted"
+        )
         raise InvalidFields([{"pointer": "/dataset", "detail": detail}])
 
 

@@ -95,8 +95,7 @@ def test_data_that_fit_are_handed_on_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("input_shape", "classes", "why"),
     [
-        ((3, 5, 6), 4, r"6 x 5 x 3 \(height x width x channels\), the network takes 5 x 6 x 3"),
-        ((1, 6, 5), 4, "the network takes 6 x 5 x 1"),
+        ((4, 6, 5), 4, "the images have 3 channels, the network takes 4"),
         ((3, 6, 5), 10, r"4 classes \(labels 0\.\.3\), the network 10 outputs"),
         ((3, 6, 5), 3, "4 classes, the network 3 outputs: row 3 of the training part is labelled 3"),
     ],
