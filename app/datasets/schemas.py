@@ -5,8 +5,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.datasets.records import Dataset
-from app.jobs.documents import rfc3339
 from app.records import CheckState
+from app.timestamps import rfc3339
 
 
 class DatasetOut(BaseModel):

@@ -1,18 +1,13 @@
 """Jobs and their parts as the JSON objects that REST answers and events carry: one spelling for both."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from app.jobs.records import Checkpoint, Event, Iteration, Job, Proposal
+from app.timestamps import rfc3339
 
 _ONLY_CHOICES = {"distill": False, "augment": False, "search": "exact"}
 """Settings of which this version has one value: echoed, but nothing that a job has to store."""
-
-
-def rfc3339(at: datetime | None) -> str | None:
-    """UTC with a Z, to the millisecond."""
-    return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def job_document(job: Job) -> dict[str, Any]:

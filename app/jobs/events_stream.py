@@ -11,12 +11,13 @@ from fastapi.sse import format_sse_event
 from starlette.concurrency import run_in_threadpool
 
 from app.database import Sessions, reading
-from app.jobs.documents import event_document, rfc3339
+from app.jobs.documents import event_document
 from app.jobs.errors import JobNotFound
 from app.jobs.history import JobHistory
 from app.jobs.records import Event, Job
 from app.paging import Page
 from app.records import LAST_STATES, Caller
+from app.timestamps import rfc3339
 
 LOOK_S = 0.5
 PROGRESS_EVERY_S = 1.0

@@ -4,9 +4,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from app.jobs.documents import rfc3339
 from app.models.records import Group, Model
 from app.records import CheckState, GroupKind
+from app.timestamps import rfc3339
 
 
 class NormalizationOut(BaseModel):

@@ -4,10 +4,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from app.jobs.documents import rfc3339
 from app.labels import MAX_NAME
 from app.records import TargetKind
 from app.targets.records import Target
+from app.timestamps import rfc3339
 
 
 class NewTarget(BaseModel):
