@@ -98,17 +98,26 @@ def test_a_client_that_goes_away_in_mid_request_is_no_fault_of_ours(tmp_path, ki
     migrate(settings.database_url)
     api = create_app(settings)
     incoming = [{"type": "http.request", "body": b"--x\r\n", "more_body": True}, {"type": "http.disconnect"}]
-    headers = [(b"host", b"localhost"), (b"content-type", kind.encode())]
-    scope = {"type": "http", "method": "POST", "path": "/v1/jobs", "query_string": b"", "headers": headers}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/jobs",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost"), (b"content-type", kind.encode())],
+        "client": ("127.0.0.1", 50000),
+        "server": ("127.0.0.1", 8000),
+    }
+    sent: list[dict[str, object]] = []
 
     async def receive() -> dict[str, object]:
         return incoming.pop(0)
 
-    async def send(message: object) -> None:
-        pass
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
 
     try:
         anyio.run(api, scope, receive, send)  # what it raises, the server would log as a fault with its traceback
+        assert (incoming, sent[0]["status"]) == ([], 400), sent
         assert list(api.state.services.scratch.iterdir()) == []
     finally:
         close_services(api.state.services)
