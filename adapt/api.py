@@ -22,7 +22,7 @@ from adapt.formats.pt2 import read_pt2
 from adapt.graph.network import Network
 from adapt.graph.pruning import ChannelGroup
 from adapt.groups import channel_groups
-from adapt.latency.machine_lock import MachineLock, default_directory, never
+from adapt.latency.machine_lock import MachineLock, default_directory
 from adapt.latency.meters import LocalMeter
 from adapt.latency.profile import take_profile
 from adapt.latency.runtimes.onnxruntime import OnnxRuntime
@@ -31,6 +31,7 @@ from adapt.modules import build_module
 from adapt.presets import effective_settings
 from adapt.search import Progress
 from adapt.spec import RESOURCES, Normalization, Resource, Settings, default_normalization
+from adapt.stop import never
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from adapt.data.dataset import Dataset, TrainingData
 from adapt.data.fit import fit_to
 from adapt.data.split import split_holdout
 from adapt.events import Evaluation
-from adapt.executors.contract import Executor, Failure, Stop
+from adapt.executors.contract import Executor, Failure
 from adapt.executors.processes import ProcessExecutor
 from adapt.executors.recorded import RecordedExecutor
 from adapt.executors.serial import SerialExecutor
@@ -21,6 +21,7 @@ from adapt.graph.pruning import ChannelGroup
 from adapt.graph.shapes import infer_shapes
 from adapt.search import Job, Meter
 from adapt.spec import Normalization, Settings
+from adapt.stop import Stop
 from adapt.training.trainer import NetworkTrainer
 
 

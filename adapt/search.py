@@ -6,10 +6,11 @@ from typing import Protocol
 
 from adapt.budget import Asked
 from adapt.events import EpochDone, Latency, OriginalEvaluated, Score
-from adapt.executors.contract import Executor, Stop
+from adapt.executors.contract import Executor
 from adapt.graph.network import Graph, Network, Weights
 from adapt.graph.pruning import ChannelGroup, Kept
 from adapt.spec import Resources, Settings
+from adapt.stop import Stop
 
 
 class Meter(Protocol):

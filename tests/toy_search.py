@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from adapt.events import EpochDone, Evaluation, Latency, OriginalEvaluated, Score
-from adapt.executors.contract import Candidate, Failure, Stop
+from adapt.executors.contract import Candidate, Failure
 from adapt.graph.costs import costs
 from adapt.graph.network import Graph, Network, Node, Weights
 from adapt.graph.pruning import ChannelGroup, Kept, Slice, prune
 from adapt.search import Job
 from adapt.spec import Settings
+from adapt.stop import Stop
 
 
 def chain_network(channels: Sequence[int] = (16, 24, 32), classes: int = 10, seed: int = 0) -> Network:

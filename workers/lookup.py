@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from adapt.executors.contract import Stop
 from adapt.graph.network import Network
 from adapt.graph.pruning import ChannelGroup
 from adapt.latency.machine_lock import MachineLock
 from adapt.latency.profile import Profile, take_profile
 from adapt.latency.runtimes.onnxruntime import OnnxRuntime
 from adapt.latency.table import LookupTable, table_from_json
+from adapt.stop import Stop
 from app.blobs import BlobRepository
 from app.database import reading, unit_of_work
 from app.jobs.recorder import JobRecorder

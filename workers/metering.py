@@ -1,10 +1,10 @@
 """The meter of a job: this machine's, or a fixed table's."""
 
 from adapt.events import PhaseChanged
-from adapt.executors.contract import Stop
 from adapt.latency.machine_lock import MachineLock
 from adapt.latency.meters import LocalMeter, TableMeter
 from adapt.search import Meter
+from adapt.stop import Stop
 from app.database import reading
 from app.jobs.records import ClaimedJob
 from app.targets.lookup import LookupRepository

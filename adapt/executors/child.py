@@ -88,7 +88,8 @@ def _beat(line: Line, working: threading.Event) -> None:
 def _evaluator(folder: Path, line: Line) -> Callable[[Order], Report]:
     """Loads torch and the data once; the value carries out an order."""
     from adapt.executors.evaluate import evaluate_candidate
-    from adapt.latency.machine_lock import MachineLock, never
+    from adapt.latency.machine_lock import MachineLock
+    from adapt.stop import never
     from adapt.training.supervision import Diverged, supervised
 
     task = read_task(folder)

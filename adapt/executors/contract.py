@@ -1,14 +1,13 @@
 """What every executor promises. Implementations: serial, processes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from adapt.events import Evaluation
 from adapt.graph.network import Network
 from adapt.graph.pruning import Kept
-
-Stop = Callable[[], bool]
+from adapt.stop import Stop
 
 
 @dataclass(frozen=True, kw_only=True)

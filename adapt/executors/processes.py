@@ -13,12 +13,13 @@ from pathlib import Path
 from adapt.errors import Stopped
 from adapt.events import Evaluation
 from adapt.executors.child_process import ChildProcess, Patience, start_child
-from adapt.executors.contract import Candidate, Failure, Stop
+from adapt.executors.contract import Candidate, Failure
 from adapt.executors.handover import read_weights_in, write_iteration, write_task
 from adapt.executors.messages import Diverges, Done, Failed, Order
 from adapt.executors.task import ATTEMPTS, TrainingTask
 from adapt.graph.network import Network
 from adapt.graph.pruning import Kept
+from adapt.stop import Stop
 
 LOOK_S = 0.1  # how often `stop` is asked while nothing is heard
 log = logging.getLogger(__name__)

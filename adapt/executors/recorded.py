@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from adapt.events import Evaluation
-from adapt.executors.contract import Candidate, Executor, Failure, Stop
+from adapt.executors.contract import Candidate, Executor, Failure
 from adapt.graph.network import Network
 from adapt.graph.pruning import Kept
+from adapt.stop import Stop
 
 
 class RecordedExecutor:

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 from adapt.errors import Stopped
 from adapt.events import Evaluation
-from adapt.executors.contract import Candidate, Failure, Stop
+from adapt.executors.contract import Candidate, Failure
 from adapt.executors.evaluate import evaluate_candidate
 from adapt.executors.task import ATTEMPTS, TrainingTask
 from adapt.graph.network import Network
 from adapt.graph.pruning import Kept
 from adapt.latency.machine_lock import MachineLock
+from adapt.stop import Stop
 from adapt.training.supervision import Diverged, supervised
 
 log = logging.getLogger(__name__)

@@ -14,22 +14,16 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from adapt.errors import Stopped
-
-Stop = Callable[[], bool]
+from adapt.stop import Stop, never
 
 LET_GO_S = 2.0  # the longest that a trainer holds on while it calls pause_point
 LOOK_S = 0.05  # how often pause_point looks whether somebody wants to measure
 POLL_S = 0.01
-
-
-def never() -> bool:
-    """The stop signal of those who are never stopped."""
-    return False
 
 
 def default_directory() -> Path:

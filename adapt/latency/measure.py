@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from adapt.errors import Stopped
 from adapt.latency.runtimes.contract import Runtime, Session
+from adapt.stop import Stop, never
 
-Stop = Callable[[], bool]
 Clock = Callable[[], float]
 
 CONFIDENCE = 0.95
@@ -48,7 +48,7 @@ def measure(
     half_width: float = 0.01,
     minimum_seconds: float = 0.3,
     maximum_seconds: float = 4.0,
-    stop: Stop = lambda: False,
+    stop: Stop = never,
     clock: Clock = time.perf_counter,
 ) -> PairedMeasurement:
     """Times both files in short blocks, candidate, original, original, candidate ..., until the interval is narrow.

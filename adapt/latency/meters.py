@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from adapt.events import Latency
-from adapt.executors.contract import Stop
 from adapt.formats.onnx_writer import write_onnx
 from adapt.graph.network import Graph, Network
 from adapt.latency.machine_lock import MachineLock
@@ -11,6 +10,7 @@ from adapt.latency.measure import measure
 from adapt.latency.predictor import fit
 from adapt.latency.runtimes.contract import Runtime
 from adapt.latency.table import LookupTable
+from adapt.stop import Stop
 
 AIM_BELOW = 0.02
 """Of the budget: a pick that is predicted right at the limit would be over it every other time it is measured."""

@@ -25,8 +25,8 @@ from adapt.latency.runtimes.contract import Runtime, Session
 from adapt.latency.table import Entry, LookupTable
 from adapt.latency.units import OVERHEAD, Unit, UnitPlan, plan_units
 from adapt.latency.variants import random_network, variant_counts
+from adapt.stop import Stop, never
 
-Stop = Callable[[], bool]
 Clock = Callable[[], float]
 
 PROFILE_S = 0.15  # of runs under the profiler, per variant
@@ -80,7 +80,7 @@ def take_profile(
     multiple: int = 8,
     minimum: int = 8,
     maximum_seconds: float = 40.0,
-    stop: Stop = lambda: False,
+    stop: Stop = never,
     clock: Clock = time.perf_counter,
 ) -> Profile:
     """Profiles the original, the smallest and randomly pruned versions of `network`; the caller holds the lock.

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from adapt.data.dataset import TrainingData
 from adapt.data.split import batches_per_epoch
 from adapt.events import EpochDone, Score
-from adapt.executors.contract import Stop
 from adapt.graph.network import Network, Weights
 from adapt.latency.machine_lock import MachineLock
 from adapt.modules import read_weights
 from adapt.spec import Settings, derive_seed
+from adapt.stop import Stop
 from adapt.training.scoring import evaluate, reestimate_batch_norm
 from adapt.training.sgd import Sgd, cosine_to_zero, recipe_of, run_steps, trainable_module
 from adapt.training.supervision import Diverged, Pulse, supervised

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import torch
 
 from adapt.errors import Stopped
-from adapt.executors.contract import Stop
 from adapt.latency.machine_lock import MachineLock, TrainingHold
+from adapt.stop import Stop
 
 Pulse = Callable[[], None]
 """Called before every step and every batch of an evaluation: may wait (somebody measures) or raise Stopped."""

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from adapt.data.dataset import Part, TrainingData
 from adapt.events import EpochDone, OriginalEvaluated, Score
-from adapt.executors.contract import Stop
 from adapt.graph.network import Network, Weights
-from adapt.latency.machine_lock import MachineLock, never
+from adapt.latency.machine_lock import MachineLock
 from adapt.spec import Settings
+from adapt.stop import Stop, never
 from adapt.training.long_term import finetuned, long_term_finetune
 from adapt.training.scoring import evaluate
 from adapt.training.sgd import trainable_module

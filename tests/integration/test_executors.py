@@ -20,7 +20,8 @@ from adapt.executors.contract import Candidate, Executor, Failure
 from adapt.executors.processes import ProcessExecutor
 from adapt.executors.serial import SerialExecutor
 from adapt.executors.task import TrainingTask
-from adapt.latency.machine_lock import MachineLock, never
+from adapt.latency.machine_lock import MachineLock
+from adapt.stop import never
 from tests.small_task import control, proposals, small_network, small_task, whole
 
 Make = Callable[[TrainingTask], Executor]

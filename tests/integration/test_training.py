@@ -16,9 +16,10 @@ from adapt.data.digits import digits
 from adapt.errors import Stopped
 from adapt.events import EpochDone
 from adapt.graph.network import Network
-from adapt.latency.machine_lock import MachineLock, never
+from adapt.latency.machine_lock import MachineLock
 from adapt.modules import read_weights
 from adapt.spec import Normalization, Settings, default_normalization
+from adapt.stop import never
 from adapt.training.long_term import finetuned, long_term_finetune
 from adapt.training.scoring import WORST_LOSS, evaluate, reestimate_batch_norm, to_tensors
 from adapt.training.sgd import CLIP_NORM, Recipe, Sgd, cosine_to_zero, trainable_module, warm_up
