@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+import app.architectures
 import app.datasets.router
 import app.health
 import app.info
@@ -26,6 +27,7 @@ from app.version import VERSION
 ROUTERS = (
     app.health.router,
     app.info.router,
+    app.architectures.router,
     app.signin.router,
     app.models.router.router,
     app.datasets.router.router,

@@ -54,6 +54,7 @@ class ModelRow(Base):
     params: Mapped[int] = mapped_column(BigInteger)
     macs: Mapped[int] = mapped_column(BigInteger)
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    by_kind: Mapped[dict[str, Any] | None]
     groups: Mapped[list[Any] | None]  # as listed; None until a worker has found them
     plan: Mapped[str | None]  # the same groups with their slices (groups_to_json): long, and only read to prune
     created_at: Mapped[datetime]

@@ -80,6 +80,29 @@ def read_about(path: Path) -> dict[str, Any]:
     return member(_architecture(header), "about", dict, METADATA_KEY)
 
 
+def carries_architecture(path: Path) -> bool:
+    """Whether a safetensors file is one of ours. Raises FormatRefused where it is no safetensors file."""
+    with path.open("rb") as stream:
+        header, _ = _read_header(stream, path.stat().st_size)
+    metadata = header.get("__metadata__")
+    return isinstance(metadata, dict) and METADATA_KEY in metadata
+
+
+def read_state_shapes(path: Path) -> dict[str, Shape]:
+    """Tensor name -> shape of any safetensors file, whose layout is checked. Raises as `read_safetensors` does."""
+    with path.open("rb") as stream:
+        spans = _read_spans(*_read_header(stream, path.stat().st_size))
+    return {name: shape for name, (_, shape, _, _) in spans.items()}
+
+
+def read_state(path: Path, wanted: Mapping[str, Shape]) -> dict[str, NDArray[Any]]:
+    """These tensors of any safetensors file that holds them all. Raises as `read_safetensors` does."""
+    with path.open("rb") as stream:
+        header, data_bytes = _read_header(stream, path.stat().st_size)
+        spans, start = _read_spans(header, data_bytes), stream.tell()
+        return {name: _read_tensor(stream, start, spans[name], shape, name) for name, shape in wanted.items()}
+
+
 def _read_header(stream: BinaryIO, file_bytes: int) -> tuple[dict[str, Any], int]:
     """The parsed header and the number of bytes behind it."""
     start = stream.read(8)

@@ -23,7 +23,7 @@ def add(
         ),
     ] = None,
     classes: Annotated[str | None, typer.Option(help="JSON list of class names in the network's order.")] = None,
-    architecture: Annotated[str | None, typer.Option(help="Of weights without one; not read yet.")] = None,
+    architecture: Annotated[str | None, typer.Option(help="Zoo name that a .safetensors state_dict is for.")] = None,
     url: Url = DEFAULT_URL,
     token: Token = None,
     as_json: AsJson = False,

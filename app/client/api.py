@@ -110,6 +110,10 @@ class Client:
         """Version, limits, presets, formats, whether sign-in is needed."""
         return self._connection.request("GET", "/v1/info")
 
+    def architectures(self) -> Iterator[Json]:
+        """The zoo: `name`, `macs`, `params` and the paper's figures of each network."""
+        return self._connection.pages("/v1/architectures", {})
+
     def submit(
         self,
         model: str | Path,

@@ -1,11 +1,13 @@
 """A model as the service knows it: no rows, no HTTP."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from adapt.graph.network import Graph
 from adapt.graph.pruning import ChannelGroup
+from adapt.graph.shares import Share
 from adapt.spec import Normalization
 from app.records import CheckState, GroupKind
 
@@ -53,6 +55,7 @@ class NewModel:
     params: int
     macs: int
     memory_bytes: int
+    by_kind: Mapping[str, Share]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,10 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """`groups` is None until a worker has found them; `error` is a problem document when `state` is refused."""
+    """`groups` is None until a worker has found them; `error` is a problem document when `state` is refused.
+
+    `architecture` is the zoo's name for it, where it came by that; `by_kind` None: it came before that was counted.
+    """
 
     id: str
     owner: str
@@ -77,6 +83,7 @@ class Model:
     state: CheckState
     error: dict[str, Any] | None
     format: str
+    architecture: str | None
     sha256: str | None
     bytes: int
     input_shape: tuple[int, int, int]
@@ -86,6 +93,7 @@ class Model:
     params: int
     macs: int
     memory_bytes: int
+    by_kind: Mapping[str, Share] | None
     groups: tuple[Group, ...] | None
     weights_sha256: str
     created_at: datetime

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, defer
 
 from adapt.graph.network import graph_from_json
 from adapt.graph.pruning import ChannelGroup, groups_from_json, groups_to_json
+from adapt.graph.shares import Share
 from adapt.spec import Normalization
 from app.blobs import BlobRepository
 from app.database import database_now
@@ -91,6 +92,7 @@ class ModelRepository:
             params=new.params,
             macs=new.macs,
             memory_bytes=new.memory_bytes,
+            by_kind={kind: asdict(share) for kind, share in new.by_kind.items()},
             groups=None,
             created_at=database_now(self._session),
         )
@@ -168,6 +170,7 @@ def _record(row: ModelRow) -> Model:
         state=cast(CheckState, row.state),  # a CHECK of the table allows no other
         error=row.error,
         format=row.format,
+        architecture=row.architecture,
         sha256=row.sha256,
         bytes=row.bytes,
         input_shape=(channels, height, width),
@@ -177,6 +180,7 @@ def _record(row: ModelRow) -> Model:
         params=row.params,
         macs=row.macs,
         memory_bytes=row.memory_bytes or 0,
+        by_kind=None if row.by_kind is None else {kind: Share(**share) for kind, share in row.by_kind.items()},
         groups=None if row.groups is None else tuple(_group(group) for group in row.groups),
         weights_sha256=row.weights_sha256 or "",
         created_at=row.created_at,

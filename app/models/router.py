@@ -34,7 +34,10 @@ FORM = {
                             "description": 'JSON {"mean": [..], "std": [..]} on pixel / 255',
                         },
                         "classes": {"type": "string", "description": "JSON list of names, in the network's order"},
-                        "architecture": {"type": "string", "description": "not built yet"},
+                        "architecture": {
+                            "type": "string",
+                            "description": "of a .safetensors state_dict: a zoo name (GET /v1/architectures)",
+                        },
                     },
                 }
             }

@@ -1,5 +1,6 @@
 """Models as HTTP shows them."""
 
+from dataclasses import asdict
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -14,6 +15,13 @@ class NormalizationOut(BaseModel):
 
     mean: list[float]
     std: list[float]
+
+
+class ShareOut(BaseModel):
+    """Fractions of all mult-adds, and of the parameters in filters and linear layers (no biases, no batch norm)."""
+
+    macs: float
+    params: float
 
 
 class GroupOut(BaseModel):
@@ -39,13 +47,17 @@ class GroupOut(BaseModel):
 
 
 class ModelOut(BaseModel):
-    """`groups` is null until a worker has found them; `error` is a problem when `state` is refused."""
+    """`groups` is null until a worker has found them; `error` is a problem when `state` is refused.
+
+    `by_kind` names layers by kind: conv1x1, depthwise, conv3x3 ..., grouped-conv3x3 ..., linear.
+    """
 
     id: str
     name: str
     state: CheckState
     error: dict[str, Any] | None
     format: Literal["pt2", "onnx", "safetensors"]
+    architecture: str | None
     sha256: str | None
     bytes: int
     input_shape: list[int]
@@ -55,6 +67,7 @@ class ModelOut(BaseModel):
     params: int
     macs: int
     memory_bytes: int
+    by_kind: dict[str, ShareOut] | None
     groups: list[GroupOut] | None
     created_at: str | None
 
@@ -67,6 +80,7 @@ class ModelOut(BaseModel):
                 "state": model.state,
                 "error": model.error,
                 "format": model.format,
+                "architecture": model.architecture,
                 "sha256": model.sha256,
                 "bytes": model.bytes,
                 "input_shape": list(model.input_shape),
@@ -78,6 +92,7 @@ class ModelOut(BaseModel):
                 "params": model.params,
                 "macs": model.macs,
                 "memory_bytes": model.memory_bytes,
+                "by_kind": None if model.by_kind is None else {k: asdict(share) for k, share in model.by_kind.items()},
                 "groups": None if model.groups is None else [GroupOut.of(group) for group in model.groups],
                 "created_at": rfc3339(model.created_at),
             }

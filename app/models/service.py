@@ -13,6 +13,9 @@ from adapt.formats.sandbox import read_in_child
 from adapt.graph.costs import costs
 from adapt.graph.network import Graph
 from adapt.graph.shapes import check_classifier, infer_shapes
+from adapt.graph.shares import shares_by_kind
+from adapt.zoo.architecture import ArchitectureNotFound
+from adapt.zoo.catalogue import get_architecture
 from app.database import Sessions, reading, unit_of_work
 from app.labels import label_from_filename, parse_name
 from app.models.form_fields import parse_classes, parse_normalization
@@ -50,12 +53,9 @@ class ModelService:
         Reads the file in a child process, so it takes a second or more and must not run in an event loop.
         Whatever is refused leaves neither row nor blob. Raises FieldRefused, NetworkRefused and its kinds, StorageFull.
         """
-        if fields.architecture is not None:
-            raise FieldRefused(
-                "/architecture", "weights apart from their architecture are not read yet; send a .pt2 file instead"
-            )
-        with self._read(file) as (path, graph):
-            new = _describe(file, fields, graph)
+        architecture = None if fields.architecture is None else _zoo_name(fields.architecture)
+        with self._read(file, architecture) as (path, graph):
+            new = _describe(file, fields, graph, architecture)
             if (known := self._find_same(caller, new)) is not None:
                 return known, False
             return self._keep(caller, new, self._storage.put(path))
@@ -75,14 +75,14 @@ class ModelService:
             ModelRepository(session).delete_model(caller, model_id)
 
     @contextmanager
-    def _read(self, file: UploadedFile) -> Iterator[tuple[Path, Graph]]:
+    def _read(self, file: UploadedFile, architecture: str | None) -> Iterator[tuple[Path, Graph]]:
         """The checkpoint that the child wrote, for the length of the block, and its graph."""
         # The child holds the file, the tensors and the checkpoint it writes.
         limits = ChildLimits(memory_bytes=1024 * MIB + 4 * file.bytes)
         with TemporaryDirectory(prefix="read-", dir=self._scratch) as folder:
             path = Path(folder) / "network.safetensors"
             with READ_SLOTS:
-                graph = read_in_child(file.path, path, limits)
+                graph = read_in_child(file.path, path, limits, architecture=architecture)
             yield path, graph
 
     def _keep(self, caller: Caller, new: NewModel, weights: Blob) -> tuple[Model, bool]:
@@ -101,13 +101,21 @@ class ModelService:
             return ModelRepository(session).find_same(caller, new)
 
 
-def _describe(file: UploadedFile, fields: ModelFields, graph: Graph) -> NewModel:
+def _zoo_name(text: str) -> str:
+    """In its shortest form, so that one upload under two spellings is one model. Raises FieldRefused."""
+    try:
+        return get_architecture(text).name
+    except ArchitectureNotFound as error:
+        raise FieldRefused("/architecture", str(error)) from error
+
+
+def _describe(file: UploadedFile, fields: ModelFields, graph: Graph, architecture: str | None) -> NewModel:
     outputs = check_classifier(graph, infer_shapes(graph))
     needed = costs(graph)
     return NewModel(
         name=parse_name(fields.name, label_from_filename(file.filename, "network")),
         format=_format(file.path),
-        architecture=None,
+        architecture=architecture,
         sha256=file.sha256,
         bytes=file.bytes,
         graph=graph,
@@ -117,6 +125,7 @@ def _describe(file: UploadedFile, fields: ModelFields, graph: Graph) -> NewModel
         params=needed.params,
         macs=needed.macs,
         memory_bytes=needed.memory_bytes,
+        by_kind=shares_by_kind(graph),
     )
 
 

@@ -13,6 +13,7 @@ from adapt.errors import Stopped
 from adapt.events import ControlEvaluated, EpochDone, IterationDone, Latency, Measured, ProposalEvaluated
 from adapt.graph.costs import costs
 from adapt.graph.shapes import infer_shapes
+from adapt.graph.shares import shares_by_kind
 from adapt.presets import effective_settings, settings_to_document
 from adapt.spec import default_normalization
 from app.database import make_engine, make_sessions, migrate, reading, unit_of_work
@@ -81,6 +82,7 @@ def _model_id(service: Service, tmp_path: Path) -> str:
         params=figures.params,
         macs=figures.macs,
         memory_bytes=figures.memory_bytes,
+        by_kind=shares_by_kind(network.graph),
     )
     with unit_of_work(service.sessions) as session:
         model = ModelRepository(session).add_model(ANN, new, blob)
