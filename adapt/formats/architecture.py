@@ -58,8 +58,8 @@ def _read_node(document: Any, where: str) -> Node:
     inputs = [
         _matching(VALUE_NAME, of_type(item, str, where), where) for item in member(document, "inputs", list, where)
     ]
-    if len(inputs) != operator.arity:
-        raise NetworkRefused(where, f"{operator.name} takes {operator.arity} inputs, {len(inputs)} are given")
+    if len(inputs) != operator.arity and (operator.arity or not inputs):
+        raise NetworkRefused(where, f"{operator.name} takes {operator.arity or 'some'} inputs, {len(inputs)} are given")
     weights = {
         role: _matching(WEIGHT_NAME, of_type(weight, str, where), where)
         for role, weight in member(document, "weights", dict, where).items()

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from adapt.errors import NetworkRefused, UnsupportedOperator
@@ -15,6 +15,7 @@ from adapt.graph.operators.operator import BATCH, Aten, Call, Operator
 VALUE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 _LAYER = re.compile(r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*")
 _PLAIN = {"as_int": int, "as_float": float, "as_bool": bool, "as_string": str}
+_MOST_RESULTS = 64
 _LISTS = {"as_ints": int, "as_floats": float, "as_bools": bool}
 
 
@@ -53,13 +54,31 @@ class AtenNode:
         return self.layer or self.output
 
 
-def parse_node(document: Any, index: int) -> AtenNode:
-    """Raises NetworkRefused for a node of another form: several results, lists of tensors, odd names."""
+RESULT = "result"
+"""The argument that tells the results of one node apart: which of them this is."""
+
+
+def parse_nodes(document: Any, index: int) -> list[AtenNode]:
+    """The node, once for each tensor of a result that is a list of tensors (split, chunk), told apart by RESULT.
+
+    Raises NetworkRefused for a node of another form: several results, odd names.
+    """
+    place = f"models/model.json: node {index}"
+    outputs = member(document, "outputs", list, place)
+    if len(outputs) != 1 or "as_tensors" not in of_type(outputs[0], dict, place):
+        return [_parse_node(document, index, outputs)]
+    results = of_type(only_member(outputs[0], place)[1], list, place)
+    if len(results) > _MOST_RESULTS:
+        raise NetworkRefused(place, f"has {len(results)} results, {_MOST_RESULTS} are allowed")
+    nodes = [_parse_node(document, index, [{"as_tensor": result}]) for result in results]
+    return [replace(node, arguments={**node.arguments, RESULT: number}) for number, node in enumerate(nodes)]
+
+
+def _parse_node(document: Any, index: int, outputs: list[Any]) -> AtenNode:
     place = f"models/model.json: node {index}"
     target = member(document, "target", str, place)
     layer = _layer(document)
     where = layer or place
-    outputs = member(document, "outputs", list, place)
     if not target.startswith("torch.ops."):
         raise UnsupportedOperator(where, ascii(target[:100]))
     if len(outputs) > 1:
@@ -98,6 +117,8 @@ def _value(argument: dict[str, Any], where: str) -> Any:
         return None
     if tag in _PLAIN:
         return of_type(value, _PLAIN[tag], where)
+    if tag == "as_tensors":
+        return [Reference(value_name(member(item, "name", str, where), where)) for item in of_type(value, list, where)]
     if tag in _LISTS:
         return [of_type(item, _LISTS[tag], where) for item in of_type(value, list, where)]
     if tag == "as_sym_int":
@@ -105,6 +126,11 @@ def _value(argument: dict[str, Any], where: str) -> Any:
     if tag == "as_sym_ints":
         return [_symbol(item, where) for item in of_type(value, list, where)]
     return Opaque(tag)
+
+
+def references(value: Any) -> list[Reference]:
+    """The tensors of an argument: one, a list of them, or none."""
+    return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, Reference)]
 
 
 def _symbol(value: Any, where: str) -> Any:
@@ -147,7 +173,8 @@ def find_reading(node: AtenNode, call: Call, inputs: frozenset[str]) -> tuple[Op
 
 def _shown(node: AtenNode, call: Call) -> str:
     arguments = ", ".join(
-        f"{name}={value.name if isinstance(value, Reference) else value!r}" for name, value in node.arguments.items()
+        f"{name}={', '.join(tensor.name for tensor in references(value)) or repr(value)}"
+        for name, value in node.arguments.items()
     )
     return f"{ascii(arguments[:300])[1:-1]} on shapes {[list(shape) for shape in call.inputs]}"
 

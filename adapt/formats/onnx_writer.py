@@ -82,7 +82,7 @@ def _proto(spelled: OnnxNode, node: Node, graph: Graph) -> onnx.NodeProto:
 
 
 def _attribute(value: Any) -> Any:
-    return list(value) if isinstance(value, Sequence) else value
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 def _value(weight: str) -> str:

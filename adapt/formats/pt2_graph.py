@@ -13,8 +13,9 @@ from adapt.formats.aten import (
     AtenNode,
     Reference,
     find_reading,
-    parse_node,
+    parse_nodes,
     read_attributes,
+    references,
     resolve_symbols,
     sym_size,
     value_name,
@@ -89,12 +90,12 @@ class GraphReader:
         documents = member(graph, "nodes", list, MODEL)
         if len(documents) > MAX_NODES:
             raise NetworkRefused(MODEL, f"has {len(documents)} nodes, {MAX_NODES} are allowed")
-        self._parsed = [parse_node(node, index) for index, node in enumerate(documents)]
+        self._parsed = [node for index, document in enumerate(documents) for node in parse_nodes(document, index)]
         self._last_use = {
             value.name: index
             for index, node in enumerate(self._parsed)
-            for value in node.arguments.values()
-            if isinstance(value, Reference)
+            for argument in node.arguments.values()
+            for value in references(argument)
         }
         self._last_use[signature.output] = len(self._parsed)
         self._file_shapes = member(graph, "tensor_values", dict, MODEL)
@@ -153,12 +154,13 @@ class GraphReader:
     def _read_operator(self, node: AtenNode, index: int) -> None:
         weights, inputs, plain = self._sort_arguments(node)
         known = {role: self._available[name] for role, name in weights.items()}
-        shapes = tuple(self._shapes[self._names[name]] for name in inputs.values())
+        shapes = tuple(self._shapes[self._names[name]] for names in inputs.values() for name in names)
         call = Call(arguments=plain, inputs=shapes, weights=known, batch=self.batch)
         operator, reading = find_reading(node, call, frozenset(inputs))
+        weights = {reading.roles.get(argument, argument): name for argument, name in weights.items()}
         if missing := [role for role, needed in operator.weights.items() if needed and role not in weights]:
             raise UnsupportedOperator(node.where, node.target, f"without {', '.join(missing)}")
-        sources = [inputs[name] for name in reading.inputs]
+        sources = [source for name in reading.inputs for source in inputs[name]]
         if reading.in_place:
             self._check_in_place(node, sources[0], index)
         attributes = read_attributes(node, operator, reading, call)
@@ -179,24 +181,25 @@ class GraphReader:
             )
         self._compare(node.output)
 
-    def _sort_arguments(self, node: AtenNode) -> tuple[dict[str, str], dict[str, str], dict[str, Any]]:
+    def _sort_arguments(self, node: AtenNode) -> tuple[dict[str, str], dict[str, list[str]], dict[str, Any]]:
         """The arguments that are weights, those that are values (both by name), and the plain ones."""
         weights: dict[str, str] = {}
-        inputs: dict[str, str] = {}
+        inputs: dict[str, list[str]] = {}
         plain: dict[str, Any] = {}
         for argument, value in node.arguments.items():
-            if not isinstance(value, Reference):
+            tensors = [tensor.name for tensor in references(value)]
+            if not tensors:
                 plain[argument] = resolve_symbols(value, self._sizes)
-            elif value.name in self._signature.weights:
+            elif isinstance(value, Reference) and value.name in self._signature.weights:
                 weights[argument] = self._signature.weights[value.name]
                 if weights[argument] not in self._available:
                     raise NetworkRefused(node.where, f"the weight {weights[argument]} is not in the file")
-            elif value.name in self._names:
-                inputs[argument] = value.name
-            else:
+            elif missing := [name for name in tensors if name not in self._names]:
                 raise NetworkRefused(
-                    node.where, f"{node.target} needs {value.name!r}, which is no earlier value and no weight"
+                    node.where, f"{node.target} needs {missing[0]!r}, which is no earlier value and no single weight"
                 )
+            else:
+                inputs[argument] = tensors
         return weights, inputs, plain
 
     def _with_counter(self, operator: str, weights: dict[str, str]) -> dict[str, str]:

@@ -4,13 +4,15 @@ Written out, 12 h-swish layers take 4.5 ms, as operators 3.1 ms (FACTS 6): the o
 or the ratio would flatter us.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
-from adapt.graph.network import Graph, Node
+from adapt.graph.network import Attribute, Graph, Node
 
 _SIXTH = 1 / 6
-_Found = tuple[str, str]
-"""Operator, and the value it is applied to."""
+_Found = tuple[str, str] | tuple[str, str, Mapping[str, Attribute]]
+"""Operator, the value it is applied to, and its attributes where it has any."""
 
 
 class _Producers:
@@ -39,6 +41,20 @@ class _Producers:
         first, second = node.inputs
         return ((first, second), (second, first))
 
+    def attribute(self, value: str, name: str) -> Any:
+        return self._by_name[value].attributes[name]
+
+    def chain(self, value: str | None, *operators: str) -> list[str]:
+        """The values from `value` backwards along `operators`, the last one's input at the end; [] where it breaks."""
+        values = []
+        for operator in operators:
+            source = None if value is None else self.source(value, operator)
+            if value is None or source is None:
+                return []
+            values.append(value)
+            value = source
+        return [*values, value] if value is not None else []
+
     def gate(self, value: str) -> str | None:
         """x where `value` is relu6(x + 3)."""
         shifted = self.source(value, "relu6")
@@ -46,7 +62,7 @@ class _Producers:
 
 
 def _hand_written(node: Node, made: _Producers) -> _Found | None:
-    for match in (_hardsigmoid, _hardswish, _silu):
+    for match in (_hardsigmoid, _hardswish, _silu, _channel_shuffle, _local_response_norm):
         if found := match(node, made):
             return found
     return None
@@ -82,14 +98,51 @@ def _silu(node: Node, made: _Producers) -> _Found | None:
     return None
 
 
+def _channel_shuffle(node: Node, made: _Producers) -> _Found | None:
+    """[N, C, H, W] -> [N, groups, C / groups, H, W], the two axes exchanged, and back"""
+    chain = made.chain(node.name, "reshape", "permute", "reshape")
+    if not chain:
+        return None
+    back, turned, split, source = chain
+    sizes = made.attribute(split, "sizes")
+    whole = (sizes[0] * sizes[1], *sizes[2:]) if len(sizes) == 4 else None
+    if made.attribute(turned, "dims") != (0, 2, 1, 3, 4) or made.attribute(back, "sizes") != whole:
+        return None
+    return ("channel_shuffle", source, {"groups": sizes[0]})
+
+
+_MEAN_OF_SQUARES = ("reshape", "avg_pool_neighbours", "pad", "reshape", "mul")
+
+
+def _local_response_norm(node: Node, made: _Producers) -> _Found | None:
+    """x / (k + alpha * mean of the neighbours' squares) ** beta, which torch takes over [N, 1, C, H, W].
+
+    Of an odd size only: ONNX has an even window lie the other way round.
+    """
+    for x, divisor in made.pair(node.name, "div")[:1]:
+        chain = made.chain(divisor, "pow_scalar", "add_scalar", "mul_scalar", *_MEAN_OF_SQUARES)
+        if not chain:
+            return None
+        size, pads = made.attribute(chain[4], "size"), made.attribute(chain[5], "pads")
+        half = size // 2
+        if made.pair(chain[7], "mul")[0] != (x, x) or not size % 2 or pads != (0, 0, 0, 0, half, half, 0, 0, 0, 0):
+            return None
+        numbers = (made.attribute(value, "value") for value in chain[:3])
+        return ("local_response_norm", x, {"size": size, **dict(zip(("beta", "k", "alpha"), numbers, strict=True))})
+    return None
+
+
 def _joined(node: Node, made: _Producers) -> Node:
-    """squeeze, flatten and two unsqueezes in a row as the one operator that they amount to."""
+    """squeeze and flatten, two unsqueezes, two reshapes in a row as the one operator that they amount to."""
     squeezed = made.source(node.inputs[0], "squeeze")
     if node.operator == "flatten" and squeezed is not None:
         return replace(node, inputs=(squeezed,))
     unsqueezed = made.source(node.inputs[0], "unsqueeze")
     if node.operator == "unsqueeze" and unsqueezed is not None:
         return replace(node, inputs=(unsqueezed,), attributes={"dims": (2, 3)})
+    seen = made.source(node.inputs[0], "reshape")
+    if node.operator == "reshape" and seen is not None:
+        return replace(node, inputs=(seen,))
     return node
 
 
@@ -101,8 +154,8 @@ def canonical(graph: Graph) -> Graph:
         node = _joined(node, made)
         made.add(node)
         if found := _hand_written(node, made):
-            operator, source = found
-            node = replace(node, operator=operator, inputs=(source,), attributes={})
+            operator, source, *attributes = found
+            node = replace(node, operator=operator, inputs=(source,), attributes=dict(*attributes))
             made.add(node)
         nodes.append(node)
     return _without_dead_nodes(replace(graph, nodes=tuple(nodes)))

@@ -2,10 +2,32 @@
 
 from collections.abc import Mapping
 
-from adapt.graph.operators import activation, arithmetic, convolution, normalization, pooling, reshaping
+from adapt.graph.operators import (
+    activation,
+    arithmetic,
+    averaging,
+    channelwise,
+    convolution,
+    layout,
+    normalization,
+    pooling,
+    reshaping,
+    slicing,
+)
 from adapt.graph.operators.operator import Aten, Operator
 
-_SUBJECTS = (convolution, normalization, activation, pooling, arithmetic, reshaping)
+_SUBJECTS = (
+    convolution,
+    normalization,
+    activation,
+    channelwise,
+    pooling,
+    averaging,
+    arithmetic,
+    reshaping,  # before slicing and layout: a view that changes nothing is none
+    slicing,
+    layout,
+)
 
 OPERATORS: Mapping[str, Operator] = {row.name: row for subject in _SUBJECTS for row in subject.OPERATORS}
 

@@ -1,5 +1,6 @@
 """Functions of one tensor, element by element, and the softmax at the end."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from adapt.graph.operators.operator import (
     Attributes,
     Call,
     Field,
+    OneOf,
     OnnxCall,
     OnnxNode,
     Operator,
@@ -20,6 +22,9 @@ from adapt.graph.operators.operator import (
     with_in_place,
 )
 
+_FAR = 3e38
+"""Limits a float32 never reaches: a clamp without one of its limits."""
+
 
 def _elementwise(
     name: str,
@@ -27,8 +32,10 @@ def _elementwise(
     onnx: Callable[[OnnxCall], list[OnnxNode]],
     *readings: Aten,
     attributes: Mapping[str, Field] | None = None,
+    plain: Mapping[str, Any] | None = None,
 ) -> Operator:
-    spelled = with_in_place(Aten(target=f"{name}.default"), *readings)
+    """`plain` completes the reading of the operator's own aten spelling."""
+    spelled = with_in_place(Aten(target=f"{name}.default", **(plain or {})), *readings)
     return Operator(
         name=name, shape=same_shape, function=function, onnx=onnx, aten=spelled, attributes=attributes or {}
     )
@@ -76,6 +83,65 @@ def _leaky_relu(call: OnnxCall) -> list[OnnxNode]:
     return [OnnxNode(op_type="LeakyRelu", inputs=call.inputs, attributes=attributes)]
 
 
+def _gelu(call: OnnxCall) -> list[OnnxNode]:
+    """x * (1 + erf(x / sqrt 2)) / 2, or with tanh of a polynomial: opset 17 has no operator for either."""
+    inner, outer, scaled = f"{call.name}/inner", f"{call.name}/outer", f"{call.name}/scaled"
+    half, one = call.constant("half", scalar(0.5)), call.constant("one", scalar(1.0))
+    if call.attributes["approximate"] == "tanh":
+        nodes, bent = _tanh_polynomial(call), "Tanh"
+    else:
+        root = call.constant("root", scalar(1 / math.sqrt(2)))
+        nodes, bent = [OnnxNode(op_type="Mul", inputs=(*call.inputs, root), output=inner)], "Erf"
+    return [
+        *nodes,
+        OnnxNode(op_type=bent, inputs=(inner,), output=outer),
+        OnnxNode(op_type="Add", inputs=(outer, one), output=f"{call.name}/shifted"),
+        OnnxNode(op_type="Mul", inputs=(*call.inputs, f"{call.name}/shifted"), output=scaled),
+        OnnxNode(op_type="Mul", inputs=(scaled, half)),
+    ]
+
+
+def _tanh_polynomial(call: OnnxCall) -> list[OnnxNode]:
+    """sqrt(2 / pi) * (x + 0.044715 x^3)"""
+    square, cube, term, total = (f"{call.name}/{part}" for part in ("square", "cube", "term", "total"))
+    third = call.constant("third", scalar(0.044715))
+    root = call.constant("root", scalar(math.sqrt(2 / math.pi)))
+    return [
+        OnnxNode(op_type="Mul", inputs=call.inputs * 2, output=square),
+        OnnxNode(op_type="Mul", inputs=(*call.inputs, square), output=cube),
+        OnnxNode(op_type="Mul", inputs=(cube, third), output=term),
+        OnnxNode(op_type="Add", inputs=(*call.inputs, term), output=total),
+        OnnxNode(op_type="Mul", inputs=(total, root), output=f"{call.name}/inner"),
+    ]
+
+
+def _mish(call: OnnxCall) -> list[OnnxNode]:
+    soft, gate = f"{call.name}/softplus", f"{call.name}/tanh"
+    return [
+        OnnxNode(op_type="Softplus", inputs=call.inputs, output=soft),
+        OnnxNode(op_type="Tanh", inputs=(soft,), output=gate),
+        OnnxNode(op_type="Mul", inputs=(*call.inputs, gate)),
+    ]
+
+
+def _elu(call: OnnxCall) -> list[OnnxNode]:
+    return [OnnxNode(op_type="Elu", inputs=call.inputs, attributes={"alpha": call.attributes["alpha"]})]
+
+
+def _clip(call: OnnxCall) -> list[OnnxNode]:
+    limits = [call.constant(name, scalar(float(call.attributes[name]))) for name in ("low", "high")]  # type: ignore[arg-type]
+    return [OnnxNode(op_type="Clip", inputs=(*call.inputs, *limits))]
+
+
+def _given_limits(names: tuple[str, str], defaults: tuple[float, float]) -> Callable[[Call], dict[str, Any]]:
+    def limits(call: Call) -> dict[str, Any]:
+        given = (call.arguments.get(name) for name in names)
+        low, high = (default if value is None else value for value, default in zip(given, defaults, strict=True))
+        return {"low": low, "high": high}
+
+    return limits
+
+
 def _over_classes(name: str, op_type: str) -> Operator:
     def shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
         if len(inputs[0]) != 2:
@@ -117,6 +183,50 @@ OPERATORS = (
         lambda torch, attributes: lambda x: torch.nn.functional.leaky_relu(x, attributes["negative_slope"]),
         _leaky_relu,
         attributes={"negative_slope": Real(low=-10.0, high=10.0, default=0.01)},
+    ),
+    _elementwise(
+        "gelu",
+        lambda torch, attributes: lambda x: torch.nn.functional.gelu(x, **attributes),
+        _gelu,
+        attributes={"approximate": OneOf(words=("none", "tanh"), default="none")},
+    ),
+    _elementwise(
+        "elu",
+        lambda torch, attributes: lambda x: torch.nn.functional.elu(x, attributes["alpha"]),
+        _elu,
+        attributes={"alpha": Real(low=-100.0, high=100.0, default=1.0)},
+        plain={"fixed": {"scale": (1, 1.0), "input_scale": (1, 1.0)}},
+    ),
+    _elementwise(
+        "celu",
+        lambda torch, attributes: lambda x: torch.nn.functional.celu(x, attributes["alpha"]),
+        lambda call: [OnnxNode(op_type="Celu", inputs=call.inputs, attributes=call.attributes)],
+        attributes={"alpha": Real(low=1e-3, high=100.0, default=1.0)},
+    ),
+    _elementwise(
+        "selu",
+        lambda torch, attributes: torch.selu,
+        _one("Selu", alpha=1.6732632423543772, gamma=1.0507009873554805),
+    ),
+    _elementwise("mish", lambda torch, attributes: torch.nn.functional.mish, _mish),
+    Operator(  # any other limits than those of ReLU and ReLU6, which are asked before
+        name="clamp",
+        attributes={"low": Real(low=-_FAR, high=_FAR), "high": Real(low=-_FAR, high=_FAR)},
+        shape=same_shape,
+        function=lambda torch, attributes: lambda x: torch.clamp(x, attributes["low"], attributes["high"]),
+        onnx=_clip,
+        aten=with_in_place(
+            Aten(
+                target="hardtanh.default",
+                attributes=_given_limits(("min_val", "max_val"), (-1.0, 1.0)),
+                ignored=("min_val", "max_val"),
+            ),
+            Aten(
+                target="clamp.default",
+                attributes=_given_limits(("min", "max"), (-_FAR, _FAR)),
+                ignored=("min", "max"),
+            ),
+        ),
     ),
     _over_classes("softmax", "Softmax"),
     _over_classes("log_softmax", "LogSoftmax"),

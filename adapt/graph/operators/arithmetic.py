@@ -79,6 +79,36 @@ OPERATORS = (
         aten=with_in_place(Aten(target="mul.Tensor", inputs=_BOTH)),
     ),
     Operator(
+        name="div",
+        arity=2,
+        shape=_broadcast,
+        function=lambda torch, attributes: torch.div,
+        onnx=_two("Div"),
+        aten=with_in_place(Aten(target="div.Tensor", inputs=_BOTH)),
+    ),
+    Operator(
+        name="sub",
+        arity=2,
+        shape=_broadcast,
+        function=lambda torch, attributes: torch.sub,
+        onnx=_two("Sub"),
+        aten=with_in_place(Aten(target="sub.Tensor", inputs=_BOTH, fixed=_FACTOR)),
+    ),
+    Operator(
+        name="pow_scalar",
+        attributes=_NUMBER,
+        shape=same_shape,
+        function=lambda torch, attributes: lambda x: x ** attributes["value"],
+        onnx=_with_constant("Pow"),
+        aten=with_in_place(
+            Aten(
+                target="pow.Tensor_Scalar",
+                attributes=lambda call: {"value": call.arguments["exponent"]},
+                ignored=("exponent",),
+            )
+        ),
+    ),
+    Operator(
         name="add_scalar",
         attributes=_NUMBER,
         shape=same_shape,

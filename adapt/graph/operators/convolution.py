@@ -1,6 +1,7 @@
 """Convolution and linear layers: the operators that hold the filters and the multiply-adds."""
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 from adapt.graph.network import Shape
@@ -136,16 +137,19 @@ CONV2D = Operator(
 
 def _linear_shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
     shape, weight = inputs[0], weights["weight"]
-    if len(shape) != 2 or len(weight) != 2 or shape[1] != weight[1]:
-        raise ValueError(f"a weight of shape {weight} does not fit an input of shape {shape}; [N, features] is needed")
+    if len(shape) not in (2, 4) or len(weight) != 2 or shape[-1] != weight[1]:
+        raise ValueError(
+            f"a weight of shape {weight} does not fit an input of shape {shape}; "
+            "[N, features] or [N, H, W, features] is needed"
+        )
     if min(weight) < 1:
         raise ValueError(f"the weight of shape {weight} is empty")
     _check_bias(weights)
-    return (shape[0], weight[0])
+    return (*shape[:-1], weight[0])
 
 
 def _linear_macs(output: Shape, weights: WeightShapes) -> int:
-    return weights["weight"][0] * weights["weight"][1]
+    return weights["weight"][0] * weights["weight"][1] * prod(output[1:-1])
 
 
 def _linear_module(torch: Torch, inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Any:
@@ -154,7 +158,20 @@ def _linear_module(torch: Torch, inputs: Sequence[Shape], attributes: Attributes
 
 def _linear_onnx(call: OnnxCall) -> list[OnnxNode]:
     tensors = tuple(call.weights[role] for role in ("weight", "bias") if role in call.weights)
+    if len(call.shapes[0]) == 4:
+        return _positionwise_onnx(call)
     return [OnnxNode(op_type="Gemm", inputs=(call.inputs[0], *tensors), attributes={"transB": 1})]
+
+
+def _positionwise_onnx(call: OnnxCall) -> list[OnnxNode]:
+    """Over the last axis of [N, H, W, features]; runtimes fold the transposition of a constant."""
+    turned, product = f"{call.name}/turned", f"{call.name}/product" if "bias" in call.weights else ""
+    nodes = [
+        OnnxNode(op_type="Transpose", inputs=(call.weights["weight"],), attributes={"perm": (1, 0)}, output=turned),
+        OnnxNode(op_type="MatMul", inputs=(call.inputs[0], turned), output=product),
+    ]
+    bias = [OnnxNode(op_type="Add", inputs=(product, call.weights["bias"]))] if product else []
+    return [*nodes, *bias]
 
 
 LINEAR = Operator(

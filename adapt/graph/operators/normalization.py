@@ -1,4 +1,4 @@
-"""Batch norm and dropout: the operators that behave differently in training."""
+"""Normalisations and dropout."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,16 +9,19 @@ from adapt.graph.network import Shape
 from adapt.graph.operators.operator import (
     Aten,
     Attributes,
+    Call,
     OnnxCall,
     OnnxNode,
     Operator,
     Real,
     Torch,
     WeightShapes,
+    Whole,
     same_shape,
     with_in_place,
 )
 
+_FAR = 1e6
 _STATISTICS = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -91,4 +94,74 @@ DROPOUT = Operator(
     aten=with_in_place(Aten(target="dropout.default", inputs=("input",), ignored=("train",), alias=True)),
 )
 
-OPERATORS = (BATCH_NORM, DROPOUT)
+
+def _layer_norm_shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
+    shape = inputs[0]
+    for role, stated in weights.items():
+        if len(shape) < 2 or stated != shape[-1:]:
+            raise ValueError(f"{role} has shape {stated}, the input {shape}")
+    return shape
+
+
+def _layer_norm_module(torch: Torch, inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Any:
+    return torch.nn.LayerNorm(inputs[0][-1], eps=attributes["eps"], bias="bias" in weights)
+
+
+def _layer_norm_onnx(call: OnnxCall) -> list[OnnxNode]:
+    tensors = tuple(call.weights[role] for role in ("weight", "bias") if role in call.weights)
+    attributes = {"axis": -1, "epsilon": call.attributes["eps"]}
+    return [OnnxNode(op_type="LayerNormalization", inputs=(call.inputs[0], *tensors), attributes=attributes)]
+
+
+def _over_last(call: Call) -> bool:
+    return call.arguments.get("normalized_shape") == list(call.inputs[0][-1:])
+
+
+LAYER_NORM = Operator(
+    name="layer_norm",
+    attributes={"eps": Real(low=1e-12, high=1.0, default=1e-5)},
+    weights={"weight": True, "bias": False},
+    shape=_layer_norm_shape,
+    module=_layer_norm_module,
+    onnx=_layer_norm_onnx,
+    mixes=lambda attributes, inputs: "a layer norm takes its mean over all of these channels together",
+    aten=(
+        Aten(
+            target="layer_norm.default",
+            inputs=("input",),
+            weights=("weight", "bias"),
+            when=_over_last,
+            ignored=("normalized_shape", "cudnn_enable"),
+        ),
+    ),
+)
+
+
+def _response_norm_shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
+    if len(inputs[0]) != 4:
+        raise ValueError(f"needs an input [N, C, H, W], has {inputs[0]}")
+    return inputs[0]
+
+
+def _response_norm_onnx(call: OnnxCall) -> list[OnnxNode]:
+    given = call.attributes
+    attributes = {"size": given["size"], "alpha": given["alpha"], "beta": given["beta"], "bias": given["k"]}
+    return [OnnxNode(op_type="LRN", inputs=call.inputs, attributes=attributes)]
+
+
+LOCAL_RESPONSE_NORM = Operator(  # torch.export writes it as ten nodes: adapt/graph/response_norm.py
+    name="local_response_norm",
+    attributes={
+        "size": Whole(low=1),
+        "alpha": Real(low=-_FAR, high=_FAR),
+        "beta": Real(low=-_FAR, high=_FAR),
+        "k": Real(low=-_FAR, high=_FAR),
+    },
+    shape=_response_norm_shape,
+    function=lambda torch, attributes: lambda x: torch.nn.functional.local_response_norm(x, **attributes),
+    onnx=_response_norm_onnx,
+    mixes=lambda attributes, inputs: "a local response norm scales each of these channels by its neighbours",
+    aten=(),
+)
+
+OPERATORS = (BATCH_NORM, DROPOUT, LAYER_NORM, LOCAL_RESPONSE_NORM)

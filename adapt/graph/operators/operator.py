@@ -80,7 +80,48 @@ class Axes:
         return tuple(value)
 
 
-Field = Pair | Real | Flag | Axes
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    """An integer from `low` to LARGEST_SIZE in size."""
+
+    low: int = 0
+    default: int | None = None
+
+    def read(self, value: Any) -> Attribute:
+        if type(value) is not int or not self.low <= value <= LARGEST_SIZE:
+            raise ValueError(f"must be an integer from {self.low} to {LARGEST_SIZE}, is {value!r}")
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wholes:
+    """A few integers from `low` to `high`, at most ten."""
+
+    low: int
+    high: int = LARGEST_SIZE
+    default: None = None
+
+    def read(self, value: Any) -> Attribute:
+        fits = isinstance(value, (list, tuple)) and 0 < len(value) <= 10
+        if not fits or not all(type(v) is int and self.low <= v <= self.high for v in value):
+            raise ValueError(f"must be one to ten integers from {self.low} to {self.high}, is {value!r}")
+        return tuple(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneOf:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+    default: str | None = None
+
+    def read(self, value: Any) -> Attribute:
+        if type(value) is not str or value not in self.words:
+            raise ValueError(f"must be one of {', '.join(self.words)}, is {str(value)[:40]!a}")
+        return value
+
+
+Field = Pair | Real | Flag | Axes | Whole | Wholes | OneOf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,15 +148,17 @@ class Aten:
     """One way in which `torch.export` spells an operator.
 
     `target` is the overload without "torch.ops.aten."; `inputs` names the tensor arguments, `weights` those that
-    hold weights; they are called like the operator's roles. Of several readings of one target the first whose
-    `when` holds is taken. Attributes are read from the arguments of the same name, unless `attributes` computes
+    hold weights; they are called like the operator's roles, or `roles` says which role an argument has. Of several
+    readings of one target the first whose `when` holds is taken. Attributes are read from the arguments of the same name, unless `attributes` computes
     them. `fixed` lists the values an argument may have when it is given, `implied` what it must be by the shapes;
     `ignored` ones do not change the result. `in_place` writes to the first input, `alias` may hand out its memory.
+    An input that is a list of tensors stands in `inputs` once, and is all inputs of the operator.
     """
 
     target: str
     inputs: tuple[str, ...] = ("self",)
     weights: tuple[str, ...] = ()
+    roles: Mapping[str, str] = field(default_factory=dict)
     when: Callable[[Call], bool] = always
     attributes: Callable[[Call], Mapping[str, Any]] | None = None
     fixed: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
@@ -155,28 +198,34 @@ def no_macs(output: Shape, weights: WeightShapes) -> int:
     return 0
 
 
+def handed_on(attributes: Attributes, inputs: Sequence[Shape]) -> str | None:
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Operator:
     """A row of the table. A new operator is one new row.
 
-    `arity` counts the tensor inputs. `weights` maps each role to whether it must be there. `macs` is given the
-    output's shape (batch 1) and counts multiply-adds as the papers do: convolutions and linear layers only.
+    `arity` counts the tensor inputs, 0 says one or more. `weights` maps each role to whether it must be there. `macs`
+    is given the output's shape (batch 1) and counts multiply-adds as the papers do: convolutions and linear layers only.
     `allocates` is false where the output is the input's memory seen differently. Exactly one of `module` (builds an
     nn.Module from torch, input shapes, attributes, weight shapes) and `function` (builds a function of the input
-    tensors from torch, attributes) is given.
+    tensors from torch, attributes) is given. `mixes` is given the attributes and the input shapes: a sentence that
+    says why the input's channels must all stay, None where channel c of the output is made of channel c alone.
     """
 
     name: str
     shape: ShapeRule
     onnx: Callable[[OnnxCall], Sequence[OnnxNode]]
     aten: tuple[Aten, ...]
-    arity: Literal[1, 2] = 1
+    arity: Literal[0, 1, 2] = 1
     attributes: Mapping[str, Field] = field(default_factory=dict)
     weights: Mapping[str, bool] = field(default_factory=dict)
     macs: Callable[[Shape, WeightShapes], int] = no_macs
     allocates: bool = True
     module: Callable[[Torch, Sequence[Shape], Attributes, WeightShapes], Any] | None = None
     function: Callable[[Torch, Attributes], Callable[..., Any]] | None = None
+    mixes: Callable[[Attributes, Sequence[Shape]], str | None] = handed_on
 
 
 def same_shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:

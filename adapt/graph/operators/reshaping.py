@@ -143,6 +143,27 @@ def _unsqueeze_onnx(call: OnnxCall) -> list[OnnxNode]:
     return [OnnxNode(op_type="Unsqueeze", inputs=(*call.inputs, axes))]
 
 
+def viewed(call: Call) -> Shape | None:
+    """The shape, without N, that a view, reshape, flatten or squeeze leads to; None for no view of each image."""
+    return _target(call)
+
+
+def unflattened(call: Call) -> Shape | None:
+    """As `viewed`, of one dimension that becomes several."""
+    shape, sizes = call.inputs[0], call.arguments.get("sizes")
+    axis = _axis(call.arguments.get("dim"), len(shape))
+    if not axis or not isinstance(sizes, list):
+        return None
+    return _viewed([BATCH, *shape[1:axis], *sizes, *shape[axis + 1 :]], shape, None)
+
+
+def unsqueezed(call: Call) -> Shape | None:
+    """As `viewed`, of a dimension of 1 that is added."""
+    shape = call.inputs[0]
+    axis = _axis(call.arguments.get("dim"), len(shape) + 1)
+    return (*shape[1:axis], 1, *shape[axis:]) if axis else None
+
+
 _WHOLE = (1 << 63) - 1  # how torch writes the end of x[:]
 _VIEWS = (
     ("flatten.using_ints", ("start_dim", "end_dim")),
