@@ -71,9 +71,10 @@ Build = Callable[[GraphBuilder, int, float], str]
 class Family:
     """One network, at any width when `has_width`, for any number of classes and any image that its strides allow.
 
-    `image_shape` is the paper's own. `training_only` are prefixes of weights that the published file has for
-    training alone (auxiliary classifiers); they are left out. `published` holds the paper's rows, by (width, image
-    size). `eps` and `momentum` are its batch norms'; `head` is the path of the layer that tells the classes apart.
+    `widths` are the only ones where the paper tabulates each. `image_shape` is the paper's own, `published` holds its
+    rows, by (width, image size). `eps` and `momentum` are of its batch norms, `head` is the path of the layer that
+    tells the classes apart. `training_only` are prefixes of weights that the published file has for training alone
+    (auxiliary classifiers); they are left out.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Family:
     published: Mapping[tuple[float, int], Published]
     image_shape: ImageShape = (3, 224, 224)
     has_width: bool = False
+    widths: frozenset[float] = frozenset()
     eps: float = 1e-5
     momentum: float = 0.1
     training_only: tuple[str, ...] = ()

@@ -145,7 +145,7 @@ class GraphBuilder:
         return self.apply("add", [first, second], path)
 
     def concat(self, values: Sequence[str], path: str) -> str:
-        return self.apply("concat", values, path)
+        return self.apply("cat", values, path, {"axis": 1})
 
     def max_pool(
         self, value: str, path: str, kernel: int, stride: int, *, padding: int = 0, ceil_mode: bool = False

@@ -3,10 +3,40 @@
 import re
 from collections.abc import Mapping
 
-from adapt.zoo import alexnet, efficientnet, mnasnet, mobilenet_v1, mobilenet_v2, mobilenet_v3, resnet, vgg
+from adapt.zoo import (
+    alexnet,
+    densenet,
+    efficientnet,
+    googlenet,
+    inception_v2,
+    inception_v3,
+    mnasnet,
+    mobilenet_v1,
+    mobilenet_v2,
+    mobilenet_v3,
+    resnet,
+    shufflenet_v2,
+    squeezenet,
+    vgg,
+)
 from adapt.zoo.architecture import Architecture, ArchitectureNotFound, Family
 
-_SUBJECTS = (mobilenet_v1, mobilenet_v2, mobilenet_v3, mnasnet, efficientnet, resnet, vgg, alexnet)
+_SUBJECTS = (
+    mobilenet_v1,
+    mobilenet_v2,
+    mobilenet_v3,
+    mnasnet,
+    efficientnet,
+    shufflenet_v2,
+    squeezenet,
+    resnet,
+    googlenet,
+    inception_v2,
+    inception_v3,
+    densenet,
+    vgg,
+    alexnet,
+)
 
 FAMILIES: Mapping[str, Family] = {family.name: family for subject in _SUBJECTS for family in subject.FAMILIES}
 
@@ -33,6 +63,8 @@ def find_architecture(name: str) -> Architecture | None:
     width = float(parts["width"] or 1.0)
     size = int(parts["size"] or family.image_shape[1])
     if parts["width"] and not (family.has_width and _SMALLEST_WIDTH <= width <= _LARGEST_WIDTH):
+        return None
+    if family.widths and width not in family.widths:
         return None
     if not _SMALLEST_SIZE <= size <= _LARGEST_SIZE:
         return None
