@@ -12,17 +12,16 @@ from typing import Any
 
 import torch
 import torch_pruning
-from torch import Tensor, nn
+from torch import nn
 
 from adapt.errors import NetworkRefused
-from adapt.graph.coupling import Coupling, Layers, Owned, judged, merged, to_groups
+from adapt.framing import ENTRY, Framed
+from adapt.graph.coupling import Coupling, Entering, Layers, Owned, judged, merged, to_groups
 from adapt.graph.network import Network
 from adapt.graph.pruning import ChannelGroup
-from adapt.modules import build_module
+from adapt.graph.units import in_units
 from adapt.pruning_check import wrongly_pruned
 
-_HEAD = "it produces the classes, which are never pruned"
-_ENTRY = "its channels are tied to those of the images, which cannot be pruned"
 _UNUSED = "nothing that leads to the classes reads it"
 _LOST = "its channels cannot be followed through the network"
 _UNPROVEN = "without some of its channels the network does not compute what it computes when nothing reads them"
@@ -36,24 +35,10 @@ def channel_groups(network: Network) -> tuple[ChannelGroup, ...]:
     """
     layers = Layers(network.graph)
     with torch.inference_mode(mode=False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
-        couplings = merged(_Dependencies(network, layers).couplings())
-    groups = to_groups(couplings, layers)
+        couplings = in_units(list(_Dependencies(network, layers).couplings()), layers)
+    groups = to_groups(merged(judged(coupling, layers) for coupling in couplings), layers)
     wrong = wrongly_pruned(network, groups)
     return tuple(replace(group, prunable=False, reason=_UNPROVEN) if group.id in wrong else group for group in groups)
-
-
-class _Framed(nn.Module):
-    """The network between two layers of our own, so that ties to its input and its output can be seen."""
-
-    def __init__(self, network: nn.Module, channels: int, classes: int) -> None:
-        super().__init__()
-        self.entry = nn.Conv2d(channels, channels, 1)
-        self.network = network
-        self.exit = nn.Linear(classes, classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        scores: Tensor = self.exit(self.network(self.entry(images)))
-        return scores
 
 
 class _Dependencies:
@@ -62,14 +47,7 @@ class _Dependencies:
     def __init__(self, network: Network, layers: Layers) -> None:
         self._layers = layers
         graph = network.graph
-        module = build_module(network)
-        self._framed = _Framed(module, graph.input_shape[0], layers.shapes[graph.output][1])
-        self._names = {id(tensor): name for name, tensor in (*module.named_parameters(), *module.named_buffers())}
-        self._modules = {
-            self._names[id(layer.weight)]: layer
-            for layer in module.modules()
-            if isinstance(layer, nn.Conv2d | nn.Linear)
-        }
+        self._framed = Framed(network, layers)
         self._graph = torch_pruning.DependencyGraph()
         try:
             self._graph.build_dependency(self._framed, torch.zeros(2, *graph.input_shape), verbose=False)
@@ -79,15 +57,16 @@ class _Dependencies:
     def couplings(self) -> Iterator[Coupling]:
         """One for each set of tied layers. Depthwise layers come last: their groups begin with what feeds them."""
         seen: set[str] = set()
-        for weight in sorted(self._modules, key=lambda name: (self._layers.hands_on(name), self._layers.rank[name])):
-            if weight not in seen:
-                coupling = judged(self._coupling(weight), self._layers)
-                seen |= coupling.producers if coupling.reason is None else {weight}
-                yield coupling
+        weights = self._layers.nodes
+        for weight in sorted(weights, key=lambda name: (self._layers.hands_on(name), self._layers.rank[name])):
+            if weight not in seen or weight in self._layers.shared:
+                for module in self._framed.roots[weight]:
+                    coupling = self._coupling(weight, module)
+                    seen |= coupling.producers if judged(coupling, self._layers).reason is None else {weight}
+                    yield coupling
 
-    def _coupling(self, weight: str) -> Coupling:
-        module = self._modules[weight]
-        nothing = Coupling(root=weight, channels=module.weight.shape[0], owned=())
+    def _coupling(self, weight: str, module: nn.Module) -> Coupling:
+        nothing = Coupling(root=weight, channels=self._layers.weight_shapes[weight][0], owned=())
         if module not in self._graph.module2node:
             return replace(nothing, reason=_UNUSED)
         try:
@@ -96,28 +75,31 @@ class _Dependencies:
         except Exception as failure:  # as above; the other layers may still be pruned
             return replace(nothing, reason=f"{_LOST}: {failure!r}")
         owned: list[Owned] = []
+        entering: list[Entering] = []
         reason = None
         for item in tied:
-            target, handler = item.dep.target.module, item.dep.handler
-            if target is self._framed.exit:
-                reason = _HEAD
-            elif target is self._framed.entry:
-                reason = reason or _ENTRY
+            target, made = item.dep.target.module, self._graph.is_out_channel_pruning_fn(item.dep.handler)
+            if target in self._framed.walls and not (made and target is module):
+                reason = self._framed.walls[target] if target is not self._framed.entry else reason or ENTRY
+            elif target in self._framed.entries:
+                entering.append(Entering(weight=self._framed.entries[target], positions=_by_channel(item)))
             else:
-                owned.extend(self._owned(target, self._graph.is_out_channel_pruning_fn(handler), item))
-        return replace(nothing, owned=tuple(owned), reason=reason)
+                owned.extend(self._owned(target, made, item))
+        reason = self._framed.walls.get(module, reason)
+        return replace(nothing, owned=tuple(owned), reason=reason, entering=tuple(entering))
 
     def _owned(self, target: nn.Module, made: bool, item: Any) -> Iterator[Owned]:
         """The tensors of one tied layer; `made` says that its output channels are tied, not only its input's."""
-        positions = _by_channel(item)
+        positions, places = _by_channel(item), self._framed.places
         filters = isinstance(target, nn.Conv2d | nn.Linear)
         if filters and not made:
-            yield Owned(tensor=self._names[id(target.weight)], axis=1, filters=False, positions=positions)
+            yield Owned(tensor=places[id(target.weight)].tensor, axis=1, filters=False, positions=positions)
             return
         for role, tensor in (*target.named_parameters(recurse=False), *target.named_buffers(recurse=False)):
-            if tensor.dim():  # the counter of a batch norm has no channels
+            if tensor.dim() and id(tensor) in places:  # the counter of a batch norm has no channels
+                place = places[id(tensor)]
                 is_filter = filters and role == "weight"
-                yield Owned(tensor=self._names[id(tensor)], axis=0, filters=is_filter, positions=positions)
+                yield Owned(tensor=place.tensor, axis=place.axis, filters=is_filter, positions=positions)
 
 
 def _by_channel(item: Any) -> Mapping[int, tuple[int, ...]]:

@@ -1,6 +1,6 @@
 """A network as a trainable torch module, and its weights back as data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,28 +39,37 @@ class GraphModule(nn.Module):
         return output
 
 
-def build_module(network: Network) -> nn.Module:
+def build_module(network: Network, substitutes: Mapping[str, Callable[..., Tensor]] | None = None) -> nn.Module:
     """A module in training mode that computes `network`, with copies of its weights.
 
-    Raises NetworkRefused when shapes do not fit or a layer's path cannot be a module's name.
+    A layer that is applied twice is one module. `substitutes` stand in for the nodes that they are named after: they
+    are called in their places, and nothing is then filled with weights. Raises NetworkRefused when shapes do not fit
+    or a layer's path cannot be a module's name.
     """
     graph = network.graph
+    replaced = substitutes or {}
     shapes = infer_shapes(graph)
     root = GraphModule()
     calls: dict[str, Callable[..., Tensor]] = {}
     paths = module_paths(graph)
+    shared: dict[str, nn.Module] = {}
     for node in sorted(graph.nodes, key=lambda node: paths[node.name].count(".")):
         operator = OPERATORS[node.operator]
-        if operator.function is not None:
+        if node.name in replaced:
+            calls[node.name] = replaced[node.name]
+        elif node.weights and paths[node.name] in shared:
+            calls[node.name] = shared[paths[node.name]]
+        elif operator.function is not None:
             calls[node.name] = operator.function(torch, node.attributes)
         elif operator.module is not None:
             weights = {role: graph.weight_shapes[name] for role, name in node.weights.items()}
             inputs = [shapes[name] for name in node.inputs]
             layer = operator.module(torch, inputs, node.attributes, weights)
             _place(root, paths[node.name], layer, node)
-            calls[node.name] = layer
+            calls[node.name] = shared[paths[node.name]] = layer
     root._netadapt_steps, root._netadapt_slots, root._netadapt_output = _plan(graph, calls)
-    _load(root, network)
+    if substitutes is None:
+        _load(root, network)
     return root
 
 

@@ -26,12 +26,14 @@ def selected_groups(groups: Sequence[ChannelGroup], settings: Settings) -> tuple
 def counts_of(group: ChannelGroup, *, multiple: int, minimum: int) -> list[int]:
     """Every count that the rounding allows, ascending, and last all channels; these alone when it is not prunable.
 
-    Multiples of `multiple` (and of the step that grouped convolutions impose), at least `minimum`.
+    The filters of a layer are then a multiple of `multiple`, at least `minimum`; a channel of a grouped convolution
+    is several of them.
     """
     if not group.prunable:
         return [group.channels]
-    step = math.lcm(multiple, group.channel_multiple)
-    least = math.ceil(max(minimum, 1) / step) * step
+    each = group.filters_each
+    step = math.lcm(multiple // math.gcd(multiple, each), group.channel_multiple)
+    least = math.ceil(max(minimum, 1) / each / step) * step
     return [*range(least, group.channels, step), group.channels]
 
 

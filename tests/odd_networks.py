@@ -211,7 +211,116 @@ class SameNames(Odd):
         return torch.relu(nn.functional.conv2d(torch.relu(nn.functional.conv2d(x, self.first)), self.second))
 
 
+class GroupedOverImages(Odd):
+    """Groups over what is concatenated of several layers, one of which is the images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 5, 3, padding=1)
+        self.grouped = nn.Conv2d(8, 3, 1)
+        self.over = nn.Conv2d(8, 8, 3, padding=1, groups=4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.over(torch.cat([x, self.first(x)], 1))
+        return super().forward(self.grouped(y))
+
+
+class SharedLayer(Odd):
+    """The same convolution and batch norm, applied twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = nn.Conv2d(8, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.last = nn.Conv2d(8, 8, 1)
+
+    def body(self, x: Tensor) -> Tensor:
+        for _ in range(2):
+            x = torch.relu(self.norm(self.turn(x)))
+        return self.last(x)
+
+
+class LayerScale(Odd):
+    def __init__(self) -> None:
+        super().__init__()
+        self.widen, self.narrow = nn.Conv2d(8, 16, 1), nn.Conv2d(16, 8, 1)
+        self.layer_scale = nn.Parameter(torch.full((8, 1, 1), 0.5))
+        self.slope, self.slopes = nn.PReLU(), nn.PReLU(16)
+
+    def body(self, x: Tensor) -> Tensor:
+        return self.slope(x + self.layer_scale * self.narrow(self.slopes(self.widen(x))))
+
+
+class ChannelsLast(Odd):
+    """In the manner of ConvNeXt: a norm and two linear layers over the last axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.widen, self.narrow = nn.LayerNorm(8), nn.Linear(8, 16), nn.Linear(16, 8)
+        self.gamma = nn.Parameter(torch.full((8,), 0.5))
+
+    def body(self, x: Tensor) -> Tensor:
+        y = self.norm(x.permute(0, 2, 3, 1))
+        y = self.gamma * self.narrow(nn.functional.gelu(self.widen(y)))
+        return x + y.permute(0, 3, 1, 2)
+
+
+class Halves(Odd):
+    """Split, one half worked on, concatenated and shuffled: ShuffleNetV2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.narrow, self.apart, self.widen = nn.Conv2d(4, 6, 1), nn.Conv2d(6, 6, 3, 1, 1, 1, 6), nn.Conv2d(6, 4, 1)
+
+    def body(self, x: Tensor) -> Tensor:
+        for _ in range(1):
+            kept, used = x.chunk(2, 1)
+            x = torch.cat([kept, self.widen(self.apart(torch.relu(self.narrow(used))))], 1)
+            n, c, h, w = x.shape
+            x = x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+        return x
+
+
+class Dense(Odd):
+    """Concatenations of concatenations, normalised behind each."""
+
+    width = 20
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(8, 6, 1), nn.Conv2d(14, 6, 3, padding=1)
+        self.norm, self.last_norm = nn.BatchNorm2d(14), nn.BatchNorm2d(20)
+
+    def body(self, x: Tensor) -> Tensor:
+        x = torch.cat([x, self.first(x)], 1)
+        x = torch.cat([x, self.second(torch.relu(self.norm(x)))], 1)
+        return torch.relu(self.last_norm(x))
+
+
+class Subsampled(Odd):
+    """A shortcut without weights: every second place, padded with channels of zeros."""
+
+    width = 16
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(8, 16, 3, 2, 1)
+        self.inner = nn.Conv2d(8, 8, 1)
+
+    def body(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.inner(x)[:, :, 1:, 1:])
+        shortcut = nn.functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 4, 4))
+        return self.down(x) + shortcut
+
+
 ODD = (
+    GroupedOverImages,
+    SharedLayer,
+    LayerScale,
+    ChannelsLast,
+    Halves,
+    Dense,
+    Subsampled,
     SumWithImages,
     DepthwiseOnImages,
     Grouped,

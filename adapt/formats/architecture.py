@@ -11,6 +11,7 @@ from adapt.formats.strict_json import member, of_type
 from adapt.formats.tensors import check_shape
 from adapt.graph.network import Graph, Node, Shape
 from adapt.graph.operators import OPERATORS
+from adapt.graph.ownership import Sharing
 from adapt.graph.shapes import check_classifier, infer_shapes
 
 WEIGHT_NAME = re.compile(r"[A-Za-z0-9_]{1,200}(?:\.[A-Za-z0-9_]{1,200}){0,30}")
@@ -82,16 +83,20 @@ def _read_node(document: Any, where: str) -> Node:
 
 
 def _check_names(graph: Graph) -> None:
-    """Values are named once; each weight belongs to one node, under `<path>.<role>`, and no two nodes share a path."""
+    """Values are named once; a weight belongs to one layer, under `<path>.<role>`, and no two layers share a path."""
     values = {graph.input_name}
-    used: set[str] = set()
-    paths: set[str] = set()
     for node in graph.nodes:
         if node.name in values:
             raise NetworkRefused(node.name, "is the name of two values")
         values.add(node.name)
+    shapes, sharing = infer_shapes(graph), Sharing()
+    used: set[str] = set()
+    paths: set[str] = set()
+    for node in graph.nodes:
+        if not node.weights or sharing.add(node, shapes[node.inputs[0]]):
+            continue
         found = {name[: -len(role) - 1] if name.endswith(f".{role}") else "" for role, name in node.weights.items()}
-        if node.weights and (len(found) != 1 or "" in found or found & paths):
+        if len(found) != 1 or "" in found or found & paths:
             raise NetworkRefused(node.name, "its weights must be called <path>.<role>, with a path of their own")
         paths |= found
         used.update(node.weights.values())

@@ -25,6 +25,7 @@ from adapt.formats.strict_json import member, of_type, only_member
 from adapt.formats.tensors import check_shape
 from adapt.graph.network import Graph, Node, Shape
 from adapt.graph.operators.operator import Call
+from adapt.graph.ownership import Sharing
 from adapt.graph.shapes import node_shape
 
 MODEL = "models/model.json"
@@ -109,6 +110,7 @@ class GraphReader:
         self._memory: dict[str, str] = {signature.input: signature.input}  # value -> the value whose memory it is
         self._sizes: dict[str, int | str] = {}
         self.nodes: list[Node] = []
+        self._sharing = Sharing()
         self.weight_shapes: dict[str, Shape] = {}
 
     def read(self) -> Graph:
@@ -209,13 +211,9 @@ class GraphReader:
         return {**weights, "num_batches_tracked": counter} if counts else weights
 
     def _append(self, ours: Node, node: AtenNode) -> None:
-        for role, name in ours.weights.items():
-            if name in self.weight_shapes:
-                raise NetworkRefused(
-                    node.where,
-                    f"the weight {name} ({role}) is used by two layers; weights shared by layers are not adapted",
-                )
-            self.weight_shapes[name] = self._available[name]
+        if ours.weights:
+            self._sharing.add(ours, self._shapes[ours.inputs[0]])
+        self.weight_shapes.update({name: self._available[name] for name in ours.weights.values()})
         partial = replace(self.graph, weight_shapes=self.weight_shapes)
         self._shapes[ours.name] = node_shape(partial, ours, self._shapes)
         self._names[ours.name] = ours.name

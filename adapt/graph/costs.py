@@ -39,14 +39,16 @@ def node_costs(graph: Graph) -> tuple[NodeCosts, ...]:
     """One entry per node, in their order. Raises NetworkRefused where shapes do not fit."""
     shapes = infer_shapes(graph)
     entries = []
+    counted: set[str] = set()
     for node in graph.nodes:
         operator, output = OPERATORS[node.operator], shapes[node.name]
         weights = {role: graph.weight_shapes[name] for role, name in node.weights.items()}
         trained = stored = 0
         for role, shape in weights.items():
-            size = prod(shape)
+            size = 0 if node.weights[role] in counted else prod(shape)  # of a layer applied twice once
             stored += size
             trained += 0 if role in _NOT_TRAINED else size
+        counted.update(node.weights.values())
         held = stored + (prod(output) if operator.allocates else 0)
         entries.append(
             NodeCosts(

@@ -9,7 +9,6 @@ from adapt.graph.network import Graph, Node
 from adapt.graph.pruning import ChannelGroup, Slice
 from adapt.graph.shapes import infer_shapes, layer_name
 
-_GROUPED = "it belongs to a grouped convolution, whose groups would have to lose the same channels each"
 _SINGLE = "it has a single channel"
 _UNEVEN = "its channels are tied to another layer's only in part, or to several of its channels at once"
 
@@ -25,6 +24,14 @@ class Owned:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Entering:
+    """Channel -> its positions among the input channels of the grouped convolution `weight`."""
+
+    weight: str
+    positions: Mapping[int, tuple[int, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Coupling:
     """What is tied to the output channels of the layer whose weight is `root`; `reason` says why they must stay."""
 
@@ -32,6 +39,7 @@ class Coupling:
     channels: int
     owned: tuple[Owned, ...]
     reason: str | None = None
+    entering: tuple[Entering, ...] = ()
 
     @property
     def producers(self) -> set[str]:
@@ -49,23 +57,32 @@ class Layers:
             node.weights["weight"]: node for node in graph.nodes if node.operator in ("conv2d", "linear")
         }
         self.rank = {weight: index for index, weight in enumerate(self.nodes)}
-        self.topology = Topology(graph, [self.nodes[weight].name for weight in self.nodes if not self.hands_on(weight)])
+        uses = Counter(name for node in graph.nodes for name in node.weights.values())
+        self.shared = frozenset(name for name, count in uses.items() if count > 1)
+        mixing = [n.name for n in graph.nodes if n.operator in ("conv2d", "linear") and not self._hands_on(n)]
+        self.topology = Topology(graph, mixing)
         self._names = self._unique_names()
 
     def hands_on(self, weight: str) -> bool:
         """True for a depthwise convolution: channel c of the input is channel c of the output."""
-        filters, per_group, *_ = self.weight_shapes[weight]
-        return per_group == 1 and filters == self._groups(weight) > 1
+        return self._hands_on(self.nodes[weight])
+
+    def _hands_on(self, node: Node) -> bool:
+        filters, per_group, *_ = self.weight_shapes[node.weights["weight"]]
+        return node.operator == "conv2d" and per_group == 1 and filters == self.shapes[node.inputs[0]][1] > 1
 
     def is_grouped(self, weight: str) -> bool:
         """True for a convolution in groups that is not depthwise, or makes several channels of each."""
-        return self._groups(weight) > 1 and not self.hands_on(weight)
+        return self.groups(weight) > 1 and not self.hands_on(weight)
 
     def name(self, weight: str) -> str:
         """The layer's path in the user's network; the weight's own path where several layers share the former."""
         return self._names[weight]
 
-    def _groups(self, weight: str) -> int:
+    def groups(self, weight: str) -> int:
+        """In how many groups a convolution is computed; 1 for a linear layer."""
+        if self.nodes[weight].operator == "linear":
+            return 1
         return self.shapes[self.nodes[weight].inputs[0]][1] // self.weight_shapes[weight][1]
 
     def _unique_names(self) -> dict[str, str]:
@@ -82,8 +99,6 @@ def judged(coupling: Coupling, layers: Layers) -> Coupling:
         return coupling
     if coupling.channels < 2:
         return replace(coupling, reason=_SINGLE)
-    if any(part.tensor in layers.nodes and layers.is_grouped(part.tensor) for part in coupling.owned):
-        return replace(coupling, reason=_GROUPED)
     if not all(_one_to_one(part, coupling.channels, shapes[part.tensor][part.axis]) for part in coupling.owned):
         return replace(coupling, reason=_UNEVEN)
     return coupling

@@ -33,7 +33,8 @@ class ChannelGroup:
     """Channels tied together by depthwise convolutions, residual sums or concatenations: they shrink together.
 
     `layers` are the names of the producing layers. When `prunable` is false, `reason` says why in words.
-    `channel_multiple` is the step that the network's own structure imposes (grouped convolutions), 1 elsewhere.
+    What can only go together (in a grouped convolution the same position of every group, or a whole group) is one
+    channel here, of several filters. `channel_multiple` is a step that the structure imposes beyond that, mostly 1.
     """
 
     id: str
@@ -44,6 +45,11 @@ class ChannelGroup:
     prunable: bool = True
     reason: str | None = None
     channel_multiple: int = 1
+
+    @property
+    def filters_each(self) -> int:
+        """How many filters of a layer a channel is made of: one, except in grouped convolutions."""
+        return min((len(part.positions[0]) for part in self.slices if part.filters), default=1)
 
 
 def all_kept(groups: Sequence[ChannelGroup]) -> dict[str, tuple[int, ...]]:

@@ -32,6 +32,15 @@ def node_shape(graph: Graph, node: Node, shapes: dict[str, Shape]) -> Shape:
         raise NetworkRefused(layer_name(node), f"{node.operator}: {mismatch}") from mismatch
 
 
+def check_images_apart(graph: Graph) -> dict[str, Shape]:
+    """The shapes for a batch of one. Raises NetworkRefused where a second image would change more than dimension 0."""
+    at_one, at_two = infer_shapes(graph, 1), infer_shapes(graph, 2)
+    for name, shape in at_one.items():
+        if shape[0] != 1 or at_two[name] != (2, *shape[1:]):
+            raise NetworkRefused(name, "mixes the images of a batch")
+    return at_one
+
+
 def layer_name(node: Node) -> str:
     """How an error names a node: the module in the user's network, or the node itself."""
     return node.layer or node.name

@@ -199,7 +199,8 @@ def test_odd_networks_are_pruned_right_or_not_at_all(name: str) -> None:
 def test_every_layer_that_stays_whole_has_a_sentence_saying_why(name: str) -> None:
     network, by_id = odd(name)
     layers = [layer for group in by_id.values() for layer in group.layers]
-    assert len(layers) == len(set(layers)) == sum(n.operator in ("conv2d", "linear") for n in network.graph.nodes)
+    owned = {n.weights["weight"] for n in network.graph.nodes if n.operator in ("conv2d", "linear")}
+    assert len(layers) == len(set(layers)) == len(owned)
     for group in by_id.values():
         assert (group.reason is None) == group.prunable
         assert group.prunable or (len(group.reason.split()) > 4 and not group.slices)
@@ -210,10 +211,7 @@ def test_every_layer_that_stays_whole_has_a_sentence_saying_why(name: str) -> No
     [
         ("SumWithImages", "first", "images"),
         ("DepthwiseOnImages", "first", "images"),
-        ("Grouped", "grouped", "grouped convolution"),
-        ("Grouped", "stem", "grouped convolution"),
-        ("DepthwiseMultiplier", "stem", "grouped convolution"),
-        ("TwoChannelsPerGroup", "stem", "grouped convolution"),
+        ("GroupedOverImages", "first", "grouped convolution"),
         ("SpatialAttention", "stem", "only in part"),
         ("ConvolutionHead", "head", "classes"),
         ("SumIntoHead", "head", "classes"),
@@ -234,6 +232,12 @@ def test_ties_that_cannot_be_pruned_are_seen(name: str, group: str, words: str) 
         ("HandWrittenSwish", "middle", "plain", ("middle",)),
         ("Perceptron", "first", "linear", ("first",)),
         ("SumIntoHead", "head", "linear", ("head", "other")),
+        ("Grouped", "stem", "plain", ("stem",)),  # four positions in each of two groups
+        ("Grouped", "grouped", "plain", ("grouped",)),
+        ("DepthwiseMultiplier", "stem", "plain", ("stem", "multiplied")),  # a group goes with its two outputs
+        ("TwoChannelsPerGroup", "stem", "plain", ("stem", "paired")),
+        ("SharedLayer", "stem", "plain", ("stem", "turn")),
+        ("LayerScale", "stem", "bottleneck", ("stem", "narrow")),
     ],
 )
 def test_odd_ties_are_understood(name: str, group: str, kind: str, layers: tuple[str, ...]) -> None:

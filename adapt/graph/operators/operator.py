@@ -149,10 +149,10 @@ class Aten:
 
     `target` is the overload without "torch.ops.aten."; `inputs` names the tensor arguments, `weights` those that
     hold weights; they are called like the operator's roles, or `roles` says which role an argument has. Of several
-    readings of one target the first whose `when` holds is taken. Attributes are read from the arguments of the same name, unless `attributes` computes
-    them. `fixed` lists the values an argument may have when it is given, `implied` what it must be by the shapes;
-    `ignored` ones do not change the result. `in_place` writes to the first input, `alias` may hand out its memory.
-    An input that is a list of tensors stands in `inputs` once, and is all inputs of the operator.
+    readings of one target the first whose `when` holds is taken. Attributes are read from the arguments of the same
+    name, unless `attributes` computes them. `fixed` lists the values an argument may have when it is given, `implied`
+    what it must be by the shapes; `ignored` ones do not change the result. `in_place` writes to the first input,
+    `alias` may hand out its memory. An input that is a list of tensors stands in `inputs` once, and is all inputs.
     """
 
     target: str
@@ -207,9 +207,9 @@ class Operator:
     """A row of the table. A new operator is one new row.
 
     `arity` counts the tensor inputs, 0 says one or more. `weights` maps each role to whether it must be there. `macs`
-    is given the output's shape (batch 1) and counts multiply-adds as the papers do: convolutions and linear layers only.
-    `allocates` is false where the output is the input's memory seen differently. Exactly one of `module` (builds an
-    nn.Module from torch, input shapes, attributes, weight shapes) and `function` (builds a function of the input
+    is given the output's shape (batch 1) and counts multiply-adds as the papers do: convolutions and linear layers
+    only. `allocates` is false where the output is the input's memory seen differently. Exactly one of `module` (builds
+    an nn.Module from torch, input shapes, attributes, weight shapes) and `function` (builds a function of the input
     tensors from torch, attributes) is given. `mixes` is given the attributes and the input shapes: a sentence that
     says why the input's channels must all stay, None where channel c of the output is made of channel c alone.
     """
