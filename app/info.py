@@ -5,6 +5,7 @@ from typing import Any, get_args
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from adapt.checkpoint import NetworkFormat
 from adapt.presets import PRESETS, settings_to_document
 from adapt.spec import RESOURCES
 from app.auth import TokenRepository
@@ -49,7 +50,7 @@ def info(services: ServicesDep) -> InfoOut:
         presets={name: settings_to_document(preset) for name, preset in PRESETS.items()},
         built=built_values(),
         formats={
-            "models": ["pt2", "safetensors"],
+            "models": list(get_args(NetworkFormat)),
             "datasets": ["npz"],
             "checkpoints": list(get_args(FileFormat)),
         },

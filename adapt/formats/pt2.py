@@ -16,7 +16,7 @@ from adapt.formats.tensors import check_values
 from adapt.graph.network import Graph, Network, Shape
 from adapt.graph.ownership import with_owned_weights
 from adapt.graph.patterns import canonical
-from adapt.graph.shapes import check_classifier, infer_shapes
+from adapt.graph.shapes import check_classifier, check_images_apart
 
 
 def read_pt2(path: Path) -> Network:
@@ -62,11 +62,7 @@ def _read_graph(document: dict[str, Any], config: dict[str, Any]) -> tuple[Graph
         if name in config:
             shapes[name] = tensor_meta(member(config[name], "tensor_meta", dict, name), name).shape
     graph = canonical(GraphReader(document, signature, shapes).read())
-    at_one, at_two = infer_shapes(graph, 1), infer_shapes(graph, 2)
-    for name, shape in at_one.items():
-        if shape[0] != 1 or at_two[name] != (2, *shape[1:]):
-            raise NetworkRefused(name, "mixes the images of a batch")
-    check_classifier(graph, at_one)
+    check_classifier(graph, check_images_apart(graph))
     return graph, {name: entry_name(config, name) for name in graph.weight_shapes}
 
 

@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Networks at
 
 @app.command()
 def add(
-    file: Annotated[Path, typer.Argument(help="A .pt2 file, or a .safetensors with its architecture.")],
+    file: Annotated[Path, typer.Argument(help="A .pt2 or .onnx file, or a .safetensors with its architecture.")],
     name: Annotated[str | None, typer.Option(help="A label.")] = None,
     normalization: Annotated[
         str | None,

@@ -46,7 +46,9 @@ class Models(Collection):
         normalization: Mapping[str, Sequence[float]] | None = None,
         classes: Sequence[str] | None = None,
     ) -> Json:
-        """Uploads a network (.pt2, or .safetensors with its architecture); the same bytes twice give the same Model.
+        """Uploads a network (.pt2, .onnx, or .safetensors with its architecture).
+
+        The same bytes twice give the same Model.
 
         `normalization` is `{"mean": [..], "std": [..]}` on pixel / 255.
         """

@@ -27,7 +27,7 @@ FORM = {
                     "type": "object",
                     "required": ["file"],
                     "properties": {
-                        "file": {"type": "string", "format": "binary", "description": ".pt2 or .safetensors"},
+                        "file": {"type": "string", "format": "binary", "description": ".pt2, .onnx or .safetensors"},
                         "name": {"type": "string", "maxLength": 200},
                         "normalization": {
                             "type": "string",

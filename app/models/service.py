@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from sqlalchemy.exc import IntegrityError
 
+from adapt.checkpoint import network_format
 from adapt.child_process import ChildLimits
 from adapt.formats.sandbox import read_in_child
 from adapt.graph.costs import costs
@@ -114,7 +115,7 @@ def _describe(file: UploadedFile, fields: ModelFields, graph: Graph, architectur
     needed = costs(graph)
     return NewModel(
         name=parse_name(fields.name, label_from_filename(file.filename, "network")),
-        format=_format(file.path),
+        format=network_format(file.path),
         architecture=architecture,
         sha256=file.sha256,
         bytes=file.bytes,
@@ -127,9 +128,3 @@ def _describe(file: UploadedFile, fields: ModelFields, graph: Graph, architectur
         memory_bytes=needed.memory_bytes,
         by_kind=shares_by_kind(graph),
     )
-
-
-def _format(path: Path) -> str:
-    """Of a file that the reader accepted."""
-    with path.open("rb") as file:
-        return "pt2" if file.read(2) == b"PK" else "safetensors"

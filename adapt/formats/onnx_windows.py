@@ -1,0 +1,152 @@
+"""Convolutions and pools of ONNX in aten's words. Uneven padding becomes a step of its own, or torch's ceil mode."""
+
+from adapt.formats.aten import Reference
+from adapt.formats.onnx_stated import PREVIOUS, Stated, Step
+from adapt.graph.network import Shape
+
+_Axis = tuple[int, int]
+"""Padding before and after."""
+
+
+def convolution(stated: Stated) -> list[Step]:
+    weight = stated.weight("W")
+    if weight.array.ndim != 4:
+        stated.refuse(f"with a weight of rank {weight.array.ndim}; 2-D convolutions are read")
+    kernel = (weight.array.shape[2], weight.array.shape[3])
+    if stated.pair("kernel_shape", kernel) != kernel:
+        stated.refuse(f"kernel_shape {stated.node.attributes['kernel_shape']} is not that of the weight, {kernel}")
+    stride, dilation = stated.pair("strides", (1, 1)), stated.pair("dilations", (1, 1))
+    pads = _pads(stated, kernel, stride, dilation)
+    source, steps, padding = _padded(stated, pads, 0.0)
+    arguments = {
+        "input": source,
+        "weight": weight,
+        "stride": list(stride),
+        "padding": padding,
+        "dilation": list(dilation),
+        "groups": stated.number("group", 1),
+    }
+    if stated.has("B"):
+        arguments["bias"] = stated.weight("B")
+    return [*steps, Step(target="conv2d.default", arguments=arguments)]
+
+
+def max_pool(stated: Stated) -> list[Step]:
+    kernel, stride, dilation = _window(stated)
+    pads, ceil_mode = _pool_pads(stated, kernel, stride, dilation)
+    if stated.number("storage_order", 0) != 0:
+        stated.refuse("with storage_order")
+    arguments = {
+        "self": stated.value("X"),
+        "kernel_size": list(kernel),
+        "stride": list(stride),
+        "padding": [before for before, _ in pads],
+        "dilation": list(dilation),
+        "ceil_mode": ceil_mode,
+    }
+    if any(before != after for before, after in pads):
+        if ceil_mode or not _ceil_is_the_same(_image(stated), pads, kernel, stride, dilation):
+            stated.refuse(f"with the uneven padding {pads}")
+        arguments["ceil_mode"] = True
+    return [Step(target="max_pool2d.default", arguments=arguments)]
+
+
+def average_pool(stated: Stated) -> list[Step]:
+    kernel, stride, dilation = _window(stated)
+    if dilation != (1, 1):
+        stated.refuse(f"with dilations {dilation}")
+    pads, ceil_mode = _pool_pads(stated, kernel, stride, dilation)
+    padded = any(after for pair in pads for after in pair)
+    counted = bool(stated.number("count_include_pad", 0))
+    source, steps, padding = stated.value("X"), list[Step](), [before for before, _ in pads]
+    if any(before != after for before, after in pads):
+        if counted and not ceil_mode:
+            source, steps, padding = _padded(stated, pads, 0.0)
+        elif not ceil_mode and _ceil_is_the_same(_image(stated), pads, kernel, stride, dilation):
+            ceil_mode = True
+        else:
+            stated.refuse(f"with the uneven padding {pads}")
+    arguments = {
+        "self": source,
+        "kernel_size": list(kernel),
+        "stride": list(stride),
+        "padding": padding,
+        "ceil_mode": ceil_mode,
+        "count_include_pad": counted or not (padded or ceil_mode),
+    }
+    return [*steps, Step(target="avg_pool2d.default", arguments=arguments)]
+
+
+def _window(stated: Stated) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    if "kernel_shape" not in stated.node.attributes:
+        stated.refuse("without kernel_shape")
+    return stated.pair("kernel_shape", (1, 1)), stated.pair("strides", (1, 1)), stated.pair("dilations", (1, 1))
+
+
+def _image(stated: Stated) -> Shape:
+    shape = stated.shape("X")
+    if len(shape) != 4:
+        stated.refuse(f"on the shape {list(shape)}; [N, C, H, W] is needed")
+    return shape
+
+
+def _pads(
+    stated: Stated, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
+) -> tuple[_Axis, _Axis]:
+    """What is added before and after the rows, and before and after the columns."""
+    automatic = stated.node.attributes.get("auto_pad", "NOTSET")
+    sizes = _image(stated)[2:]
+    if automatic == "VALID":
+        return ((0, 0), (0, 0))
+    if automatic in ("SAME_UPPER", "SAME_LOWER"):
+        first, second = (_same(*axis, automatic) for axis in zip(sizes, kernel, stride, dilation, strict=True))
+        return first, second
+    pads = stated.node.attributes.get("pads", [0, 0, 0, 0])
+    if automatic != "NOTSET" or not isinstance(pads, list) or len(pads) != 4 or min(pads) < 0:
+        stated.refuse(f"with auto_pad {automatic} and pads {pads}")
+    return (pads[0], pads[2]), (pads[1], pads[3])
+
+
+def _same(size: int, kernel: int, stride: int, dilation: int, automatic: str) -> _Axis:
+    total = max(0, (-(-size // stride) - 1) * stride + dilation * (kernel - 1) + 1 - size)
+    small, large = total // 2, total - total // 2
+    return (small, large) if automatic == "SAME_UPPER" else (large, small)
+
+
+def _pool_pads(
+    stated: Stated, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
+) -> tuple[tuple[_Axis, _Axis], bool]:
+    pads = _pads(stated, kernel, stride, dilation)
+    ceil_mode = bool(stated.number("ceil_mode", 0)) and stated.node.attributes.get("auto_pad", "NOTSET") == "NOTSET"
+    return pads, ceil_mode
+
+
+def _padded(stated: Stated, pads: tuple[_Axis, _Axis], number: float) -> tuple[Reference, list[Step], list[int]]:
+    """The value to go on from, the step that pads it when that must be one of its own, and what padding is left."""
+    if all(before == after for before, after in pads):
+        return stated.value("X"), [], [before for before, _ in pads]
+    around = [*pads[1], *pads[0]]
+    arguments = {"self": stated.value("X"), "pad": around, "value": number}
+    return PREVIOUS, [Step(target="constant_pad_nd.default", arguments=arguments)], [0, 0]
+
+
+def _ceil_is_the_same(
+    shape: Shape,
+    pads: tuple[_Axis, _Axis],
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+) -> bool:
+    """Whether padding `before` on both sides in ceil mode has the windows of `before` and `after`.
+
+    What a window covers beyond the image counts in neither (minus infinity, or not in the average).
+    """
+    for size, (before, after), k, s, d in zip(shape[2:], pads, kernel, stride, dilation, strict=True):
+        span = d * (k - 1) + 1
+        stated = (size + before + after - span) // s + 1
+        ceiled = -(-(size + 2 * before - span) // s) + 1
+        if (ceiled - 1) * s >= size + before:
+            ceiled -= 1
+        if stated != ceiled or before > k // 2:
+            return False
+    return True
