@@ -1,0 +1,79 @@
+"""What a person wants to see of a data set: sizes, channel means, a few images. Needs no torch."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapt.data.dataset import Images, Part
+from adapt.data.resizing import resized
+
+THUMBNAILS = 24
+THUMBNAIL_SIDE = 128  # pixels at most
+MOST_COUNTED = 4096  # images that channel means of an array are taken from
+SAMPLE_RULE = "the first images of each class, class by class in turn"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """Mean and standard deviation per channel of pixel / 255, over the training images."""
+
+    mean: list[float]
+    std: list[float]
+
+    @classmethod
+    def of_sums(cls, pieces: Sequence[dict[str, Any]]) -> "Statistics":
+        """From means of images and of their squares that several processes summed up."""
+        counted = max(1, sum(piece["counted"] for piece in pieces))
+        mean = np.sum([piece["total"] for piece in pieces], axis=0) / counted
+        squares = np.sum([piece["squares"] for piece in pieces], axis=0) / counted
+        return cls(mean=_rounded(mean), std=_rounded(np.sqrt(np.maximum(0, squares - mean**2))))
+
+    @classmethod
+    def of_part(cls, part: Part) -> "Statistics":
+        """Of up to MOST_COUNTED images, evenly spaced."""
+        chosen = np.unique(np.linspace(0, len(part) - 1, min(len(part), MOST_COUNTED)).astype(np.int64))
+        sums = {"total": 0.0, "squares": 0.0, "counted": len(chosen)}
+        for row in part.rows[chosen]:
+            share = part.images[row].reshape(-1, part.images.shape[3]) / 255
+            sums["total"], sums["squares"] = sums["total"] + share.mean(0), sums["squares"] + (share**2).mean(0)
+        return cls.of_sums([sums])
+
+
+def describe_sizes(sizes: Counter[tuple[int, int]]) -> dict[str, Any]:
+    """Of the images as they were sent: [height, width] in pixels."""
+    by_area = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+    common = [{"size": list(size), "images": images} for size, images in sizes.most_common(10)]
+    return {
+        "smallest": list(by_area[0]),
+        "largest": list(by_area[-1]),
+        "distinct": len(sizes),
+        "most_common": common,
+    }
+
+
+def write_sample(images: Images, labels: NDArray[np.int64], path: Path) -> int:
+    """Thumbnails by SAMPLE_RULE as [k, h, w, C] uint8, at most THUMBNAIL_SIDE high and wide; returns k.
+
+    Rows labelled -1 are none. At most 3 channels are shown.
+    """
+    rows = _sample(labels)
+    _n, height, width, channels = images.shape
+    scale = min(1.0, THUMBNAIL_SIDE / max(height, width))
+    shape = (max(1, round(height * scale)), max(1, round(width * scale)), channels)
+    np.save(path, resized(images[rows], shape)[..., : 1 if channels == 2 else 3], allow_pickle=False)
+    return len(rows)
+
+
+def _sample(labels: NDArray[np.int64]) -> list[int]:
+    present = [np.flatnonzero(labels == label)[:THUMBNAILS] for label in np.unique(labels[labels >= 0])[:THUMBNAILS]]
+    turns = (int(rows[turn]) for turn in range(THUMBNAILS) for rows in present if turn < len(rows))
+    return [row for row, _ in zip(turns, range(THUMBNAILS), strict=False)]
+
+
+def _rounded(values: NDArray[np.float64]) -> list[float]:
+    return [round(float(value), 6) for value in values]
