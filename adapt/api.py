@@ -26,6 +26,7 @@ from adapt.latency.machine_lock import MachineLock, default_directory
 from adapt.latency.meters import LocalMeter
 from adapt.latency.profile import take_profile
 from adapt.latency.runtimes.onnxruntime import OnnxRuntime
+from adapt.latency.table import LookupTable
 from adapt.loop import adapt_network
 from adapt.modules import build_module
 from adapt.presets import effective_settings
@@ -134,8 +135,9 @@ def _dataset(data: Dataset | Path | str) -> Dataset:
 
 def _meter(network: Network, groups: tuple[ChannelGroup, ...], settings: Settings, *, latency: bool) -> LocalMeter:
     runtime, lock = OnnxRuntime(), MachineLock(default_directory())
-    table = None
-    if latency:
+
+    def profiled() -> LookupTable:
         with lock.measuring():
-            table = take_profile(network, groups, runtime, seed=settings.seed).table
-    return LocalMeter(network, table, runtime, lock, {}, never)
+            return take_profile(network, groups, runtime, seed=settings.seed).table
+
+    return LocalMeter(network, profiled if latency else None, runtime, lock, {}, never)

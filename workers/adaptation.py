@@ -55,7 +55,7 @@ def _search(claimed: ClaimedJob, service: Service, signal: StopSignal) -> None:
         job = JobQueue(session).get_claimed(claimed)
     material = read_material(job, service)
     recording = Recording(claimed, service.sessions, service.storage, material)
-    meter = make_meter(claimed, material, service, recording, signal)
+    meter = make_meter(claimed, material, service, signal)
     with (
         read_dataset(job, service) as dataset,
         assembled(

@@ -1,6 +1,7 @@
 """The meter of a job: this machine's, or a fixed table's."""
 
-from adapt.events import PhaseChanged
+from functools import partial
+
 from adapt.latency.machine_lock import MachineLock
 from adapt.latency.meters import LocalMeter, TableMeter
 from adapt.search import Meter
@@ -12,25 +13,20 @@ from app.targets.records import TargetHasNoTable
 from workers.assembly import Material
 from workers.lookup import runtime_of, table_of_job
 from workers.progress import read_measurements
-from workers.recording import Recording
 from workers.service import Service
 
 
-def make_meter(claimed: ClaimedJob, material: Material, service: Service, recording: Recording, stop: Stop) -> Meter:
-    """Raises TableDoesNotCover, MeasurementFailed, Stopped."""
+def make_meter(claimed: ClaimedJob, material: Material, service: Service, stop: Stop) -> Meter:
+    """Measures nothing yet. Raises TargetHasNoTable, TableDoesNotCover."""
     if material.target.kind == "table":
         with reading(service.sessions) as session:
             fixed = LookupRepository(session).find_table(material.target.id)
         if fixed is None:
             raise TargetHasNoTable(material.target.id, None)
         return TableMeter(material.network, fixed)
-    table = None
-    if "latency_ms" in material.asked:
-        recording.write(PhaseChanged(phase="measuring"))
-        table = table_of_job(claimed, material, service, stop)
     return LocalMeter(
         material.network,
-        table,
+        partial(table_of_job, claimed, material, service, stop) if "latency_ms" in material.asked else None,
         runtime_of(material.target),
         MachineLock(service.lock_directory),
         read_measurements(material.record),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from adapt.checkpoint import read_network, write_safetensors
 from adapt.errors import Stopped
@@ -27,6 +27,8 @@ from app.models.repository import ModelRepository
 from app.records import Caller
 from app.settings import Settings
 from app.storage import Storage
+from app.tables import ModelRow
+from app.targets.lookup import LookupRepository
 from app.tasks.queue import TaskQueue
 from tests.trained import trained_pt2
 from workers import adaptation, recording
@@ -251,3 +253,15 @@ def make_old(service: Service) -> None:
     for path in Path(service.settings.storage_url).rglob("*"):
         if path.is_file():
             os.utime(path, (0, 0))
+
+
+def test_a_network_that_does_not_classify_is_refused_before_anything_is_measured(service, model_id):
+    job_id = submit(service, model_id, {"latency_ms": "80%"})
+    with unit_of_work(service.sessions) as session:  # as if it had been trained with other pixels
+        off = {"mean": [30.0], "std": [0.01]}
+        session.execute(update(ModelRow).where(ModelRow.id == model_id).values(normalization=off))
+    work(service)
+    assert job_of(service, job_id).error["type"].endswith("original-accuracy-too-low")
+    with reading(service.sessions) as session:
+        assert LookupRepository(session).find_table("local") is None
+        assert load_progress(session, job_id).measurements == {}
