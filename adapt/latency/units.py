@@ -18,7 +18,7 @@ from adapt.graph.shapes import infer_shapes
 OVERHEAD = "overhead"
 """The operator key of what a run costs beside its kernels."""
 
-_SILENT = frozenset({"batch_norm", "dropout", "identity"})  # folded into the layer before, or nothing at run time
+_SILENT = frozenset({"batch_norm", "dropout", "feature_dropout", "identity"})  # folded into the layer before, or nothing at run time
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,6 @@ from adapt.graph.operators.operator import (
     WeightShapes,
     Whole,
     same_shape,
-    with_in_place,
 )
 
 _FAR = 1e6
@@ -91,7 +90,28 @@ DROPOUT = Operator(
     allocates=False,
     module=_dropout_module,
     onnx=lambda call: [OnnxNode(op_type="Identity", inputs=call.inputs)],
-    aten=with_in_place(Aten(target="dropout.default", inputs=("input",), ignored=("train",), alias=True)),
+    aten=(
+        Aten(target="dropout.default", inputs=("input",), ignored=("train",), alias=True),
+        Aten(target="dropout_.default", ignored=("train",), in_place=True),
+    ),
+)
+
+
+def _whole_channels_module(torch: Torch, inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Any:
+    return torch.nn.Dropout2d(attributes["p"]) if len(inputs[0]) == 4 else torch.nn.Dropout(attributes["p"])
+
+
+FEATURE_DROPOUT = Operator(  # Dropout2d
+    name="feature_dropout",
+    attributes={"p": Real(low=0.0, high=1.0, default=0.5)},
+    shape=same_shape,
+    allocates=False,
+    module=_whole_channels_module,
+    onnx=lambda call: [OnnxNode(op_type="Identity", inputs=call.inputs)],
+    aten=(
+        Aten(target="feature_dropout.default", inputs=("input",), ignored=("train",), alias=True),
+        Aten(target="feature_dropout_.default", ignored=("train",), in_place=True),
+    ),
 )
 
 
@@ -164,4 +184,4 @@ LOCAL_RESPONSE_NORM = Operator(  # torch.export writes it as ten nodes: adapt/gr
     aten=(),
 )
 
-OPERATORS = (BATCH_NORM, DROPOUT, LAYER_NORM, LOCAL_RESPONSE_NORM)
+OPERATORS = (BATCH_NORM, DROPOUT, FEATURE_DROPOUT, LAYER_NORM, LOCAL_RESPONSE_NORM)
