@@ -81,6 +81,14 @@ class Measured:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BudgetResolved:
+    """What was asked in absolute figures: `limits` per budgeted resource, beside all the original's `resources`."""
+
+    original: Resources
+    limits: Resources
+
+
+@dataclass(frozen=True, kw_only=True)
 class IterationStarted:
     """`constraint` is Con_j, an upper limit per resource; `calibration` is Res_i / predicted(Net_i) of the latency."""
 
@@ -188,6 +196,7 @@ Event = (
     PhaseChanged
     | OriginalEvaluated
     | Measured
+    | BudgetResolved
     | IterationStarted
     | ProposalSkipped
     | ControlEvaluated

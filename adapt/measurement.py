@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from adapt.budget import Budget, resolve
 from adapt.errors import BudgetUnreachable, OriginalAccuracyTooLow
-from adapt.events import Event, Latency, Measured, Message, OriginalEvaluated, Phase, PhaseChanged
+from adapt.events import BudgetResolved, Event, Latency, Measured, Message, OriginalEvaluated, Phase, PhaseChanged
 from adapt.graph.costs import costs
 from adapt.graph.network import Network
 from adapt.graph.pruning import all_kept, prune, pruned_graph
@@ -73,6 +73,7 @@ def check_reachable(job: Job, original: Current) -> Generator[Event, None, Budge
     """
     margin = 0.0 if job.meter is None else job.meter.margin
     budget = resolve(job.asked, original.resources, original.upper_ends, margin=margin)
+    yield BudgetResolved(original=original.resources, limits=budget.limits)
     if not budget.unmet(original.upper_ends):
         yield Message(text="the original network is within the budget already: nothing is cut")
         return budget

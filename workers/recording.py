@@ -11,8 +11,8 @@ from typing import Any
 
 from safetensors.numpy import save as save_tensors
 
-from adapt.budget import resolve
 from adapt.events import (
+    BudgetResolved,
     ControlEvaluated,
     EpochDone,
     Event,
@@ -31,7 +31,7 @@ from adapt.events import (
 from adapt.graph.costs import costs
 from adapt.graph.network import Network
 from adapt.graph.pruning import Kept, all_kept
-from adapt.spec import Resource, Resources
+from adapt.spec import Resources
 from app.database import Sessions, unit_of_work
 from app.jobs.recorder import JobRecorder
 from app.jobs.records import (
@@ -69,7 +69,7 @@ class Recording:
 
     def __init__(self, claimed: ClaimedJob, sessions: Sessions, storage: Storage, material: Material) -> None:
         self._claimed, self._sessions, self._storage = claimed, sessions, storage
-        self._original, self._asked = material.network, material.asked
+        self._original = material.network
         self._groups = {group.id: group for group in material.groups}
         self._phase: str | None = None
         scores = material.record.values.get("original")
@@ -101,6 +101,11 @@ class Recording:
             self._in_transaction(lambda recorder: recorder.add_measurement(self._claimed, event.key, document))
         if event.key == "0" and self._scores is not None:
             self._write_original(self._scores, event.latency)
+
+    @write.register
+    def _(self, event: BudgetResolved) -> None:
+        limits = by_name(event.limits)
+        self._in_transaction(lambda recorder: recorder.set_limits(self._claimed, limits))
 
     @write.register
     def _(self, event: IterationStarted) -> None:
@@ -216,11 +221,7 @@ class Recording:
         kept = all_kept(list(self._groups.values()))
         checkpoint = self._checkpoint("original", 0, figures, self._original, kept)
 
-        needs: dict[Resource, float] = {**costs(self._original.graph).resources, "latency_ms": latency.ms}
-        limits = resolve(self._asked, needs, {**needs, "latency_ms": latency.high}).limits
-
         def record(recorder: JobRecorder) -> None:
-            recorder.set_limits(self._claimed, by_name(limits))
             recorder.set_original(self._claimed, figures)
             recorder.set_current(self._claimed, replace(figures, accuracy=scores.holdout.accuracy))
             recorder.add_checkpoint(self._claimed, checkpoint)

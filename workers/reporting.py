@@ -3,17 +3,15 @@
 import time
 from collections.abc import Callable
 
-from adapt.budget import resolve
 from adapt.events import (
+    BudgetResolved,
     EpochDone,
     Event,
     IterationDone,
     IterationStarted,
-    Measured,
     ProposalEvaluated,
     ProposalGivenUp,
 )
-from adapt.graph.costs import costs
 from adapt.spec import Resources
 from app.database import Sessions, unit_of_work
 from app.jobs.recorder import JobRecorder
@@ -35,9 +33,8 @@ class Reporter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._claimed, self._sessions, self._clock = claimed, sessions, clock
-        self._asked = material.asked
+        self._budget: BudgetResolved | None = None
         self._search_share = SEARCH_SHARE if material.settings.final == "finetune" else 1.0
-        self._original = costs(material.network.graph).resources
         self._began: tuple[float, float] | None = None  # (seconds, fraction) of the first report
         self._fraction = 0.0
         self._iteration = self._done = self._total = 0
@@ -59,9 +56,8 @@ class Reporter:
             JobRecorder(session).set_progress(self._claimed, progress)
 
     def _count(self, event: Event) -> bool:
-        if isinstance(event, Measured):
-            if event.key == "0":
-                self._original["latency_ms"] = event.latency.ms
+        if isinstance(event, BudgetResolved):
+            self._budget = event
             return False
         if isinstance(event, IterationStarted):
             self._iteration, self._done, self._total = event.iteration, 0, event.candidates
@@ -79,11 +75,13 @@ class Reporter:
 
     def _way(self, resources: Resources) -> float:
         """How much of the way from the original to the budget lies behind, for the resource with most left to go."""
-        limits = resolve(self._asked, self._original, self._original).limits
+        if self._budget is None:
+            return 0.0
+        original = self._budget.original
         ways = [
-            (self._original[name] - resources[name]) / (self._original[name] - limit)
-            for name, limit in limits.items()
-            if self._original[name] > limit
+            (original[name] - resources[name]) / (original[name] - limit)
+            for name, limit in self._budget.limits.items()
+            if original[name] > limit
         ]
         return self._search_share * min(1.0, max(0.0, min(ways, default=1.0)))
 
