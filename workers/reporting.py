@@ -37,6 +37,7 @@ class Reporter:
         self._search_share = SEARCH_SHARE if material.settings.final == "finetune" else 1.0
         self._began: tuple[float, float] | None = None  # (seconds, fraction) of the first report
         self._fraction = 0.0
+        self._leg = (0.0, 0.0)  # where the running iteration began, and where it ends if it just meets its constraint
         self._iteration = self._done = self._total = 0
 
     def tell(self, event: Event) -> None:
@@ -52,6 +53,9 @@ class Reporter:
             proposals_total=self._total,
             eta_seconds=self._eta(now),
         )
+        self._write(progress)
+
+    def _write(self, progress: JobProgress) -> None:
         with unit_of_work(self._sessions) as session:
             JobRecorder(session).set_progress(self._claimed, progress)
 
@@ -61,9 +65,12 @@ class Reporter:
             return False
         if isinstance(event, IterationStarted):
             self._iteration, self._done, self._total = event.iteration, 0, event.candidates
-            self._fraction = max(self._fraction, self._way(event.before))
+            self._leg = (self._way(event.before), self._way({**event.before, **event.constraint}))
+            self._fraction = max(self._fraction, self._leg[0])
         elif isinstance(event, ProposalEvaluated | ProposalGivenUp):
             self._done += 1
+            begun, ends = self._leg
+            self._fraction = max(self._fraction, begun + (ends - begun) * self._done / self._total)
         elif isinstance(event, IterationDone):
             self._fraction = max(self._fraction, self._way(event.after))
         elif isinstance(event, EpochDone):
