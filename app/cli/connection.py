@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -11,7 +12,16 @@ if TYPE_CHECKING:
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
-Url = Annotated[str, typer.Option("--url", envvar="NETADAPT_URL", help="Address of the service.")]
+
+def checked_url(url: str) -> str:
+    """Raises BadParameter unless `url` is http(s)://host[:port]."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise typer.BadParameter(f"{url!r} is no address such as {DEFAULT_URL}")
+    return url
+
+
+Url = Annotated[str, typer.Option("--url", envvar="NETADAPT_URL", help="Address of the service.", callback=checked_url)]
 Token = Annotated[
     str | None, typer.Option("--token", envvar="NETADAPT_TOKEN", help="Bearer token; none needed on a local service.")
 ]

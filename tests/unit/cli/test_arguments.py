@@ -4,6 +4,7 @@ import pytest
 import typer
 
 from app.cli.arguments import budget_of, settings_of
+from app.cli.connection import checked_url
 
 
 def test_a_latency_is_a_number_of_milliseconds() -> None:
@@ -46,3 +47,13 @@ def test_settings_are_json_with_dotted_keys() -> None:
 def test_settings_that_contradict_each_other_are_wrong_usage(typed: list[str]) -> None:
     with pytest.raises(typer.BadParameter):
         settings_of("quick", typed)
+
+
+@pytest.mark.parametrize("url", ["bogus", "ftp://there", "http://", "localhost:8000"])
+def test_an_address_that_is_none_is_wrong_usage(url: str) -> None:
+    with pytest.raises(typer.BadParameter, match="is no address such as"):
+        checked_url(url)
+
+
+def test_an_address_is_taken_as_it_is() -> None:
+    assert checked_url("https://there:8443/") == "https://there:8443/"
