@@ -33,7 +33,8 @@ def counts_of(group: ChannelGroup, *, multiple: int, minimum: int) -> list[int]:
         return [group.channels]
     each = group.filters_each
     step = math.lcm(multiple // math.gcd(multiple, each), group.channel_multiple)
-    least = math.ceil(max(minimum, 1) / each / step) * step
+    fewest = 1 if each == 1 else 2  # a grouped convolution with one group, or one channel in each, is of another kind
+    least = math.ceil(max(minimum / each, fewest) / step) * step
     return [*range(least, group.channels, step), group.channels]
 
 

@@ -2,7 +2,8 @@
 
 A convolution in g groups of p input channels each stays one when it loses whole groups, inputs and outputs alike, or
 when every group loses the channels at the same positions. The former leaves g choices, the latter p: whichever is
-finer is taken. What goes together is one channel of the group that is made here. Needs no torch.
+finer is taken. Where the inputs must stay, the outputs can still lose the same positions. What goes together is one
+channel of the group that is made here. Needs no torch.
 """
 
 from collections import defaultdict
@@ -11,7 +12,7 @@ from dataclasses import replace
 
 from adapt.graph.coupling import Coupling, Entering, Layers, Owned
 
-_GROUPED = "it belongs to a grouped convolution whose channels come from several layers, or from the images"
+_GROUPED = "a grouped convolution reads it together with channels that must stay, or that are not followed"
 _Atom = tuple[int, int]
 """Index of a coupling, channel."""
 
@@ -42,10 +43,10 @@ def in_units(couplings: Sequence[Coupling], layers: Layers) -> list[Coupling]:
     _tie_shared(couplings, layers, ties)
     for weight in (weight for weight in layers.nodes if layers.is_grouped(weight)):
         inputs, outputs = _owners(couplings, weight)
-        touched = {index for atoms in (*inputs.values(), *outputs.values()) for index, _ in atoms}
         groups, per_group = layers.groups(weight), layers.weight_shapes[weight][1]
         if len(inputs) != groups * per_group or any(len(atoms) > 1 for atoms in inputs.values()):
-            frozen.update(dict.fromkeys(touched, _GROUPED))
+            frozen.update(dict.fromkeys({index for atoms in inputs.values() for index, _ in atoms}, _GROUPED))
+            _tie_positions(outputs, len(outputs) // groups, ties)
             continue
         if groups >= per_group:
             _tie_whole_groups(inputs, outputs, groups, ties)

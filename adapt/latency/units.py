@@ -18,7 +18,8 @@ from adapt.graph.shapes import infer_shapes
 OVERHEAD = "overhead"
 """The operator key of what a run costs beside its kernels."""
 
-_SILENT = frozenset({"batch_norm", "dropout", "feature_dropout", "identity"})  # folded into the layer before, or nothing at run time
+# folded into the layer before, or nothing at run time
+_SILENT = frozenset({"batch_norm", "dropout", "feature_dropout", "identity"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,8 @@ def _head_key(head: Node, graph: Graph, shapes: Mapping[str, Shape]) -> str:
         key = f"{_conv_kind(head, filters, per_group, graph, shapes)}{height}x{width}"
     elif isinstance(kernel := head.attributes.get("kernel_size"), tuple):
         key = f"{head.operator}{'x'.join(map(str, kernel))}"
+    elif head.operator == "cat":  # whether its parts are alike is for pruning to change
+        return f"cat{len(head.inputs)}"
     elif len(head.inputs) > 1 and len({shapes[name] for name in head.inputs}) > 1:
         return f"{head.operator}.broadcast"
     else:
@@ -125,7 +128,10 @@ def _conv_kind(head: Node, filters: int, per_group: int, graph: Graph, shapes: M
 
 def _shape_key(head: Node, graph: Graph, shapes: Mapping[str, Shape]) -> str:
     largest = max((shapes[name][1:] for name in head.inputs), key=prod)
-    key = f"{'x'.join(map(str, largest))}>{'x'.join(map(str, shapes[head.name][1:]))}"
+    made = shapes[head.name][1:]
+    if head.operator == "linear" and len(made) == 3:  # over [H, W, C]: channels first, as everywhere in the table
+        largest, made = (largest[2], *largest[:2]), (made[2], *made[:2])
+    key = f"{'x'.join(map(str, largest))}>{'x'.join(map(str, made))}"
     if head.operator in ("conv2d", "linear"):
         key += f"/{graph.weight_shapes[head.weights['weight']][1]}"
     return key

@@ -15,10 +15,12 @@ from adapt.checkpoint import read_network, write_safetensors
 from adapt.export import write_pt2
 from adapt.formats.onnx_writer import write_onnx
 from adapt.graph.network import Network
-from adapt.graph.pruning import ChannelGroup, all_kept, prune, unread
+from adapt.graph.pruning import ChannelGroup, all_kept, prune, pruned_graph, unread
 from adapt.groups import channel_groups
+from adapt.latency.units import find_units
 from adapt.modules import build_module, read_weights
 from adapt.pruning_check import compute
+from adapt.reach import counts_of
 from tests.more_networks import CLASSES, FAMILIES2, family2
 from tests.networks import uploaded
 
@@ -90,3 +92,50 @@ def test_every_layer_of_a_family_is_in_a_group_and_what_stays_whole_says_why(nam
     for group in groups:
         assert (group.reason is None) == group.prunable
         assert group.prunable or len((group.reason or "").split()) > 5
+
+
+@pytest.mark.parametrize("name", FAMILIES2)
+def test_pruning_leaves_every_unit_of_the_latency_table_of_its_kind(name: str) -> None:
+    _, network, groups = read(name)
+    whole = {unit.operator for unit in find_units(network.graph)}
+    draw = np.random.default_rng(1)
+    for _ in range(5):
+        counts = {group.id: int(draw.choice(counts_of(group, multiple=1, minimum=2))) for group in groups}
+        assert {unit.operator for unit in find_units(pruned_graph(network.graph, groups, counts))} <= whole
+
+
+VARIANTS: dict[str, tuple[int, int | None, torch.dtype]] = {
+    "one channel": (1, None, torch.float32),
+    "batch of one": (3, 1, torch.float32),
+    "batch of three": (3, 3, torch.float32),
+    "float16": (3, None, torch.float16),
+    "bfloat16": (3, None, torch.bfloat16),
+}
+"""Channels of the images, a fixed batch size, the type of weights and images."""
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("name", ["inception-v3", "shufflenet-v2", "convnext", "alexnet"])
+def test_images_batches_and_types_of_all_sorts_are_read(name: str, variant: str, tmp_path: Path) -> None:
+    channels, batch, dtype = VARIANTS[variant]
+    build, (_, height, width) = FAMILIES2[name]
+    torch.manual_seed(0)
+    module = build().to(dtype).eval()
+    if channels == 1:
+        with_images_of_one_channel(module)
+    images = torch.zeros(batch or 2, channels, height, width, dtype=dtype)
+    dynamic = None if batch else ({0: torch.export.Dim("batch")},)
+    path = tmp_path / "net.pt2"
+    torch.export.save(torch.export.export(module, (images,), dynamic_shapes=dynamic), path)
+    network = read_network(path)
+    assert network.graph.input_shape == (channels, height, width)
+    some = images_for(network)
+    with torch.inference_mode():
+        expected = module.float()(torch.from_numpy(some)).numpy()
+    np.testing.assert_allclose(run_module(network, some), expected, rtol=0, atol=1e-5 * max(1, np.abs(expected).max()))
+    assert largest_difference(network) < 1e-4
+
+
+def with_images_of_one_channel(module: nn.Module) -> None:
+    first = next(layer for layer in module.modules() if isinstance(layer, nn.Conv2d))
+    first.in_channels, first.weight = 1, nn.Parameter(first.weight[:, :1].detach().clone())
