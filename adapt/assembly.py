@@ -26,6 +26,22 @@ from adapt.training.trainer import NetworkTrainer
 
 
 @contextmanager
+def fitted_data(
+    network: Network, dataset: Dataset, normalization: Normalization, settings: Settings
+) -> Iterator[tuple[Dataset, TrainingData]]:
+    """The data set at the network's size and, split off its training part, what is trained and chosen on.
+
+    Raises DatasetRefused when the data do not fit the network, NotEnoughData when no hold-out can be cut from them.
+    """
+    # Images of another size are written there at the network's, and mapped while the block lasts.
+    with tempfile.TemporaryDirectory(prefix="netadapt-images-") as folder:
+        fitted = fit_to(dataset, network.graph.input_shape, class_count(network), folder=Path(folder))
+        train_rows, holdout_rows = split_holdout(fitted.train.part_labels, settings.seed, settings.holdout)
+        train, holdout = fitted.train.subset(train_rows), fitted.train.subset(holdout_rows)
+        yield fitted, TrainingData(train=train, holdout=holdout, normalization=normalization)
+
+
+@contextmanager
 def assembled(
     original: Network,
     groups: Sequence[ChannelGroup],
@@ -43,16 +59,7 @@ def assembled(
 
     Raises DatasetRefused when the data do not fit the network, NotEnoughData when no hold-out can be cut from them.
     """
-    classes = class_count(original)
-    # Images of another size are written there at the network's, and mapped while the job lasts.
-    with tempfile.TemporaryDirectory(prefix="netadapt-images-") as folder:
-        fitted = fit_to(dataset, original.graph.input_shape, classes, folder=Path(folder))
-        train_rows, holdout_rows = split_holdout(fitted.train.part_labels, settings.seed, settings.holdout)
-        data = TrainingData(
-            train=fitted.train.subset(train_rows),
-            holdout=fitted.train.subset(holdout_rows),
-            normalization=normalization,
-        )
+    with fitted_data(original, dataset, normalization, settings) as (fitted, data):
         task = TrainingTask(
             original=original.graph, groups=tuple(groups), data=data, settings=settings, lock_directory=lock_directory
         )
@@ -60,7 +67,7 @@ def assembled(
             yield Job(
                 original=original,
                 groups=tuple(groups),
-                classes=classes,
+                classes=class_count(original),
                 asked=asked,
                 settings=settings,
                 executor=executor,

@@ -12,6 +12,7 @@ AdaptError
  ├─ ScheduleTooShort          the explicit schedule ends before the budget
  ├─ BudgetNotMet              no group can lower any unmet resource
  ├─ OriginalAccuracyTooLow    the uploaded network does not classify this data set
+ ├─ TrainingDiverged          a zoo network's training lost its numbers
  ├─ TableDoesNotCover         a fixed look-up table lacks operators of this network
  ├─ MeasurementFailed         the runtime refused or crashed
  ├─ ProposalFailed            a proposal killed its process every time
@@ -113,6 +114,18 @@ class OriginalAccuracyTooLow(AdaptError):
             f"the original network scores {self.accuracy:.3f} on this data set, chance is {self.chance:.3f}; likely "
             "causes are another normalisation or another order of the classes than in training "
             "(give `normalization` with the model; or set allow_low_accuracy to go on all the same)"
+        )
+
+
+class TrainingDiverged(AdaptError):
+    def __init__(self, learning_rate: float) -> None:
+        super().__init__(learning_rate)
+        self.learning_rate = learning_rate
+
+    def __str__(self) -> str:
+        return (
+            f"training the architecture lost its numbers at learning rate {self.learning_rate:g}; "
+            "a lower training_learning_rate avoids that"
         )
 
 

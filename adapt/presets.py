@@ -28,6 +28,7 @@ PRESETS: Mapping[str, Settings] = {
         largest_share=0.5,
         short_term_steps=20,
         long_term_epochs=5,
+        training_epochs=20,
         batch_size=64,
     ),
 }

@@ -63,6 +63,8 @@ class Settings:
     batch_size: int = 128
     learning_rate: float = 0.01
     long_term_learning_rate: float = 0.01
+    training_epochs: int = 60  # before the search, of a zoo architecture that came without weights
+    training_learning_rate: float = 0.05
     momentum: float = 0.9
     weight_decay: float = 1e-4
     importance: Literal["l2"] = "l2"

@@ -89,6 +89,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     adapt_errors.OriginalAccuracyTooLow: Problem(
         422, "original-accuracy-too-low", "The original's accuracy is too low"
     ),
+    adapt_errors.TrainingDiverged: Problem(422, "training-diverged", "Training diverged"),
     adapt_errors.TableDoesNotCover: Problem(422, "table-does-not-cover", "The look-up table lacks entries"),
     adapt_errors.TableRefused: Problem(422, "table-refused", "The look-up table is refused"),
     adapt_errors.MeasurementFailed: Problem(500, "measurement-failed", "Measurement failed"),

@@ -19,6 +19,7 @@ from app.problems import problem_of
 from workers.assembly import Material, read_dataset, read_material
 from workers.lease import Reason, StopSignal, held_lease
 from workers.metering import make_meter
+from workers.pretraining import with_trained_network
 from workers.progress import continued_progress, read_outcomes, read_progress
 from workers.recording import Recording
 from workers.reporting import Reporter
@@ -54,11 +55,11 @@ def _search(claimed: ClaimedJob, service: Service, signal: StopSignal) -> None:
     with unit_of_work(service.sessions) as session:
         job = JobQueue(session).get_claimed(claimed)
     material = read_material(job, service)
-    recording = Recording(claimed, service.sessions, service.storage, material)
-    meter = make_meter(claimed, material, service, signal)
-    with (
-        read_dataset(job, service) as dataset,
-        assembled(
+    with read_dataset(job, service) as dataset:
+        material = with_trained_network(claimed, material, dataset, service, signal)
+        recording = Recording(claimed, service.sessions, service.storage, material)
+        meter = make_meter(claimed, material, service, signal)
+        with assembled(
             material.network,
             material.groups,
             dataset,
@@ -69,14 +70,13 @@ def _search(claimed: ClaimedJob, service: Service, signal: StopSignal) -> None:
             lock_directory=service.lock_directory,
             stop=signal,
             recorded=read_outcomes(material.record),
-        ) as search,
-    ):
-        for note in () if claimed.resumed else search.notes:
-            recording.write(Message(text=note))
-        reporter = Reporter(claimed, service.sessions, material)
-        for event in adapt_network(search, _progress(material, service)):
-            recording.write(event)
-            reporter.tell(event)
+        ) as search:
+            for note in () if "original" in material.record.values else search.notes:
+                recording.write(Message(text=note))
+            reporter = Reporter(claimed, service.sessions, material)
+            for event in adapt_network(search, _progress(material, service)):
+                recording.write(event)
+                reporter.tell(event)
 
 
 def _progress(material: Material, service: Service) -> Progress:

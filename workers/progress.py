@@ -31,7 +31,7 @@ def read_progress(record: JobProgressRecord, storage: Storage) -> Progress:
         holdout=Score(**_present(last.holdout)),
         learning_rate=_learning_rate(record.open_iteration) or _learning_rate(last),
         original=original,
-        epoch=_read_epoch(record, storage),
+        epoch=read_epoch(record, storage),
     )
 
 
@@ -112,7 +112,8 @@ def _evaluation(proposal: Proposal) -> Evaluation:
     )
 
 
-def _read_epoch(record: JobProgressRecord, storage: Storage) -> EpochDone | None:
+def read_epoch(record: JobProgressRecord, storage: Storage) -> EpochDone | None:
+    """The last epoch that was recorded, of whichever training was under way."""
     state = record.epoch_state
     if state is None:
         return None

@@ -33,10 +33,11 @@ def long_term_finetune(
     state: Weights | None,
     lock: MachineLock | None,
     stop: Stop,
+    purpose: str = "long-term",
 ) -> Iterator[EpochDone]:
     """The epochs after the one that left `state` (None: all of `settings.long_term_epochs`).
 
-    An epoch's seed is (job seed, "long-term", epoch), so a run that goes on from a state ends as one that was never
+    An epoch's seed is (job seed, `purpose`, epoch), so a run that goes on from a state ends as one that was never
     interrupted, byte for byte. Each epoch's score is the hold-out's with re-estimated batch-norm statistics, which
     the training itself never sees. When the loss is no number any more, the epochs end there with a score that is
     worse than any network's (`scoring.WORST_LOSS`). Between epochs nothing is held. Raises Stopped.
@@ -50,7 +51,7 @@ def long_term_finetune(
         sgd.restore_momentum({name: torch.tensor(buffer) for name, buffer in _of_kind(state, MOMENTUM).items()})
     for epoch in range(done + 1, settings.long_term_epochs + 1):
         with supervised(lock, stop) as pulse:
-            diverged = _diverges(sgd, data, settings, epoch, pulse)
+            diverged = _diverges(sgd, data, settings, epoch, pulse, purpose)
             holdout, new_state = _close_epoch(sgd, data, settings, epoch, pulse)
         yield EpochDone(epoch=epoch, epochs=settings.long_term_epochs, holdout=holdout, state=new_state)
         if diverged:
@@ -63,7 +64,7 @@ def finetuned(network: Network, state: Weights) -> Network:
     return Network(network.graph, {name: weights[name] for name in network.weights})
 
 
-def _diverges(sgd: Sgd, data: TrainingData, settings: Settings, epoch: int, pulse: Pulse) -> bool:
+def _diverges(sgd: Sgd, data: TrainingData, settings: Settings, epoch: int, pulse: Pulse, purpose: str) -> bool:
     """Trains one epoch; True when its loss stopped being a number, which leaves weights that are none either."""
     steps = batches_per_epoch(len(data.train), settings.batch_size)
     try:
@@ -73,7 +74,7 @@ def _diverges(sgd: Sgd, data: TrainingData, settings: Settings, epoch: int, puls
             steps=range((epoch - 1) * steps, epoch * steps),
             batch_size=settings.batch_size,
             share=partial(cosine_to_zero, steps=settings.long_term_epochs * steps),
-            seed=derive_seed(settings.seed, "long-term", epoch),
+            seed=derive_seed(settings.seed, purpose, epoch),
             pulse=pulse,
         )
     except Diverged:

@@ -37,6 +37,9 @@ from app.tables import (
     ProposalRow,
 )
 
+TRAINED = "trained"
+"""Key of the value that names the network which a job trained before its search."""
+
 
 class JobRecorder:
     """Each method raises LeaseLost when the job is another worker's, or over. Never commits.
@@ -89,6 +92,12 @@ class JobRecorder:
         now = database_now(self._session)
         self._session.merge(JobValueRow(job_id=claimed.id, key=key, value=value, created_at=now))
         self._session.flush()
+
+    def finish_training(self, claimed: ClaimedJob, trained: Blob) -> None:
+        """Keeps the network that a job trained before its search; the epochs that led to it are forgotten."""
+        BlobRepository(self._session).add_blob(trained.sha256, trained.bytes)
+        self.set_value(claimed, TRAINED, {"sha256": trained.sha256})
+        self._session.execute(delete(EpochStateRow).where(EpochStateRow.job_id == claimed.id))
 
     def save_epoch_state(
         self, claimed: ClaimedJob, *, epoch: int, epochs: int, holdout: Document | None, blob: Blob

@@ -79,6 +79,10 @@ class SettingsIn(_Strict):
     batch_size: int | None = Field(default=None, ge=2, le=65_536)
     learning_rate: float | None = Field(default=None, gt=0, le=10)
     long_term_learning_rate: float | None = Field(default=None, gt=0, le=10)
+    training_epochs: int | None = Field(
+        default=None, ge=1, le=10_000, description="Of a zoo name, which is trained on the data set first."
+    )
+    training_learning_rate: float | None = Field(default=None, gt=0, le=10)
     momentum: float | None = Field(default=None, ge=0, lt=1)
     weight_decay: float | None = Field(default=None, ge=0, le=1)
     importance: Annotated[Literal["l2"] | None, _built("importance")] = None

@@ -6,10 +6,16 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from adapt.zoo.catalogue import find_architecture
+from app.database import reading
+from app.datasets.repository import DatasetRepository
 from app.datasets.service import DatasetService
 from app.dependencies import Services
+from app.jobs.errors import ReferenceNotFound
 from app.jobs.schemas import JobIn
 from app.json_body import InvalidFields, parse_json, read_json, validate
+from app.models.from_zoo import ZooModels
+from app.models.records import Model
 from app.models.service import ModelFields, ModelService
 from app.records import Caller
 from app.uploads import Form, FormShape, receive_form, upload_limits
@@ -64,7 +70,10 @@ async def receive_submission(request: Request, services: Services) -> AsyncItera
 
 @contextmanager
 def stored_files(services: Services, caller: Caller, submission: Submission) -> Iterator[JobIn]:
-    """The request with the ids of its files, now stored. When the block raises, what was new is removed again."""
+    """The request with the ids of its files, now stored, and of the model that a zoo name in it makes.
+
+    When the block raises, what was new is removed again.
+    """
     form, asked = submission.form, submission.asked
     models = ModelService(services.sessions, services.storage, services.scratch)
     datasets = DatasetService(services.sessions, services.storage, services.scratch)
@@ -79,6 +88,10 @@ def stored_files(services: Services, caller: Caller, submission: Submission) -> 
             dataset, is_new = datasets.store_upload(caller, form.file("dataset"))
             new_dataset = dataset.id if is_new else None
             asked = asked.model_copy(update={"dataset": dataset.id})
+        if find_architecture(asked.model) is not None:
+            model, is_new = _of_zoo(services, caller, asked)
+            new_model = model.id if is_new else None
+            asked = asked.model_copy(update={"model": model.id})
         yield asked
     except BaseException:
         if new_model is not None:
@@ -86,6 +99,16 @@ def stored_files(services: Services, caller: Caller, submission: Submission) -> 
         if new_dataset is not None:
             datasets.delete_dataset(caller, new_dataset)
         raise
+
+
+def _of_zoo(services: Services, caller: Caller, asked: JobIn) -> tuple[Model, bool]:
+    """Raises ReferenceNotFound for the data set, InvalidFields where the architecture does not fit its images."""
+    with reading(services.sessions) as session:
+        dataset = DatasetRepository(session).find_dataset(caller, asked.dataset)
+    if dataset is None:
+        raise ReferenceNotFound("/dataset", f"there is no data set {asked.dataset}")
+    zoo = ZooModels(services.sessions, services.storage, services.scratch)
+    return zoo.make_model(caller, asked.model, dataset)
 
 
 def _asked_in_form(form: Form) -> JobIn:

@@ -36,6 +36,10 @@ class ModelInUse(ModelError):
         return f"model {self.model_id} is used by job {self.job_id}; delete its jobs first"
 
 
+UNTRAINED = "zoo"
+"""Format of a model that is an architecture only: each job trains it on its own data set first."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class NewModel:
     """What an upload says of itself once it is read. `memory_bytes` is weights plus all activations of one input.

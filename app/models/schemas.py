@@ -49,14 +49,15 @@ class GroupOut(BaseModel):
 class ModelOut(BaseModel):
     """`groups` is null until a worker has found them; `error` is a problem when `state` is refused.
 
-    `by_kind` names layers by kind: conv1x1, depthwise, conv3x3 ..., grouped-conv3x3 ..., linear.
+    `by_kind` names layers by kind: conv1x1, depthwise, conv3x3 ..., grouped-conv3x3 ..., linear. Of `format`
+    zoo is what a job made of a zoo name: an architecture, which each job trains on its own data set first.
     """
 
     id: str
     name: str
     state: CheckState
     error: dict[str, Any] | None
-    format: Literal["pt2", "onnx", "safetensors"]
+    format: Literal["pt2", "onnx", "safetensors", "zoo"]
     architecture: str | None
     sha256: str | None
     bytes: int

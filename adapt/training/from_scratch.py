@@ -1,0 +1,31 @@
+"""Training from initial weights: the long-term fine-tune's recipe with epochs, rate and seeds of its own."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from adapt.data.dataset import TrainingData
+from adapt.events import EpochDone
+from adapt.graph.network import Network, Weights
+from adapt.latency.machine_lock import MachineLock
+from adapt.spec import Settings
+from adapt.stop import Stop
+from adapt.training.long_term import long_term_finetune
+
+
+def train_from_scratch(
+    network: Network,
+    data: TrainingData,
+    settings: Settings,
+    *,
+    state: Weights | None,
+    lock: MachineLock | None,
+    stop: Stop,
+) -> Iterator[EpochDone]:
+    """The epochs after the one that left `state` (None: all of `settings.training_epochs`), under a cosine to zero
+    from `settings.training_learning_rate`. An epoch's seed is (job seed, "training", epoch). Raises Stopped."""
+    own = replace(
+        settings,
+        long_term_epochs=settings.training_epochs,
+        long_term_learning_rate=settings.training_learning_rate,
+    )
+    return long_term_finetune(network, data, own, state=state, lock=lock, stop=stop, purpose="training")

@@ -1,0 +1,80 @@
+"""Training a zoo architecture before it is adapted: epochs that a resumed job goes on from, recorded at their end."""
+
+from dataclasses import replace
+
+from adapt.assembly import fitted_data
+from adapt.checkpoint import read_safetensors, write_safetensors
+from adapt.data.dataset import Dataset
+from adapt.errors import TrainingDiverged
+from adapt.events import EpochDone, Message, PhaseChanged
+from adapt.graph.network import Network
+from adapt.latency.machine_lock import MachineLock
+from adapt.stop import Stop
+from adapt.training.from_scratch import train_from_scratch
+from adapt.training.long_term import finetuned
+from adapt.training.scoring import WORST_LOSS
+from adapt.zoo.initial import initial_network
+from app.database import unit_of_work
+from app.jobs.recorder import TRAINED, JobRecorder
+from app.jobs.records import ClaimedJob
+from app.models.records import UNTRAINED
+from workers.assembly import Material
+from workers.progress import read_epoch
+from workers.recording import Recording
+from workers.service import Service
+
+
+def with_trained_network(
+    claimed: ClaimedJob, material: Material, dataset: Dataset, service: Service, stop: Stop
+) -> Material:
+    """`material` with the network that the search is to begin from: the model's own, unless that is a zoo
+    architecture without weights. Then it is what this job's record (or that of the job it continues) says was
+    trained, or it is trained now.
+
+    Raises TrainingDiverged, DatasetRefused, NotEnoughData, Stopped.
+    """
+    if material.model.format != UNTRAINED:
+        return material
+    named = material.record.values.get(TRAINED)
+    if named is None and material.before is not None:
+        named = material.before.values[TRAINED]
+        with unit_of_work(service.sessions) as session:  # whoever continues this job finds it too
+            JobRecorder(session).set_value(claimed, TRAINED, named)
+    if named is None:
+        return replace(material, network=_train(claimed, material, dataset, service, stop))
+    with service.storage.local_path(named["sha256"]) as path:
+        return replace(material, network=read_safetensors(path))
+
+
+def _train(claimed: ClaimedJob, material: Material, dataset: Dataset, service: Service, stop: Stop) -> Network:
+    settings, model = material.settings, material.model
+    untrained = initial_network(material.network.graph, settings.seed)
+    recording = Recording(claimed, service.sessions, service.storage, material)
+    recording.write(PhaseChanged(phase="training"))
+    last = read_epoch(material.record, service.storage)
+    lock = MachineLock(service.lock_directory)
+    with fitted_data(untrained, dataset, model.normalization, settings) as (_, data):
+        state = None if last is None else last.state
+        for epoch in train_from_scratch(untrained, data, settings, state=state, lock=lock, stop=stop):
+            recording.write(epoch)
+            last = epoch
+    if last is None or last.holdout.loss >= WORST_LOSS:
+        raise TrainingDiverged(settings.training_learning_rate)
+    trained = finetuned(untrained, last.state)
+    _record(claimed, trained, service)
+    recording.write(Message(text=_told(material, last)))
+    return trained
+
+
+def _record(claimed: ClaimedJob, trained: Network, service: Service) -> None:
+    """The file first, then the value that names it; from here on a resume reads it."""
+    blob = service.storage.put(write_safetensors(trained))
+    with unit_of_work(service.sessions) as session:
+        JobRecorder(session).finish_training(claimed, blob)
+
+
+def _told(material: Material, last: EpochDone) -> str:
+    return (
+        f"{material.model.architecture} was trained for {last.epoch} epochs on {material.job.dataset_id} from seed "
+        f"{material.settings.seed}: hold-out accuracy {last.holdout.accuracy:.3f}"
+    )
