@@ -34,6 +34,9 @@ class BlobRepository:
             ModelRow.weights_sha256,
             ModelRow.onnx_sha256,
             DatasetRow.sha256,
+            DatasetRow.images_sha256,
+            DatasetRow.labels_sha256,
+            DatasetRow.sample_sha256,
             CheckpointFileRow.sha256,
             EpochStateRow.sha256,
             JobValueRow.value["sha256"].as_string(),  # a file that a resumed job must find again

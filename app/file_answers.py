@@ -24,7 +24,7 @@ def file_response(request: Request, storage: Storage, *, sha256: str, size: int,
         "Content-Disposition": f'attachment; filename="{filename}"',
         "X-Content-Type-Options": "nosniff",
     }
-    if _names(request.headers.get("if-none-match"), etag):
+    if names_etag(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     if not storage.exists(sha256):
         raise BlobMissing(sha256)
@@ -43,7 +43,8 @@ def file_response(request: Request, storage: Storage, *, sha256: str, size: int,
     return StreamingResponse(storage.open_range(sha256, start, end), status, headers=headers, media_type=MEDIA_TYPE)
 
 
-def _names(header: str | None, etag: str) -> bool:
+def names_etag(header: str | None, etag: str) -> bool:
+    """Whether an If-None-Match header names this ETag, quotes included."""
     if header is None:
         return False
     given = [part.strip().removeprefix("W/") for part in header.split(",")]

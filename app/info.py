@@ -10,6 +10,7 @@ from adapt.presets import PRESETS, settings_to_document
 from adapt.spec import RESOURCES
 from app.auth import TokenRepository
 from app.database import reading
+from app.datasets.intake import FORMATS as DATASET_FORMATS
 from app.dependencies import ServicesDep
 from app.jobs.settings_schema import built_values
 from app.paging import MAX_PAGE, MAX_PROPOSALS_PAGE
@@ -51,7 +52,7 @@ def info(services: ServicesDep) -> InfoOut:
         built=built_values(),
         formats={
             "models": list(get_args(NetworkFormat)),
-            "datasets": ["npz"],
+            "datasets": list(DATASET_FORMATS),
             "checkpoints": list(get_args(FileFormat)),
         },
     )

@@ -11,7 +11,7 @@ from typing import Any
 from adapt import errors as adapt_errors
 from app.auth import AuthError, BadCredentials, Forbidden, SignInNeeded
 from app.database import DatabaseError
-from app.datasets.records import DatasetBuiltIn, DatasetError, DatasetInUse, DatasetNotFound
+from app.datasets.records import DatasetBuiltIn, DatasetError, DatasetInUse, DatasetNotFound, ThumbnailNotFound
 from app.idempotency import FirstStillRunning, IdempotencyError, KeyRefused, KeyReused
 from app.jobs.errors import JobError, JobNotFound, LeaseLost, PartNotFound, ReferenceNotFound, WrongState
 from app.json_body import BodyMalformed, BodyNotJson, BodyTooLarge, InvalidFields
@@ -64,6 +64,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     DatasetNotFound: NOT_FOUND,
     DatasetInUse: IN_USE,
     DatasetBuiltIn: IN_USE,
+    ThumbnailNotFound: NOT_FOUND,
     TargetError: INVALID,
     TargetNotFound: NOT_FOUND,
     TargetHasNoTable: Problem(404, "no-measurements", "Nothing was measured yet"),

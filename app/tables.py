@@ -81,6 +81,10 @@ class DatasetRow(Base):
     image_shape: Mapped[list[Any] | None]
     splits: Mapped[dict[str, Any] | None]
     report: Mapped[dict[str, Any] | None]
+    # Decoded once: pixels and labels (None where the upload itself is an array file), and thumbnails.
+    images_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
+    labels_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
+    sample_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
     created_at: Mapped[datetime]
 
 

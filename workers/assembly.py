@@ -9,6 +9,7 @@ from pathlib import Path
 from adapt.budget import Asked, parse_budget
 from adapt.checkpoint import read_safetensors
 from adapt.data.dataset import Dataset
+from adapt.data.decoding import load_decoded
 from adapt.data.digits import NAME as DIGITS
 from adapt.data.digits import digits
 from adapt.data.npz import load_npz
@@ -85,4 +86,20 @@ def read_dataset(job: Job, service: Service) -> Iterator[Dataset]:
         service.storage.local_path(stored.sha256) as path,
         tempfile.TemporaryDirectory(prefix="netadapt-data-") as folder,
     ):
-        yield load_npz(path, name=stored.name, extract_to=Path(folder))
+        if stored.images_sha256 is None or stored.labels_sha256 is None:
+            yield load_npz(path, name=stored.name, extract_to=Path(folder))
+            return
+        with (
+            service.storage.local_path(stored.images_sha256) as images,
+            service.storage.local_path(stored.labels_sha256) as labels,
+        ):
+            link = Path(folder) / "images.npy"  # by this name the processes of an executor find and map it too
+            link.symlink_to(images.resolve())
+            yield load_decoded(
+                link,
+                labels,
+                name=stored.name,
+                origin=stored.format,
+                classes=stored.classes or (),
+                splits=stored.splits or {},
+            )

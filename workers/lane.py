@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from adapt.latency.conditions import instruction_set, read_cpu_info
 from app.database import unit_of_work
+from app.datasets.repository import DatasetRepository
 from app.jobs.queue import JobQueue
 from app.models.repository import ModelRepository
 from app.settings import Settings
@@ -66,6 +67,7 @@ def _serve_task(service: Service, ending: threading.Event) -> bool:
         claimed = TaskQueue(session).claim_next_task(service.worker_id, lane="short", lease_s=service.settings.lease_s)
         if claimed is None:
             ModelRepository(session).refuse_abandoned()
+            DatasetRepository(session).refuse_abandoned()
     if claimed is None:
         return False
     log.info("%s claimed: %s", claimed.id, claimed.kind)

@@ -1,16 +1,22 @@
 """Short work: a model's channel groups and numeric check, a profile of a model on a target."""
 
 import logging
+import os
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from adapt.agreement import largest_difference
-from adapt.errors import AdaptError, NetworkRefused, Stopped
+from adapt.data.decoding import DecodingLimits, decode_listed, list_images
+from adapt.errors import AdaptError, DatasetRefused, NetworkRefused, Stopped
 from adapt.groups import channel_groups
 from app.database import reading, unit_of_work
+from app.datasets.intake import DECODE_TASK, keep_decoded
+from app.datasets.repository import DatasetRepository
 from app.feasibility.assessment import MeasuredOnce
 from app.feasibility.service import profile_result
 from app.jobs.errors import LeaseLost
@@ -101,7 +107,33 @@ def profile_model(claimed: ClaimedTask, service: Service, signal: StopSignal) ->
     return lambda session: result
 
 
+def decode_dataset(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Write:
+    """Decodes a large upload, once, to arrays that every job maps."""
+    dataset_id = claimed.payload["dataset"]
+    with reading(service.sessions) as session:
+        dataset = DatasetRepository(session).get_dataset(Caller(id=claimed.owner), dataset_id)
+    limits = DecodingLimits(workers=len(os.sched_getaffinity(0)))
+    try:
+        if dataset.sha256 is None:
+            raise DatasetRefused(dataset.name, "has no stored file")
+        with (
+            service.storage.local_path(dataset.sha256) as path,
+            tempfile.TemporaryDirectory(prefix="netadapt-decode-") as name,
+        ):
+            folder = Path(name)
+            list_images(path, dataset.format, folder, limits)
+            ingested = keep_decoded(service.storage, folder, decode_listed(folder, limits, signal))
+    except AdaptError as error:
+        if isinstance(error, Stopped):
+            raise
+        log.info("%s is refused: %s", dataset_id, error)
+        problem = problem_of(error)
+        return lambda session: DatasetRepository(session).refuse(dataset_id, problem)
+    return lambda session: DatasetRepository(session).finish_decode(dataset_id, ingested)
+
+
 KINDS: dict[str, Callable[[ClaimedTask, Service, StopSignal], Write]] = {
     "model-check": check_model,
     "profile": profile_model,
+    DECODE_TASK: decode_dataset,
 }

@@ -71,7 +71,9 @@ def decode_listed(folder: Path, limits: DecodingLimits, stop: Callable[[], bool]
     for survey in surveys:
         sizes.update({(height, width): count for height, width, count in survey["sizes"]})
     if not sizes:
-        raise DatasetRefused(_first_name(listing), "no image of the upload can be read; this is the first")
+        raise DatasetRefused(
+            "", f"none of its {len(listing.labels)} images can be decoded; the first is {_first_name(listing)}"
+        )
     grey = sum(survey["grey"] for survey in surveys) == sum(sizes.values())
     shape = _stored_shape(sizes, 1 if grey else 3, len(listing.labels), limits.max_bytes)
     np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=(len(listing.labels), *shape))

@@ -6,11 +6,14 @@ Arguments: address space in bytes, CPU seconds, upload, folder for unpacked arra
 import json
 import resource
 import sys
+from collections import Counter
 from pathlib import Path
 
 from adapt.child_process import limit_this_process
+from adapt.data.dataset import Dataset
 from adapt.data.inspection import PRIVATE_BYTES
 from adapt.data.npz import load_npz
+from adapt.data.report import Statistics, describe_sizes, write_sample
 from adapt.errors import DatasetRefused, NotEnoughData
 
 
@@ -32,6 +35,7 @@ def _outcome(upload: Path, folder: Path, max_bytes: int) -> dict[str, object]:
             "image_shape": dataset.image_shape,
             "splits": dict(dataset.splits),
             "notes": dataset.notes,
+            "report": _report(dataset, folder),
         }
     except MemoryError:
         return {"kind": "memory"}
@@ -39,6 +43,18 @@ def _outcome(upload: Path, folder: Path, max_bytes: int) -> dict[str, object]:
         return {"kind": "images", "arguments": list(error.args)}
     except DatasetRefused as error:
         return {"kind": "dataset", "arguments": list(error.args)}
+
+
+def _report(dataset: Dataset, folder: Path) -> dict[str, object]:
+    height, width, _channels = dataset.image_shape
+    statistics = Statistics.of_part(dataset.train)
+    return {
+        "sizes": describe_sizes(Counter({(height, width): len(dataset.train) + len(dataset.test)})),
+        "channel_mean": statistics.mean,
+        "channel_std": statistics.std,
+        "unreadable": {"count": 0, "first": []},
+        "thumbnails": write_sample(dataset.train.images, dataset.train.labels, folder / "sample.npy"),
+    }
 
 
 if __name__ == "__main__":

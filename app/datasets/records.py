@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from app.datasets.intake import Ingested
 from app.records import CheckState
 
 
@@ -31,6 +32,16 @@ class DatasetInUse(DatasetError):
         return f"data set {self.dataset_id} is used by job {self.job_id}; delete its jobs first"
 
 
+class ThumbnailNotFound(DatasetError):
+    def __init__(self, dataset_id: str, number: int, count: int) -> None:
+        super().__init__(dataset_id, number, count)
+        self.dataset_id, self.number, self.count = dataset_id, number, count
+
+    def __str__(self) -> str:
+        there = f"they are 0 to {self.count - 1}" if self.count else "it has none"
+        return f"data set {self.dataset_id} has no thumbnail {self.number}; {there}"
+
+
 class DatasetBuiltIn(DatasetError):
     def __init__(self, dataset_id: str) -> None:
         super().__init__(dataset_id)
@@ -42,22 +53,19 @@ class DatasetBuiltIn(DatasetError):
 
 @dataclass(frozen=True, kw_only=True)
 class NewDataset:
-    """`counts` are class name -> {"train": n, "test": n}; `image_shape` is (H, W, C)."""
+    """An upload that is stored. `ingested` None: it is still to be decoded."""
 
     name: str
     format: str
     sha256: str
     bytes: int
-    classes: tuple[str, ...]
-    counts: dict[str, dict[str, int]]
-    image_shape: tuple[int, int, int]
-    splits: dict[str, Any]
-    notes: tuple[str, ...]
+    ingested: Ingested | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """`sha256` names the stored file; None for the built-in one, which a library brings."""
+    """`sha256` names the stored file; None for the built-in one, which a library brings, and a refused one. The other
+    three name the files that decoding made of it, where it did."""
 
     id: str
     owner: str
@@ -72,4 +80,7 @@ class Dataset:
     image_shape: tuple[int, int, int] | None
     splits: dict[str, Any] | None
     report: dict[str, Any] | None
+    images_sha256: str | None
+    labels_sha256: str | None
+    sample_sha256: str | None
     created_at: datetime

@@ -1,18 +1,21 @@
 """The only SQL about data sets. Hands out records, never rows; never commits."""
 
-from typing import cast
+from typing import Any, cast
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from app.blobs import BlobRepository
 from app.database import database_now
+from app.datasets.intake import DECODE_TASK, Ingested
 from app.datasets.records import Dataset, DatasetBuiltIn, DatasetInUse, DatasetNotFound, NewDataset
 from app.newest_first import Position, behind
 from app.ownership import seen_by
 from app.paging import Page, cut_page, newest_first
+from app.problem_documents import problem_document
 from app.records import SYSTEM_OWNER, Caller, CheckState, new_id
-from app.tables import DatasetRow, JobRow
+from app.tables import DatasetRow, JobRow, TaskRow
+from app.tasks.queue import TaskQueue
 
 
 class DatasetRepository:
@@ -49,28 +52,64 @@ class DatasetRepository:
         return cut_page(found, limit, lambda dataset: newest_first(dataset.created_at, dataset.id))
 
     def add_dataset(self, caller: Caller, new: NewDataset) -> Dataset:
-        """A data set that is ready. Its file is stored already, the row comes after the blob."""
+        """A data set that is ready, or `checking` where it is still to be decoded (a task of the same transaction).
+
+        Its files are stored already, the row comes after the blobs.
+        """
         BlobRepository(self._session).add_blob(new.sha256, new.bytes)
         row = DatasetRow(
             id=new_id("dst"),
             owner=caller.id,
             identity=new.sha256,
             name=new.name,
-            state="ready",
+            state="checking" if new.ingested is None else "ready",
             error=None,
             format=new.format,
             sha256=new.sha256,
             bytes=new.bytes,
-            classes=list(new.classes),
-            counts=new.counts,
-            image_shape=list(new.image_shape),
-            splits=new.splits,
-            report={"notes": list(new.notes)},
             created_at=database_now(self._session),
+            **({} if new.ingested is None else self._read_values(new.ingested)),
         )
         self._session.add(row)
         self._session.flush()
+        if new.ingested is None:
+            TaskQueue(self._session).enqueue_task(caller.id, DECODE_TASK, row.id, {"dataset": row.id})
         return _record(row)
+
+    def finish_decode(self, dataset_id: str, ingested: Ingested) -> None:
+        """For the worker that decoded it (its fence is checked in the same transaction): the data set is ready."""
+        values = {"state": "ready", "error": None, **self._read_values(ingested)}
+        self._session.execute(update(DatasetRow).where(DatasetRow.id == dataset_id).values(values))
+
+    def refuse(self, dataset_id: str, problem: dict[str, Any]) -> None:
+        """For the worker: it cannot be decoded. The row stays to say why, and lets go of the file."""
+        values = {"state": "refused", "error": problem, "sha256": None}
+        self._session.execute(update(DatasetRow).where(DatasetRow.id == dataset_id).values(values))
+
+    def refuse_abandoned(self) -> None:
+        """For a worker's housekeeping: data sets whose decoding ended every worker; jobs would wait for ever."""
+        given_up = select(TaskRow.key).where(TaskRow.kind == DECODE_TASK, TaskRow.state == "failed")
+        problem = problem_document(
+            "check-failed", "Check failed", 422, "decoding this data set ended every worker that tried it"
+        )
+        stuck = update(DatasetRow).where(DatasetRow.state == "checking", DatasetRow.id.in_(given_up))
+        self._session.execute(stuck.values(state="refused", error=problem, sha256=None))
+
+    def _read_values(self, ingested: Ingested) -> dict[str, Any]:
+        facts, blobs = ingested.facts, BlobRepository(self._session)
+        for blob in (ingested.images, ingested.labels, ingested.sample):
+            if blob is not None:
+                blobs.add_blob(blob.sha256, blob.bytes)
+        return {
+            "classes": list(facts.classes),
+            "counts": facts.counts,
+            "image_shape": list(facts.image_shape),
+            "splits": dict(facts.splits),
+            "report": {**ingested.report, "notes": list(facts.notes)},
+            "images_sha256": None if ingested.images is None else ingested.images.sha256,
+            "labels_sha256": None if ingested.labels is None else ingested.labels.sha256,
+            "sample_sha256": None if ingested.sample is None else ingested.sample.sha256,
+        }
 
     def delete_dataset(self, caller: Caller, dataset_id: str) -> None:
         """Raises DatasetNotFound; DatasetBuiltIn; DatasetInUse while a job, running or over, points at it.
@@ -101,5 +140,8 @@ def _record(row: DatasetRow) -> Dataset:
         image_shape=None if shape is None else (shape[0], shape[1], shape[2]),
         splits=row.splits,
         report=row.report,
+        images_sha256=row.images_sha256,
+        labels_sha256=row.labels_sha256,
+        sample_sha256=row.sample_sha256,
         created_at=row.created_at,
     )

@@ -7,9 +7,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from app.answers import IdempotencyKey, json_response, keyed_request
-from app.datasets.schemas import DatasetListing, DatasetOut
+from app.datasets.schemas import DatasetListing, DatasetOut, ReportOut
 from app.datasets.service import DatasetService
 from app.dependencies import CallerDep, Cursor, Limit, Services, ServicesDep
+from app.file_answers import names_etag
 from app.idempotency import Answer, KeyedRequest, answer_once
 from app.newest_first import page_start
 from app.paging import listing
@@ -18,7 +19,11 @@ from app.uploads import Form, FormShape, receive_form, upload_limits
 
 PATH = "/v1/datasets"
 SHAPE = FormShape(files=frozenset({"file"}), fields=frozenset({"name"}))
-_FILE = {"type": "string", "format": "binary", "description": ".npz with x_train, y_train, optionally x_test, y_test"}
+FILES = (
+    ".npz with x_train, y_train, optionally x_test, y_test (NHWC uint8); zip, tar or tar.gz of one folder per class, "
+    "perhaps below train/ and test/ (JPEG, PNG, WebP); .parquet with image bytes and label"
+)
+_FILE = {"type": "string", "format": "binary", "description": FILES}
 FORM = {
     "requestBody": {
         "required": True,
@@ -51,7 +56,7 @@ def dataset_service(services: Services) -> DatasetService:
 async def add_dataset(
     request: Request, services: ServicesDep, caller: CallerDep, idempotency_key: IdempotencyKey = None
 ) -> JSONResponse:
-    """Labelled images: NHWC uint8 arrays and class numbers in an .npz file."""
+    """Labelled images. Large archives are `checking` until a worker has decoded them; jobs on them wait."""
     limits = upload_limits(services.settings.max_upload_bytes)
     async with receive_form(
         request.stream(), request.headers, shape=SHAPE, limits=limits, folder=services.scratch
@@ -79,6 +84,28 @@ def list_datasets(services: ServicesDep, caller: CallerDep, cursor: Cursor = Non
 @router.get("/{dataset_id}")
 def get_dataset(dataset_id: str, services: ServicesDep, caller: CallerDep) -> DatasetOut:
     return DatasetOut.of(dataset_service(services).get_dataset(caller, dataset_id))
+
+
+@router.get("/{dataset_id}/report")
+def get_report(dataset_id: str, services: ServicesDep, caller: CallerDep) -> ReportOut:
+    """Counts per class and split, sizes, channel means, what was converted or left out, and links to thumbnails."""
+    dataset, report = dataset_service(services).get_report(caller, dataset_id)
+    return ReportOut.of(dataset, report, PATH)
+
+
+@router.get(
+    "/{dataset_id}/thumbnails/{number}",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}}, 304: {"description": "As named by If-None-Match."}},
+)
+def get_thumbnail(request: Request, dataset_id: str, number: int, services: ServicesDep, caller: CallerDep) -> Response:
+    """The n-th image of the report's sample, counted from 0."""
+    thumbnail = dataset_service(services).get_thumbnail(caller, dataset_id, number)
+    etag = f'"{thumbnail.sha256}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff"}
+    if names_etag(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    return Response(thumbnail.png, media_type="image/png", headers=headers)
 
 
 @router.delete("/{dataset_id}", status_code=204)

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from adapt.data.report import SAMPLE_RULE
 from app.datasets.records import Dataset
 from app.records import CheckState
 from app.timestamps import rfc3339
@@ -41,6 +42,76 @@ class DatasetOut(BaseModel):
             splits=dataset.splits,
             notes=(dataset.report or {}).get("notes", []),
             created_at=rfc3339(dataset.created_at),
+        )
+
+
+class CommonSize(BaseModel):
+    size: list[int]
+    images: int
+
+
+class Sizes(BaseModel):
+    """[height, width] in pixels of the images as they were sent."""
+
+    smallest: list[int]
+    largest: list[int]
+    distinct: int
+    most_common: list[CommonSize]
+
+
+class Unreadable(BaseModel):
+    """Images that could not be decoded and were left out."""
+
+    count: int
+    first: list[str]
+
+
+class Thumbnails(BaseModel):
+    """`links` are PNG files of at most 128 pixels a side; `rule` says which images they are."""
+
+    count: int
+    rule: str
+    links: list[str]
+
+
+class ReportOut(BaseModel):
+    """`image_shape` is [height, width, channels] as the images are kept; channel means and deviations are of
+    pixel / 255 over the training images. What is not known (yet) is null."""
+
+    dataset: str
+    state: CheckState
+    classes: list[str] | None
+    counts: dict[str, dict[str, int]] | None
+    splits: dict[str, int | str] | None
+    image_shape: list[int] | None
+    sizes: Sizes | None
+    channel_mean: list[float] | None
+    channel_std: list[float] | None
+    unreadable: Unreadable | None
+    notes: list[str]
+    thumbnails: Thumbnails
+
+    @classmethod
+    def of(cls, dataset: Dataset, report: dict[str, Any], path: str) -> "ReportOut":
+        shown = DatasetOut.of(dataset)
+        count = report.get("thumbnails", 0)
+        return cls(
+            dataset=dataset.id,
+            state=dataset.state,
+            classes=shown.classes,
+            counts=shown.counts,
+            splits=shown.splits,
+            image_shape=shown.image_shape,
+            sizes=report.get("sizes"),
+            channel_mean=report.get("channel_mean"),
+            channel_std=report.get("channel_std"),
+            unreadable=report.get("unreadable"),
+            notes=report.get("notes", []),
+            thumbnails=Thumbnails(
+                count=count,
+                rule=SAMPLE_RULE,
+                links=[f"{path}/{dataset.id}/thumbnails/{number}" for number in range(count)],
+            ),
         )
 
 

@@ -1,14 +1,19 @@
 """Taking in labelled images, and what may be done with data sets afterwards."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
 from adapt.child_process import ChildLimits
-from adapt.data.inspection import DatasetFacts, inspect_npz
+from adapt.data.decoding import DecodingLimits, decode_listed, list_images
+from adapt.data.inspection import inspect_npz
 from app.database import Sessions, reading, unit_of_work
+from app.datasets.intake import Ingested, keep_decoded, sniff_format
 from app.datasets.records import Dataset, NewDataset
+from app.datasets.report import Thumbnail, report_of, thumbnail_of
 from app.datasets.repository import DatasetRepository
 from app.labels import label_from_filename, parse_name
 from app.newest_first import Position
@@ -20,38 +25,40 @@ from app.uploads import READ_SLOTS, UploadedFile
 MIB = 1024 * 1024
 
 
+@dataclass(frozen=True, kw_only=True)
+class IntakeLimits:
+    """`max_unpacked_bytes` bounds what a file unpacks to, and the pixels that are kept of it. Archives of more images,
+    or of more bytes, than the two others are decoded by a worker."""
+
+    max_unpacked_bytes: int = 8192 * MIB
+    images_at_once: int = 1000
+    bytes_at_once: int = 64 * MIB
+
+
 class DatasetService:
-    """Threads may share one. `scratch` is a folder for files that live as long as a call; an .npz file may unpack to
-    `max_unpacked_bytes` there."""
+    """Threads may share one. `scratch` is a folder for files that live as long as a call."""
 
     def __init__(
-        self, sessions: Sessions, storage: Storage, scratch: Path, *, max_unpacked_bytes: int = 8192 * MIB
+        self, sessions: Sessions, storage: Storage, scratch: Path, *, limits: IntakeLimits | None = None
     ) -> None:
         self._sessions, self._storage, self._scratch = sessions, storage, scratch
-        self._max_unpacked_bytes = max_unpacked_bytes
+        self._limits = limits or IntakeLimits()
 
     def store_upload(self, caller: Caller, file: UploadedFile, name: str | None = None) -> tuple[Dataset, bool]:
         """The data set of an upload, and whether it is new: the same bytes of the same owner give the one there is.
 
-        Every byte is read in a child process first, so it takes a while and must not run in an event loop.
+        The file is read in a child process first, so it takes a while and must not run in an event loop. A large
+        archive is only listed here: its data set is `checking` until a worker has decoded it.
         Whatever is refused leaves neither row nor blob. Raises FieldRefused, DatasetRefused, StorageFull.
         """
         label = parse_name(name, label_from_filename(file.filename, "data set"))
         if (known := self._find_same(caller, file.sha256)) is not None:
             return known, False
-        facts = self._inspect(file)
+        kind = sniff_format(file.path)
+        with TemporaryDirectory(prefix="inspect-", dir=self._scratch) as folder, READ_SLOTS:
+            ingested = self._read(file, kind, Path(folder))
         blob = self._storage.put(file.path)
-        new = NewDataset(
-            name=label,
-            format="npz",
-            sha256=blob.sha256,
-            bytes=blob.bytes,
-            classes=facts.classes,
-            counts=facts.counts,
-            image_shape=facts.image_shape,
-            splits=dict(facts.splits),
-            notes=facts.notes,
-        )
+        new = NewDataset(name=label, format=kind, sha256=blob.sha256, bytes=blob.bytes, ingested=ingested)
         try:
             with unit_of_work(self._sessions) as session:
                 return DatasetRepository(session).add_dataset(caller, new), True
@@ -64,6 +71,15 @@ class DatasetService:
         """Raises DatasetNotFound."""
         with reading(self._sessions) as session:
             return DatasetRepository(session).get_dataset(caller, dataset_id)
+
+    def get_report(self, caller: Caller, dataset_id: str) -> tuple[Dataset, dict[str, Any]]:
+        """Raises DatasetNotFound."""
+        dataset = self.get_dataset(caller, dataset_id)
+        return dataset, report_of(dataset)
+
+    def get_thumbnail(self, caller: Caller, dataset_id: str, number: int) -> Thumbnail:
+        """Raises DatasetNotFound, ThumbnailNotFound, BlobMissing."""
+        return thumbnail_of(self.get_dataset(caller, dataset_id), number, self._storage)
 
     def list_datasets(self, caller: Caller, *, after: Position | None, limit: int) -> Page[Dataset]:
         with reading(self._sessions) as session:
@@ -78,8 +94,19 @@ class DatasetService:
         with reading(self._sessions) as session:
             return DatasetRepository(session).find_same(caller, sha256)
 
-    def _inspect(self, file: UploadedFile) -> DatasetFacts:
+    def _read(self, file: UploadedFile, kind: str, folder: Path) -> Ingested | None:
+        """None for an archive that is sound as far as its directory says, and left to a worker."""
+        if kind == "npz":
+            return self._read_npz(file, folder)
+        limits = DecodingLimits(max_bytes=self._limits.max_unpacked_bytes)
+        images = list_images(file.path, kind, folder, limits)
+        if images > self._limits.images_at_once or file.bytes > self._limits.bytes_at_once:
+            return None
+        return keep_decoded(self._storage, folder, decode_listed(folder, limits, lambda: False))
+
+    def _read_npz(self, file: UploadedFile, folder: Path) -> Ingested:
         # Large arrays are mapped from the scratch folder, and mappings count as address space too.
-        limits = ChildLimits(memory_bytes=1024 * MIB + 3 * self._max_unpacked_bytes, cpu_s=300, wall_s=600)
-        with TemporaryDirectory(prefix="inspect-", dir=self._scratch) as folder, READ_SLOTS:
-            return inspect_npz(file.path, Path(folder), limits, max_bytes=self._max_unpacked_bytes)
+        max_bytes = self._limits.max_unpacked_bytes
+        limits = ChildLimits(memory_bytes=1024 * MIB + 3 * max_bytes, cpu_s=300, wall_s=600)
+        facts = inspect_npz(file.path, folder, limits, max_bytes=max_bytes)
+        return Ingested(facts=facts, report=dict(facts.report), sample=self._storage.put(folder / "sample.npy"))

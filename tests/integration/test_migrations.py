@@ -5,6 +5,7 @@ from importlib.resources import files
 from multiprocessing import get_context
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select, text
@@ -13,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from app.database import (
     DatabaseNotMigrated,
     DatabaseTooNew,
+    _alembic_config,
     check_migrated,
     database_now,
     make_engine,
@@ -25,6 +27,8 @@ from app.table_base import Base
 from app.tables import BlobRow, DatasetRow, TargetRow
 from tests.databases import DATABASES, empty_database
 from tests.rows import add_model
+
+_BLOB = {"s": "a" * 64, "t": "2026-01-01 00:00:00.000000"}
 
 
 @pytest.fixture(params=DATABASES)
@@ -56,6 +60,27 @@ def test_migrating_again_changes_nothing(url, engine):
     assert migrate(url) == first
     with reading(make_sessions(engine)) as session:
         assert session.execute(text("SELECT count(*) FROM models")).scalar() == 1
+
+
+def test_data_sets_of_before_keep_their_rows_and_have_no_decoded_files(url, engine):
+    with _alembic_config() as config, engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.execute(text("INSERT INTO blobs (sha256, bytes, created_at) VALUES (:s, 1, :t)"), _BLOB)
+        connection.execute(
+            text(
+                "INSERT INTO datasets (id, owner, identity, name, state, format, sha256, bytes, created_at) "
+                "VALUES ('dst_old', 'ann', 'x', 'old', 'ready', 'npz', :s, 1, :t)"
+            ),
+            _BLOB,
+        )
+        connection.commit()
+    migrate(url)
+    with unit_of_work(make_sessions(engine)) as session:
+        old = session.get_one(DatasetRow, "dst_old")
+        assert (old.name, old.sha256, old.images_sha256, old.sample_sha256) == ("old", "a" * 64, None, None)
+    with pytest.raises(IntegrityError), unit_of_work(make_sessions(engine)) as session:
+        session.execute(text("UPDATE datasets SET images_sha256 = 'of no blob'"))
 
 
 def test_several_processes_may_migrate_at_once(url, engine):
