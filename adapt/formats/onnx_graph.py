@@ -18,7 +18,7 @@ from adapt.formats.onnx_nodes import OnnxNode, parse_node
 from adapt.formats.onnx_patterns import written_out
 from adapt.formats.onnx_restating import RESTATED, Restating
 from adapt.formats.onnx_stated import PREVIOUS, Stated, Step, Weight
-from adapt.formats.onnx_tensors import FLOATS, printable, read_tensor, type_name
+from adapt.formats.onnx_tensors import FLOATS, printable, read_tensor, text, type_name
 from adapt.formats.pt2_graph import MAX_NODES
 from adapt.formats.tensors import check_shape
 from adapt.graph.network import Graph, Network, Node, Shape
@@ -52,20 +52,22 @@ class OnnxGraphReader:
         self._uses: dict[tuple[str, int], str] = {}
         self.sources: dict[str, str] = {}
         self._input, self._image, self._batch = self._read_input(proto.input)
-        self._output = _only_output(proto.output)
+        output = _only_output(proto.output)
+        self._output = text(output.name)
         parsed = [parse_node(node, index) for index, node in enumerate(proto.node)]
-        self._parsed = written_out(parsed, self._scalar, keep=self._output.name)
+        self._parsed = written_out(parsed, self._scalar, keep=self._output)
         self._consumers = Counter(name for node in self._parsed for name in node.inputs)
-        self._consumers[self._output.name] += 1
-        self._stated = {info.name: info for info in (*proto.value_info, self._output)}
+        self._consumers[self._output] += 1
+        self._refuse_channels_last(proto.input)
+        self._stated = {text(info.name): info for info in (*proto.value_info, output)}
 
     def read(self) -> Network:
         """Raises NetworkRefused or UnsupportedOperator, naming the node, value or initialiser."""
         for node in self._parsed:
             self._read_node(node)
-        output = self._values.get(self._output.name)
+        output = self._values.get(self._output)
         if not isinstance(output, Reference):
-            raise NetworkRefused("output", f"{printable(self._output.name)!r} is no value that the network computes")
+            raise NetworkRefused("output", f"{printable(self._output)!r} is no value that the network computes")
         return Network(replace(self._graph(), output=output.name), self._weights)
 
     def _graph(self) -> Graph:
@@ -79,7 +81,7 @@ class OnnxGraphReader:
 
     def _read_input(self, infos: Sequence[ValueInfoProto]) -> tuple[str, tuple[int, int, int], int | None]:
         """Older files list their initialisers as inputs too."""
-        images = [info for info in infos if info.name not in self._initializers]
+        images = [info for info in infos if text(info.name) not in self._initializers]
         if len(images) != 1:
             names = [printable(info.name, 40) for info in images[:5]]
             raise NetworkRefused("inputs", f"the network takes {len(images)} inputs {names}, one image is expected")
@@ -92,10 +94,25 @@ class OnnxGraphReader:
         if None in sizes[1:]:
             raise NetworkRefused("inputs", "the image size is dynamic; export with a fixed height and width")
         _, channels, height, width = check_shape([1, *sizes[1:]], "inputs")
-        name = self._names.free(images[0].name)
-        self._values[images[0].name] = Reference(name)
+        name = self._names.free(text(images[0].name))
+        self._values[text(images[0].name)] = Reference(name)
         self._shapes[name] = (1, channels, height, width)
         return name, (channels, height, width), sizes[0]
+
+    def _refuse_channels_last(self, infos: Sequence[ValueInfoProto]) -> None:
+        """Converters from Keras write images as [N, H, W, C] and turn them first."""
+        images = {text(info.name) for info in infos} - self._initializers.keys()
+        for node in self._parsed:
+            if (
+                node.op_type == "Transpose"
+                and node.attributes.get("perm") == [0, 3, 1, 2]
+                and images.intersection(node.inputs)
+            ):
+                raise NetworkRefused(
+                    "inputs",
+                    f"images are expected as [N, C, H, W], and the node {node.where} turns them from [N, H, W, C]; "
+                    "convert with channels first (tf2onnx: --inputs-as-nchw)",
+                )
 
     def _scalar(self, name: str) -> float | None:
         """The number that an initialiser holds, where it holds just one."""
@@ -298,9 +315,10 @@ class OnnxGraphReader:
 def _by_name(tensors: Sequence[TensorProto]) -> dict[str, TensorProto]:
     found: dict[str, TensorProto] = {}
     for tensor in tensors:
-        if tensor.name in found:
-            raise NetworkRefused(printable(tensor.name), "is the name of two initialisers")
-        found[tensor.name] = tensor
+        name = text(tensor.name)
+        if name in found:
+            raise NetworkRefused(printable(name), "is the name of two initialisers")
+        found[name] = tensor
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from onnx import AttributeProto, NodeProto
 
 from adapt.errors import NetworkRefused, UnsupportedOperator
-from adapt.formats.onnx_tensors import printable
+from adapt.formats.onnx_tensors import printable, text
 
 STANDARD_DOMAINS = ("", "ai.onnx")
 _MOST_NUMBERS = 10_000
@@ -32,7 +32,7 @@ def parse_node(proto: NodeProto, index: int) -> OnnxNode:
     """Raises UnsupportedOperator for a node of another domain or with a subgraph, NetworkRefused for odd attributes."""
     where = printable(proto.name or next(iter(proto.output), "")) or f"node {index}"
     op_type = printable(proto.op_type, 100)
-    if proto.domain not in STANDARD_DOMAINS:
+    if text(proto.domain) not in STANDARD_DOMAINS:
         domain = printable(proto.domain, 100)
         raise UnsupportedOperator(where, f"{domain}::{op_type}", "only operators of ONNX itself are read")
     attributes: dict[str, Any] = {}
@@ -47,10 +47,10 @@ def parse_node(proto: NodeProto, index: int) -> OnnxNode:
         raise NetworkRefused(where, f"{op_type} has no result")
     return OnnxNode(
         op_type=op_type,
-        name=proto.name,
+        name=text(proto.name),
         where=where,
-        inputs=tuple(proto.input),
-        outputs=tuple(proto.output),
+        inputs=tuple(text(name) for name in proto.input),
+        outputs=tuple(text(name) for name in proto.output),
         attributes=attributes,
     )
 

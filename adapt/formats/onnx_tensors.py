@@ -39,9 +39,14 @@ def type_name(number: int) -> str:
     return str(TensorProto.DataType.Name(number)) if number in TensorProto.DataType.values() else str(number)
 
 
-def printable(text: str, length: int = 200) -> str:
+def text(value: str | bytes) -> str:
+    """A name in the file: protobuf hands out bytes where they are no UTF-8."""
+    return value if isinstance(value, str) else value.decode(errors="backslashreplace")
+
+
+def printable(name: str | bytes, length: int = 200) -> str:
     """A stranger's text as it may stand in an error."""
-    return ascii(text[:length])[1:-1]
+    return ascii(text(name)[:length])[1:-1]
 
 
 def read_tensor(tensor: TensorProto, where: str) -> NDArray[Any]:
