@@ -64,7 +64,7 @@ class Settings:
     learning_rate: float = 0.01
     long_term_learning_rate: float = 0.01
     training_epochs: int = 60  # before the search, of a zoo architecture that came without weights
-    training_learning_rate: float = 0.05
+    training_learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 1e-4
     importance: Literal["l2"] = "l2"

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from adapt.graph.network import Graph, Network, Node
 from adapt.spec import derive_seed
 
-HEAD_STD = 0.01
 _CONSTANTS: Mapping[str, tuple[int, type]] = {
     "weight": (1, np.float32),
     "bias": (0, np.float32),
@@ -21,8 +20,8 @@ _CONSTANTS: Mapping[str, tuple[int, type]] = {
 
 
 def initial_weights(graph: Graph, seed: int) -> dict[str, NDArray[Any]]:
-    """Every tensor of `graph`: filters normal with variance 2 / fan-in (He et al., 2015), those of the output layer
-    small, biases zero, batch norms the identity. A tensor depends on `seed` and its name alone."""
+    """Every tensor of `graph`: filters normal with variance 2 / fan-in (He et al., 2015), 1 / fan-in in the
+    output layer, biases zero, batch norms the identity. A tensor depends on `seed` and its name alone."""
     return {name: _tensor(graph, node, role, name, seed) for node in graph.nodes for role, name in node.weights.items()}
 
 
@@ -35,6 +34,7 @@ def _tensor(graph: Graph, node: Node, role: str, name: str, seed: int) -> NDArra
     if len(shape) < 2:
         value, dtype = _CONSTANTS[role]
         return np.full(shape, value, dtype=dtype)
-    std = HEAD_STD if node.name == graph.output else sqrt(2 / prod(shape[1:]))
+    gain = 1 if node.name == graph.output else 2  # no activation halves the scores
+    std = sqrt(gain / prod(shape[1:]))
     random = np.random.default_rng(derive_seed(seed, "initial", name))
     return random.standard_normal(shape, dtype=np.float32) * np.float32(std)

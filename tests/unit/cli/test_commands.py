@@ -217,3 +217,20 @@ def test_proposals_as_csv_are_the_services_bytes(terminal: Terminal) -> None:
     code, out, _ = terminal.run("proposals", "job_1", "--csv", answers=lambda _: httpx.Response(200, text=text))
     assert code == 0
     assert out == text
+
+
+def test_architectures_stand_beside_their_papers(terminal: Terminal) -> None:
+    paper = {"reference": "Howard et al. 2017", "macs_millions": 569, "params_millions": 4.2, "note": ""}
+    row = {"name": "mobilenet_v1", "family": "mobilenet_v1", "macs": 568_740_352, "params": 4_231_976, "paper": paper}
+
+    def answers(request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/v1/architectures"
+        return httpx.Response(200, json={"data": [row], "next_cursor": None})
+
+    code, out, _ = terminal.run("architectures", answers=answers)
+    assert code == 0
+    assert out.splitlines()[1].split("  ")[0] == "mobilenet_v1"
+    assert "569 M" in out
+    assert "4.2 M" in out
+    code, out, _ = terminal.run("architectures", "--json", answers=answers)
+    assert (code, json.loads(out)) == (0, [row])
