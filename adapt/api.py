@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from adapt.checkpoint import read_network, write_safetensors
 from adapt.data.dataset import Dataset
 from adapt.data.digits import NAME as DIGITS
 from adapt.data.digits import digits
-from adapt.data.npz import load_npz
+from adapt.data.opening import opened_dataset
 from adapt.errors import AdaptError
 from adapt.events import Event, Finished, OriginalEvaluated
 from adapt.formats.pt2 import read_pt2
@@ -75,8 +76,9 @@ def run(
     """Shrinks `model` until it meets `budget`, measured on this machine with onnxruntime (one thread, batch 1).
 
     `model` is a file, or a module together with its `input_shape` (C, H, W). `budget` maps latency_ms, macs or params
-    to a number or "NN%" of the original's. `data` is "digits", an .npz file or a Dataset. `settings` are those of a
-    job (`preset="quick"`, `short_term_steps=50` ...). `on_event` sees every event of the search as it happens.
+    to a number or "NN%" of the original's. `data` is "digits", a file (.npz, zip, tar, .parquet) or a
+    Dataset. `settings` are those of a job (`preset="quick"`, `short_term_steps=50` ...). `on_event` sees every event of the search
+    as it happens.
     Raises AdaptError: what was wrong, where, what to do.
     """
     network = _network(model, input_shape)
@@ -87,17 +89,20 @@ def run(
         raise AdaptError(f"budget: {', '.join(unknown)} is no resource; there are {', '.join(RESOURCES)}")
     meter = _meter(network, groups, chosen, latency="latency_ms" in asked)
     pixels = normalization or default_normalization(network.graph.input_shape[0])
-    with assembled(
-        network,
-        groups,
-        _dataset(data),
-        pixels,
-        asked=asked,
-        settings=chosen,
-        meter=meter,
-        lock_directory=default_directory(),
-        stop=never,
-    ) as job:
+    with (
+        _opened(data) as dataset,
+        assembled(
+            network,
+            groups,
+            dataset,
+            pixels,
+            asked=asked,
+            settings=chosen,
+            meter=meter,
+            lock_directory=default_directory(),
+            stop=never,
+        ) as job,
+    ):
         events = []
         for event in adapt_network(job, Progress()):
             events.append(event)
@@ -127,10 +132,10 @@ def _network(model: nn.Module | Path | str, input_shape: tuple[int, int, int] | 
         return read_pt2(path)
 
 
-def _dataset(data: Dataset | Path | str) -> Dataset:
+def _opened(data: Dataset | Path | str) -> AbstractContextManager[Dataset]:
     if isinstance(data, Dataset):
-        return data
-    return digits() if data == DIGITS else load_npz(Path(data))
+        return nullcontext(data)
+    return nullcontext(digits()) if data == DIGITS else opened_dataset(Path(data))
 
 
 def _meter(network: Network, groups: tuple[ChannelGroup, ...], settings: Settings, *, latency: bool) -> LocalMeter:

@@ -6,11 +6,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from adapt.checkpoint import NetworkFormat
+from adapt.data.sniffing import FORMATS as DATASET_FORMATS
 from adapt.presets import PRESETS, settings_to_document
 from adapt.spec import RESOURCES
 from app.auth import TokenRepository
 from app.database import reading
-from app.datasets.intake import FORMATS as DATASET_FORMATS
 from app.dependencies import ServicesDep
 from app.jobs.settings_schema import built_values
 from app.paging import MAX_PAGE, MAX_PROPOSALS_PAGE

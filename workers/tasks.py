@@ -14,6 +14,7 @@ from adapt.agreement import largest_difference
 from adapt.data.decoding import DecodingLimits, decode_listed, list_images
 from adapt.errors import AdaptError, DatasetRefused, NetworkRefused, Stopped
 from adapt.groups import channel_groups
+from adapt.latency.machine_lock import MachineLock
 from app.database import reading, unit_of_work
 from app.datasets.intake import DECODE_TASK, keep_decoded
 from app.datasets.repository import DatasetRepository
@@ -111,7 +112,9 @@ def decode_dataset(claimed: ClaimedTask, service: Service, signal: StopSignal) -
     """Decodes a large upload, once, to arrays that every job maps."""
     dataset_id = claimed.payload["dataset"]
     with reading(service.sessions) as session:
-        dataset = DatasetRepository(session).get_dataset(Caller(id=claimed.owner), dataset_id)
+        dataset = DatasetRepository(session).find_dataset(Caller(id=claimed.owner), dataset_id)
+    if dataset is None:
+        return lambda session: None  # deleted meanwhile
     limits = DecodingLimits(workers=len(os.sched_getaffinity(0)))
     try:
         if dataset.sha256 is None:
@@ -122,11 +125,13 @@ def decode_dataset(claimed: ClaimedTask, service: Service, signal: StopSignal) -
         ):
             folder = Path(name)
             list_images(path, dataset.format, folder, limits)
-            ingested = keep_decoded(service.storage, folder, decode_listed(folder, limits, signal))
-    except AdaptError as error:
-        if isinstance(error, Stopped):
-            raise
-        log.info("%s is refused: %s", dataset_id, error)
+            ingested = keep_decoded(
+                service.storage, folder, decode_listed(folder, limits, signal, lock=MachineLock(service.lock_directory))
+            )
+    except Stopped:
+        raise
+    except Exception as error:  # whatever an archive contains, it may not stay `checking` for ever
+        log.log(logging.INFO if isinstance(error, AdaptError) else logging.ERROR, "%s", dataset_id, exc_info=error)
         problem = problem_of(error)
         return lambda session: DatasetRepository(session).refuse(dataset_id, problem)
     return lambda session: DatasetRepository(session).finish_decode(dataset_id, ingested)

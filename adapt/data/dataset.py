@@ -49,8 +49,8 @@ def whole_part(images: Images, labels: Labels) -> Part:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
-    """`origin` is "digits" or "npz"; `splits` says in words where the test part comes from; `notes` what a person
-    should know (ignored entries, classes without an image)."""
+    """`origin` is "digits" or the format it was read from ("npz", "zip" ...); `splits` says in words where the test
+    part comes from; `notes` what a person should know (ignored entries, classes without an image)."""
 
     name: str
     origin: str

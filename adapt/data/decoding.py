@@ -2,8 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from adapt.data.inspection import PRIVATE_BYTES, DatasetFacts
 from adapt.data.listing import Listing, check_enough, read_listing
 from adapt.data.report import Statistics, describe_sizes, write_sample
 from adapt.errors import DatasetRefused, NotEnoughData, Stopped
+from adapt.latency.machine_lock import MachineLock
 
 MOST_UNREADABLE = 0.05
 """Of the images: with more that cannot be decoded the data set is refused."""
@@ -63,10 +65,19 @@ def list_images(path: Path, kind: str, folder: Path, limits: DecodingLimits) -> 
     return int(_run("list", given, limits.of_child(300))["images"])
 
 
-def decode_listed(folder: Path, limits: DecodingLimits, stop: Callable[[], bool]) -> Decoded:
-    """Decodes what `list_images` listed. Raises DatasetRefused, NotEnoughData, and Stopped between two pieces."""
+def decode_listed(
+    folder: Path, limits: DecodingLimits, stop: Callable[[], bool], *, lock: MachineLock | None = None
+) -> Decoded:
+    """Decodes what `list_images` listed. Raises DatasetRefused, NotEnoughData, and Stopped between two pieces.
+
+    `lock` is held, as training holds it, during each piece: decoding would disturb a measurement.
+    """
     listing = read_listing(folder)
-    surveys = _in_pieces("survey", listing, folder, {}, limits, stop)
+
+    def in_pieces(step: str, more: dict[str, Any]) -> list[dict[str, Any]]:
+        return _in_pieces(step, listing, folder, more, limits, stop, lock)
+
+    surveys = in_pieces("survey", {})
     sizes: Counter[tuple[int, int]] = Counter()
     for survey in surveys:
         sizes.update({(height, width): count for height, width, count in survey["sizes"]})
@@ -77,12 +88,19 @@ def decode_listed(folder: Path, limits: DecodingLimits, stop: Callable[[], bool]
     grey = sum(survey["grey"] for survey in surveys) == sum(sizes.values())
     shape = _stored_shape(sizes, 1 if grey else 3, len(listing.labels), limits.max_bytes)
     np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=(len(listing.labels), *shape))
-    pieces = _in_pieces("decode", listing, folder, {"shape": shape}, limits, stop)
+    pieces = in_pieces("decode", {"shape": shape})
     return _finish(listing, folder, sizes, shape, pieces)
 
 
 def load_decoded(
-    images: Path, labels: Path, *, name: str, origin: str, classes: tuple[str, ...], splits: dict[str, int | str]
+    images: Path,
+    labels: Path,
+    *,
+    name: str,
+    origin: str,
+    classes: tuple[str, ...],
+    splits: Mapping[str, int | str],
+    notes: tuple[str, ...] = (),
 ) -> Dataset:
     """The data set in two files that `decode_listed` wrote; the images are mapped."""
     # By name, not by Path: the map then remembers the name that it was given, a link that ends with .npy.
@@ -92,7 +110,7 @@ def load_decoded(
     parts = [
         Part(images=pool, labels=classed, rows=np.flatnonzero(readable & (test == declared))) for declared in (0, 1)
     ]
-    return Dataset(name=name, origin=origin, train=parts[0], test=parts[1], classes=classes, splits=splits)
+    return Dataset(name=name, origin=origin, train=parts[0], test=parts[1], classes=classes, splits=splits, notes=notes)
 
 
 def _in_pieces(
@@ -102,6 +120,7 @@ def _in_pieces(
     more: dict[str, Any],
     limits: DecodingLimits,
     stop: Callable[[], bool],
+    lock: MachineLock | None,
 ) -> list[dict[str, Any]]:
     count = len(listing.labels)
     each = max(1, min(max(IMAGES_A_CHILD, -(-count // 64)), -(-count // limits.workers)))
@@ -110,7 +129,8 @@ def _in_pieces(
         if stop():
             raise Stopped
         given = {"folder": str(folder.resolve()), "start": start, "stop": min(start + each, count), **more}
-        return _run(step, given, limits.of_child(each))
+        with nullcontext() if lock is None else lock.training(stop):
+            return _run(step, given, limits.of_child(each))
 
     with ThreadPoolExecutor(limits.workers) as pool:  # each thread only waits for its child
         return list(pool.map(one, range(0, count, each)))

@@ -78,8 +78,6 @@ def _strip(paths: list[list[str]]) -> tuple[list[list[str]], list[str]]:
     """Without the folders that are around everything, as long as a folder for the class is left."""
     stripped: list[str] = []
     while min(map(len, paths)) > 2 and len({path[0] for path in paths}) == 1:
-        if {path[0] for path in paths} == {path[1] for path in paths} and min(map(len, paths)) == 3:
-            break
         stripped.append(paths[0][0])
         paths = [path[1:] for path in paths]
     return paths, stripped
@@ -90,7 +88,13 @@ def _split_level(paths: list[list[str]]) -> tuple[frozenset[int] | None, str, li
     automatic = "a stratified 20 % of the images, fixed"
     tops = Counter(path[0] for path in paths)
     known = {name: name.lower() for name in tops if name.lower() in TRAIN | TEST | VALIDATION}
-    if len(known) < len(tops) or not TRAIN & set(known.values()):
+    if not TRAIN & set(known.values()):
+        return None, automatic, paths, []
+    if others := sorted(set(tops) - set(known)):
+        deep = all(len(path) > 2 for path in paths if path[0] in known)
+        if len(known) > 1 and deep:
+            beside = ", ".join(sorted(known))
+            raise DatasetRefused(shown(others[0]), f"is a folder beside {beside}: is it a class or a split? Move it")
         return None, automatic, paths, []
     declared = {name for name, lower in known.items() if lower in TEST}
     validation = {name for name, lower in known.items() if lower in VALIDATION}

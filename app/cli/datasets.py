@@ -8,13 +8,17 @@ import typer
 from app.cli.connection import DEFAULT_URL, AsJson, Token, Url, connected
 from app.cli.output import print_fields, print_json, print_listing
 
+FILES = (
+    "An .npz (x_train, y_train, optionally x_test, y_test; NHWC uint8), a zip or tar of one folder per class, "
+    "or a .parquet with image bytes and label."
+)
 COUNTED = ("train", "test")
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Labelled images at the service.")
 
 
 @app.command()
 def add(
-    file: Annotated[Path, typer.Argument(help="An .npz: x_train, y_train and optionally x_test, y_test; NHWC uint8.")],
+    file: Annotated[Path, typer.Argument(help=FILES)],
     name: Annotated[str | None, typer.Option(help="A label.")] = None,
     url: Url = DEFAULT_URL,
     token: Token = None,

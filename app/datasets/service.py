@@ -10,8 +10,9 @@ from sqlalchemy.exc import IntegrityError
 from adapt.child_process import ChildLimits
 from adapt.data.decoding import DecodingLimits, decode_listed, list_images
 from adapt.data.inspection import inspect_npz
+from adapt.data.sniffing import sniff_format
 from app.database import Sessions, reading, unit_of_work
-from app.datasets.intake import Ingested, keep_decoded, sniff_format
+from app.datasets.intake import Ingested, keep_decoded
 from app.datasets.records import Dataset, NewDataset
 from app.datasets.report import Thumbnail, report_of, thumbnail_of
 from app.datasets.repository import DatasetRepository

@@ -11,10 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from adapt.data.dataset import Dataset
+from adapt.data.dataset import Dataset, TrainingData
 from adapt.data.decoding import Decoded, DecodingLimits, decode_listed, list_images, load_decoded
+from adapt.data.opening import opened_dataset
 from adapt.errors import DatasetRefused, NotEnoughData, Stopped
+from adapt.executors.handover import read_task, write_task
+from adapt.executors.task import TrainingTask
+from adapt.spec import Settings, default_normalization
 from tests.image_files import encoded, folders, write_tar, write_zip
+from tests.small_task import small_network
 
 LIMITS = DecodingLimits(max_bytes=64 << 20)
 
@@ -127,6 +132,22 @@ def test_what_cannot_be_a_data_set_is_refused_by_its_directory(
 ) -> None:
     with pytest.raises(error, match=says):
         list_images(write_zip(tmp_path / "x.zip", files), "zip", tmp_path, LIMITS)
+
+
+def test_a_file_opens_in_one_process_too_and_trains_in_others_without_a_copy(tmp_path: Path) -> None:
+    with opened_dataset(write_zip(tmp_path / "x.zip", folders(each=8))) as data:
+        task = TrainingTask(
+            original=small_network()[0].graph,
+            groups=(),
+            data=TrainingData(train=data.train, holdout=data.train, normalization=default_normalization(3)),
+            settings=Settings(),
+            lock_directory=None,
+        )
+        write_task(task, tmp_path)
+        found = read_task(tmp_path).data.train
+        assert isinstance(found.images, np.memmap)
+        assert not (tmp_path / "images.npy").exists()
+        assert (found.take(np.arange(5))[0] == data.train.take(np.arange(5))[0]).all()
 
 
 def test_decoding_stops_when_asked(tmp_path: Path) -> None:

@@ -136,6 +136,7 @@ def test_files_that_are_no_images_are_left_out_and_said_so() -> None:
         ([], "no JPEG, PNG or WebP file"),
         (["a/1.png", "2.png"], "2.png: lies in no folder"),
         (["train/a/1.png", "test/2.png"], "test/2.png: lies in a split"),
+        (["train/a/1.png", "test/a/2.png", "unlabeled/3.png"], "unlabeled: is a folder beside test, train"),
     ],
 )
 def test_what_is_no_folder_per_class_is_refused_by_name(names: list[str], says: str) -> None:
