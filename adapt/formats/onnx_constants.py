@@ -4,7 +4,7 @@ Everything is computed for two batch sizes at once, so that no symbol is needed:
 size, or depends on it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -22,6 +22,7 @@ from adapt.graph.operators.operator import BATCH
 _BATCHES = (2, 3)
 _LARGEST = 1 << 24
 _Array = NDArray[Any]
+_NUMBERS: Mapping[str, tuple[type, type]] = {"value_float": (float, np.float32), "value_int": (int, np.int64)}
 _DTYPES = {TensorProto.INT64: np.int64, TensorProto.INT32: np.int32, TensorProto.BOOL: np.bool_}
 
 
@@ -70,10 +71,10 @@ def stated_constant(node: OnnxNode) -> Constant:
         ((name, value),) = node.attributes.items()
         if name == "value" and isinstance(value, TensorProto):
             return constant(read_tensor(value, node.where), node.outputs[0])
-        if name in ("value_float", "value_floats"):
-            return constant(np.array(value, dtype=np.float32))
-        if name in ("value_int", "value_ints"):
-            return constant(np.array(value, dtype=np.int64))
+        kind, dtype = _NUMBERS.get(name.removesuffix("s"), (None, None))
+        listed = value if isinstance(value, list) else [value]
+        if all(type(number) is kind for number in listed):
+            return constant(np.array(value, dtype=dtype))
     raise NetworkRefused(node.where, f"a Constant with {', '.join(node.attributes) or 'nothing'} is not read")
 
 

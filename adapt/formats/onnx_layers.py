@@ -23,16 +23,24 @@ def prelu(stated: Stated) -> list[Step]:
 
 
 def batch_norm(stated: Stated) -> list[Step]:
+    if stated.number("spatial", 1) != 1:
+        stated.refuse("with spatial = 0")
+    scale, shift = stated.weight("scale"), stated.weight("B")
+    affine = {} if _is_stand_in(stated, scale) and _is_stand_in(stated, shift) else {"weight": scale, "bias": shift}
     arguments = {
         "input": stated.value("X"),
-        "weight": stated.weight("scale"),
-        "bias": stated.weight("B"),
+        **affine,
         "running_mean": stated.weight("mean"),
         "running_var": stated.weight("var"),
         "eps": stated.number("epsilon", 1e-5),
         "momentum": round(1 - stated.number("momentum", 0.9), 6),  # ONNX counts what is kept, torch what is new
     }
     return [Step(target="batch_norm.default", arguments=arguments)]
+
+
+def _is_stand_in(stated: Stated, weight: Weight) -> bool:
+    """Whether our own writer filled in what a batch norm without scale and shift does not have."""
+    return weight.source in (f"{stated.node.name}/weight", f"{stated.node.name}/bias")
 
 
 def layer_norm(stated: Stated) -> list[Step]:

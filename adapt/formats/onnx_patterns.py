@@ -1,14 +1,16 @@
-"""Activations that older opsets have no word for, found among the nodes that spell them out: GELU and Mish."""
+"""Activations that exporters spell out, found among the nodes: GELU, Mish and ReLU6."""
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from adapt.formats.onnx_constants import stated_constant
 from adapt.formats.onnx_nodes import OnnxNode
 
 Scalar = Callable[[str], float | None]
+_Match = tuple[OnnxNode, OnnxNode]
+"""The last node of those that spell an activation out, and the one that says it."""
 
 
 class _Nodes:
@@ -62,10 +64,8 @@ def written_out(nodes: list[OnnxNode], scalar: Scalar, *, keep: str) -> list[Onn
     known = _Nodes(nodes, scalar, keep)
     found: dict[str, OnnxNode] = {}
     for node in nodes:
-        match = (
-            _gelu(node, known) if node.op_type == "Erf" else _mish(node, known) if node.op_type == "Softplus" else None
-        )
-        if match is not None:
+        matcher = _MATCHERS.get(node.op_type)
+        if matcher is not None and (match := matcher(node, known)):
             last, single = match
             found[last.outputs[0]] = single
     if not found:
@@ -74,7 +74,7 @@ def written_out(nodes: list[OnnxNode], scalar: Scalar, *, keep: str) -> list[Onn
     return _without_unused(replaced, keep)
 
 
-def _gelu(erf: OnnxNode, nodes: _Nodes) -> tuple[OnnxNode, OnnxNode] | None:
+def _gelu(erf: OnnxNode, nodes: _Nodes) -> _Match | None:
     """x * (1 + erf(x / sqrt(2))) / 2, the half before or behind the product."""
     if len(erf.inputs) != 1:
         return None
@@ -97,13 +97,25 @@ def _gelu(erf: OnnxNode, nodes: _Nodes) -> tuple[OnnxNode, OnnxNode] | None:
     return None
 
 
-def _mish(softplus: OnnxNode, nodes: _Nodes) -> tuple[OnnxNode, OnnxNode] | None:
+def _mish(softplus: OnnxNode, nodes: _Nodes) -> _Match | None:
     """x * tanh(softplus(x))"""
     bent = nodes.only_user(softplus, "Tanh")
     product = None if bent is None else nodes.only_user(bent, "Mul")
     if bent is None or product is None or sorted(product.inputs) != sorted((*softplus.inputs, *bent.outputs)):
         return None
     return product, replace(product, op_type="Mish", inputs=softplus.inputs, attributes={})
+
+
+def _relu6(smaller: OnnxNode, nodes: _Nodes) -> _Match | None:
+    """min(relu(x), 6)"""
+    bent = nodes.with_number(smaller, 6.0)
+    relu = None if bent is None else nodes.maker(bent, "Relu")
+    if relu is None or len(relu.inputs) != 1:
+        return None
+    return smaller, replace(smaller, op_type="Clip", inputs=relu.inputs, attributes={"min": 0.0, "max": 6.0})
+
+
+_MATCHERS: Mapping[str, Callable[[OnnxNode, _Nodes], _Match | None]] = {"Erf": _gelu, "Softplus": _mish, "Min": _relu6}
 
 
 def _without_unused(nodes: list[OnnxNode], keep: str) -> list[OnnxNode]:

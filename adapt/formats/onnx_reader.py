@@ -17,7 +17,7 @@ from adapt.graph.network import Network
 from adapt.graph.patterns import canonical
 from adapt.graph.shapes import check_classifier, check_images_apart
 
-OLDEST_OPSET = 11
+OLDEST_OPSET = 7
 _MOST_BYTES = (1 << 31) - 1  # protobuf's own limit
 
 

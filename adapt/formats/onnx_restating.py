@@ -59,6 +59,18 @@ def _clip(stated: Stated) -> list[Step]:
     return [Step(target="clamp.default", arguments={"self": stated.value("X"), **limits})]
 
 
+def _bound(name: str) -> Callable[[Stated], list[Step]]:
+    """The larger or smaller of a value and a number."""
+
+    def steps(stated: Stated) -> list[Step]:
+        value, other = ("B", "A") if stated.is_constant("A") else ("A", "B")
+        if not stated.is_constant(other):
+            stated.refuse("of two computed values")
+        return [Step(target="clamp.default", arguments={"self": stated.value(value), name: stated.number(other, None)})]
+
+    return steps
+
+
 def _hard_sigmoid(stated: Stated) -> list[Step]:
     alpha, beta = stated.number("alpha", 0.2), stated.number("beta", 0.5)
     if abs(alpha - _SIXTH) > 1e-5 or abs(beta - 0.5) > 1e-6:
@@ -128,7 +140,7 @@ RESTATED: Mapping[str, Restating] = {
     "MatMul": Restating(takes=("A", "B"), steps=matmul),
     "BatchNormalization": Restating(
         takes=("X", "scale", "B", "mean", "var"),
-        attributes=("epsilon", "momentum", "training_mode"),
+        attributes=("epsilon", "momentum", "training_mode", "spatial"),
         steps=batch_norm,
     ),
     "LayerNormalization": Restating(
@@ -142,6 +154,8 @@ RESTATED: Mapping[str, Restating] = {
     "HardSwish": _plain("hardswish.default"),
     "Mish": _plain("mish.default"),
     "Clip": Restating(takes=("X", "min", "max"), attributes=("min", "max"), steps=_clip),
+    "Max": Restating(takes=("A", "B"), steps=_bound("min")),
+    "Min": Restating(takes=("A", "B"), steps=_bound("max")),
     "HardSigmoid": Restating(attributes=("alpha", "beta"), steps=_hard_sigmoid),
     "LeakyRelu": _with_factor("leaky_relu.default", "negative_slope", "alpha", 0.01),
     "Elu": _with_factor("elu.default", "alpha", "alpha", 1.0),

@@ -251,6 +251,12 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "old opset": (lambda: changed(lambda c: setattr(c.opset_import[0], "version", 6)), "opset 6 is not read"),
     "future opset": (lambda: changed(lambda c: setattr(c.opset_import[0], "version", 999)), "opset 999 is not read"),
     "no opset": (lambda: changed(lambda c: c.opset_import.pop()), "opset_import: states 0"),
+    "constant of text": (
+        lambda: with_body(helper.make_node("Constant", [], ["c"], value_float=1), node("Add", "s c", "b")).replace(
+            b"value_float", b"value_ints_"
+        ),
+        "a Constant with value_ints_ is not read",
+    ),
     "folding that fails": (
         lambda: with_body(node("Concat", "s.a", "t", axis=3), node("Reshape", "s t", "b"), **{"s.a": numbers(2)}),
         "node_t: Concat of constants",

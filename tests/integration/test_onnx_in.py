@@ -52,6 +52,14 @@ def test_every_zoo_family_comes_back_from_onnx(family: str, tmp_path: Path) -> N
         np.testing.assert_array_equal(again.weights[name], tensor)
 
 
+def test_a_batch_norm_without_scale_and_shift_stays_one(tmp_path: Path) -> None:
+    layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    network = uploaded(nn.Sequential(*layers, nn.Linear(4, 2)).eval(), IMAGE)
+    again = read(write_onnx(network), tmp_path)
+    assert again.weights.keys() == network.weights.keys()
+    assert costs(again.graph) == costs(network.graph)
+
+
 def test_a_pruned_checkpoint_can_be_uploaded_again_as_onnx(tmp_path: Path) -> None:
     network = uploaded(FAMILIES["mobilenet-v2"]())
     groups = channel_groups(network)
@@ -194,6 +202,14 @@ BODIES: dict[str, tuple[list[Any], dict[str, np.ndarray], int, int, list[str]]] 
     ),
     "h-swish": ([node("HardSwish", "s", "b")], {}, 6, 14, ["hardswish"]),
     "swish": ([node("Sigmoid", "s", "t"), node("Mul", "t s", "b")], {}, 6, 13, ["silu"]),
+    "relu6 of parts": (
+        [node("Relu", "s", "t"), node("Min", "t six", "b")],
+        {"six": np.array(6, np.float32)},
+        6,
+        13,
+        ["relu6"],
+    ),
+    "max with zero": ([node("Max", "zero s", "b")], {"zero": np.array([0], np.float32)}, 6, 13, ["relu"]),
     "elu": ([node("Elu", "s", "b", alpha=0.5)], {}, 6, 11, ["elu"]),
     "leaky": ([node("LeakyRelu", "s", "b")], {}, 6, 11, ["leaky_relu"]),
     "prelu": ([node("PRelu", "s slope", "b")], {"slope": VECTOR.reshape(6, 1, 1)}, 6, 11, ["prelu"]),
