@@ -54,6 +54,9 @@ class AtenNode:
         return self.layer or self.output
 
 
+_FIRST_RESULT = frozenset({"torch.ops.aten.adaptive_max_pool2d.default"})
+"""Of several results only the first is a value; whoever uses another is refused for that."""
+
 RESULT = "result"
 """The argument that tells the results of one node apart: which of them this is."""
 
@@ -81,7 +84,7 @@ def _parse_node(document: Any, index: int, outputs: list[Any]) -> AtenNode:
     where = layer or place
     if not target.startswith("torch.ops."):
         raise UnsupportedOperator(where, ascii(target[:100]))
-    if len(outputs) > 1:
+    if len(outputs) > 1 and target not in _FIRST_RESULT:
         raise UnsupportedOperator(where, ascii(target[:100]), "it has several results")
     output = "" if not outputs else _output_name(outputs[0], target, where)
     arguments: dict[str, Any] = {}

@@ -42,12 +42,15 @@ class Signature:
     def __init__(self, document: Any) -> None:
         signature = member(document, "signature", dict, MODEL)
         self.weights: dict[str, str] = {}
+        self.buffers: set[str] = set()
         inputs: list[str] = []
         for spec in member(signature, "input_specs", list, MODEL):
             kind, content = only_member(spec, MODEL)
             if kind in ("parameter", "buffer"):
                 placeholder = value_name(member(member(content, "arg", dict, MODEL), "name", str, MODEL), MODEL)
                 self.weights[placeholder] = _tensor_name(member(content, f"{kind}_name", str, MODEL))
+                if kind == "buffer":
+                    self.buffers.add(self.weights[placeholder])
             elif kind == "user_input":
                 inputs.append(_user_input(content))
             elif kind not in ("tensor_constant", "token"):  # one that a layer uses is refused where it is used
@@ -157,7 +160,8 @@ class GraphReader:
         weights, inputs, plain = self._sort_arguments(node)
         known = {role: self._available[name] for role, name in weights.items()}
         shapes = tuple(self._shapes[self._names[name]] for names in inputs.values() for name in names)
-        call = Call(arguments=plain, inputs=shapes, weights=known, batch=self.batch)
+        buffers = frozenset(role for role, name in weights.items() if name in self._signature.buffers)
+        call = Call(arguments=plain, inputs=shapes, weights=known, batch=self.batch, buffers=buffers)
         operator, reading = find_reading(node, call, frozenset(inputs))
         weights = {reading.roles.get(argument, argument): name for argument, name in weights.items()}
         if missing := [role for role, needed in operator.weights.items() if needed and role not in weights]:

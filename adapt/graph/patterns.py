@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from adapt.graph.network import Attribute, Graph, Node
+from adapt.graph.shapes import infer_shapes
 
-_SIXTH = 1 / 6
+_SIXTH, _ROOT = 1 / 6, 0.5**0.5
 _Found = tuple[str, str] | tuple[str, str, Mapping[str, Attribute]]
 """Operator, the value it is applied to, and its attributes where it has any."""
 
@@ -18,8 +19,9 @@ _Found = tuple[str, str] | tuple[str, str, Mapping[str, Attribute]]
 class _Producers:
     """Looks backwards from a value to the nodes that made it."""
 
-    def __init__(self) -> None:
+    def __init__(self, graph: Graph) -> None:
         self._by_name: dict[str, Node] = {}
+        self._shapes = infer_shapes(graph)
 
     def add(self, node: Node) -> None:
         self._by_name[node.name] = node
@@ -40,6 +42,17 @@ class _Producers:
             return ()
         first, second = node.inputs
         return ((first, second), (second, first))
+
+    def unspread(self, value: str, product: Node) -> str:
+        """The value that is spread over the other factor of `product`, which spreads it anyway."""
+        node = self._by_name.get(value)
+        spread = node is not None and node.operator == "expand_as" and node.inputs[1] in product.inputs
+        return node.inputs[0] if spread and node is not None else value
+
+    def is_flattened(self, value: str, source: str) -> bool:
+        """Whether `value` is the image `source` with its positions in a row."""
+        sizes, shape = self.attribute(value, "sizes"), self._shapes[source]
+        return len(shape) == 4 and sizes == (shape[1], shape[2] * shape[3])
 
     def attribute(self, value: str, name: str) -> Any:
         return self._by_name[value].attributes[name]
@@ -62,7 +75,7 @@ class _Producers:
 
 
 def _hand_written(node: Node, made: _Producers) -> _Found | None:
-    for match in (_hardsigmoid, _hardswish, _silu, _channel_shuffle, _local_response_norm):
+    for match in (_hardsigmoid, _hardswish, _silu, _gelu, _channel_shuffle, _local_response_norm):
         if found := match(node, made):
             return found
     return None
@@ -95,6 +108,18 @@ def _silu(node: Node, made: _Producers) -> _Found | None:
     for x, other in made.pair(node.name, "mul"):
         if made.source(other, "sigmoid") == x:
             return ("silu", x)
+    return None
+
+
+def _gelu(node: Node, made: _Producers) -> _Found | None:
+    """0.5 * x * (1 + erf(x / sqrt 2)), the half wherever it is multiplied"""
+    halved = made.source(node.name, "mul_scalar", 0.5)
+    for first, second in made.pair(halved or node.name, "mul"):
+        x = first if halved else made.source(first, "mul_scalar", 0.5)
+        chain = made.chain(second, "add_scalar", "erf", "mul_scalar")
+        numbers = [made.attribute(value, "value") for value in (chain[0], chain[2])] if chain else []
+        if x is not None and chain and chain[3] == x and abs(numbers[0] - 1) + abs(numbers[1] - _ROOT) < 1e-5:
+            return ("gelu", x, {"approximate": "none"})
     return None
 
 
@@ -140,7 +165,11 @@ def _joined(node: Node, made: _Producers) -> Node:
     unsqueezed = made.source(node.inputs[0], "unsqueeze")
     if node.operator == "unsqueeze" and unsqueezed is not None:
         return replace(node, inputs=(unsqueezed,), attributes={"dims": (2, 3)})
+    if node.operator == "mul":
+        return replace(node, inputs=tuple(made.unspread(value, node) for value in node.inputs))
     seen = made.source(node.inputs[0], "reshape")
+    if node.operator == "mean_of_positions" and seen is not None and made.is_flattened(node.inputs[0], seen):
+        return replace(node, operator="mean", inputs=(seen,), attributes={"keepdim": False})
     if node.operator == "reshape" and seen is not None:
         return replace(node, inputs=(seen,))
     return node
@@ -148,7 +177,7 @@ def _joined(node: Node, made: _Producers) -> Node:
 
 def canonical(graph: Graph) -> Graph:
     """The same function with known patterns as single operators, and without nodes that nothing depends on."""
-    made = _Producers()
+    made = _Producers(graph)
     nodes = []
     for node in graph.nodes:
         node = _joined(node, made)

@@ -24,6 +24,8 @@ class Written(nn.Module):
         self.kernel = nn.Parameter(torch.randn(8, 1, 3, 3) / 3)
         self.norm, self.like = nn.LayerNorm(8, eps=1e-6), nn.Linear(8, 8)
         self.factor, self.column = nn.Parameter(torch.randn(8)), nn.Parameter(torch.randn(8, 1, 1))
+        self.group = nn.GroupNorm(4, 8)
+        self.register_buffer("spread", torch.linspace(0.5, 2, 8).view(1, 8, 1, 1))
         self.slope, self.slopes = nn.PReLU(init=0.3), nn.PReLU(8, 0.1)
         self.fc = nn.Linear(8, 5)
         self.body, self.head = body, head or (lambda net, x: net.fc(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)))
@@ -107,6 +109,16 @@ BODIES = {
     "adaptive to more than there is": (lambda net, x: F.adaptive_avg_pool2d(x, 15), ["adaptive_avg_pool2d"]),
     "adaptive along one axis": (lambda net, x: F.adaptive_avg_pool2d(x, (None, 2)), ["adaptive_avg_pool2d"]),
     "quotient and difference": (lambda net, x: (x - net.other(x)) / (2 + x.pow(2)), None),
+    "gelu by hand": (lambda net, x: 0.5 * x * (1 + torch.erf(x / 2**0.5)), ["gelu"]),
+    "group norm": (lambda net, x: net.group(x), ["group_norm"]),
+    "bias by channel": (lambda net, x: (net.column + x) / net.spread, ["scale", "scale"]),
+    "gate spread by hand": (
+        lambda net, x: x * torch.sigmoid(net.other(F.adaptive_avg_pool2d(x, 1))).expand_as(x),
+        ["adaptive_avg_pool2d", "conv2d", "sigmoid", "mul"],
+    ),
+    "concatenated signs": (lambda net, x: torch.cat([F.relu(x), F.relu(-x)], 1)[:, 4:12], None),
+    "larger of two": (lambda net, x: torch.maximum(x, net.other(x)), ["conv2d", "maximum"]),
+    "complement": (lambda net, x: 1 - torch.sigmoid(x.float()), ["sigmoid", "subtracted_from_scalar"]),
     "any other view": (lambda net, x: x.view(x.size(0), 8, -1).transpose(1, 2).reshape(x.shape), None),
     "h-swish, product over 6": (lambda net, x: x * F.relu6(x + 3) / 6, ["hardswish"]),
     "h-swish by h-sigmoid": (lambda net, x: x * (F.relu6(x + 3.0) / 6.0), ["hardswish"]),
@@ -164,6 +176,13 @@ HEADS = {
     "view with numbers": (lambda net, x: net.fc(F.adaptive_avg_pool2d(x, 1).view(-1, 8)), []),
     "reshape with shape": (lambda net, x: net.fc(F.adaptive_avg_pool2d(x, 1).reshape(x.shape[0], x.shape[1])), []),
     "squeeze": (lambda net, x: net.fc(F.adaptive_avg_pool2d(x, 1).squeeze(-1).squeeze(-1)), []),
+    "flattened and averaged": (lambda net, x: net.fc(x.flatten(2).mean(-1)), []),
+    "largest": (lambda net, x: net.fc(x.amax((2, 3))), []),
+    "adaptive maximum": (lambda net, x: net.fc(F.adaptive_max_pool2d(x, 1).flatten(1)), []),
+    "dropout in place": (
+        lambda net, x: net.fc(F.dropout(F.dropout2d(x, 0.1, net.training).mean((2, 3)), 0.2, net.training, True)),
+        [],
+    ),
     "squeeze of two": (lambda net, x: net.fc(F.adaptive_avg_pool2d(x, 1).squeeze((2, 3))), []),
     "mean twice kept": (lambda net, x: net.fc(x.mean((2, 3), keepdim=True).flatten(1)), []),
     "convolution as head": (lambda net, x: net.other(F.adaptive_avg_pool2d(x, 1)).flatten(1), ["flatten"]),
@@ -280,3 +299,27 @@ def test_an_unsupported_operator_names_itself_and_its_layer(tmp_path):
         read(module, tmp_path)
     assert refused.value.where == "1"
     assert refused.value.operator == "torch.ops.aten.softplus.default"
+
+
+def test_a_buffer_stays_a_buffer_and_a_parameter_is_trained(tmp_path):
+    network = read(Written(lambda net, x: x * net.column / net.spread), tmp_path)
+    module = build_module(network)
+    scales = [node.weights["weight"] for node in network.graph.nodes if node.operator == "scale"]
+    assert [name in dict(module.named_parameters()) for name in scales] == [True, False]
+    assert all(name in module.state_dict() for name in scales)
+
+
+def test_a_patterns_every_number_counts(tmp_path):
+    network = read(Written(lambda net, x: 0.5 * x * (1 + torch.erf(x / 2))), tmp_path)
+    assert "gelu" not in {node.operator for node in network.graph.nodes}
+
+
+def test_a_shuffle_that_is_none_is_a_reshape(tmp_path):
+    def reversed_halves(net, x):
+        n, c, h, w = x.shape
+        return x.view(n, 2, c // 2, h, w).transpose(1, 3).reshape(n, c, h, w)
+
+    module = Written(reversed_halves)
+    network = read(module, tmp_path, size=12)
+    assert [node.operator for node in network.graph.nodes[1:4]] == ["reshape", "permute", "reshape"]
+    check_agreement(module, network)

@@ -208,6 +208,11 @@ OPERATORS = (
         lambda torch, attributes: torch.selu,
         _one("Selu", alpha=1.6732632423543772, gamma=1.0507009873554805),
     ),
+    _elementwise("abs", lambda torch, attributes: torch.abs, _one("Abs")),
+    _elementwise("sqrt", lambda torch, attributes: torch.sqrt, _one("Sqrt")),
+    _elementwise("exp", lambda torch, attributes: torch.exp, _one("Exp")),
+    _elementwise("erf", lambda torch, attributes: torch.erf, _one("Erf")),
+    _elementwise("neg", lambda torch, attributes: torch.neg, _one("Neg")),
     _elementwise("mish", lambda torch, attributes: torch.nn.functional.mish, _mish),
     Operator(  # any other limits than those of ReLU and ReLU6, which are asked before
         name="clamp",

@@ -57,6 +57,25 @@ def _with_constant(op_type: str) -> Callable[[OnnxCall], list[OnnxNode]]:
     return spell
 
 
+def _subtracted_onnx(call: OnnxCall) -> list[OnnxNode]:
+    value: Any = call.attributes["value"]
+    return [OnnxNode(op_type="Sub", inputs=(call.constant("value", scalar(value)), *call.inputs))]
+
+
+def _expanded(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
+    if _broadcast(inputs, attributes, weights) != inputs[1]:
+        raise ValueError(f"{inputs[0]} does not spread over {inputs[1]}")
+    return inputs[1]
+
+
+def _expand_onnx(call: OnnxCall) -> list[OnnxNode]:
+    sizes = f"{call.name}/sizes"
+    return [
+        OnnxNode(op_type="Shape", inputs=call.inputs[1:], output=sizes),
+        OnnxNode(op_type="Expand", inputs=(call.inputs[0], sizes)),
+    ]
+
+
 _BOTH = ("self", "other")
 _FACTOR = {"alpha": (1, 1.0)}
 _NUMBER = {"value": Real(low=-_LIMIT, high=_LIMIT)}
@@ -93,6 +112,38 @@ OPERATORS = (
         function=lambda torch, attributes: torch.sub,
         onnx=_two("Sub"),
         aten=with_in_place(Aten(target="sub.Tensor", inputs=_BOTH, fixed=_FACTOR)),
+    ),
+    *(
+        Operator(
+            name=name,
+            arity=2,
+            shape=_broadcast,
+            function=lambda torch, attributes, name=name: getattr(torch, name),  # type: ignore[misc]
+            onnx=_two(op_type),
+            aten=(Aten(target=f"{name}.default", inputs=_BOTH),),
+        )
+        for name, op_type in (("maximum", "Max"), ("minimum", "Min"))
+    ),
+    Operator(
+        name="subtracted_from_scalar",
+        attributes=_NUMBER,
+        shape=same_shape,
+        function=lambda torch, attributes: lambda x: attributes["value"] - x,
+        onnx=_subtracted_onnx,
+        aten=(
+            Aten(target="rsub.Scalar", when=_with_number, attributes=_value(float), fixed=_FACTOR, ignored=("other",)),
+        ),
+    ),
+    Operator(  # written out for a product that would broadcast all the same
+        name="expand_as",
+        arity=2,
+        shape=_expanded,
+        function=lambda torch, attributes: lambda x, like: x.expand_as(like),
+        onnx=_expand_onnx,
+        mixes=lambda attributes, inputs: (
+            "they are spread over another value in a way in which channels are not followed"
+        ),
+        aten=(Aten(target="expand_as.default", inputs=_BOTH, alias=True),),
     ),
     Operator(
         name="pow_scalar",

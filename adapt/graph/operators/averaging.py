@@ -150,6 +150,22 @@ def _mean_onnx(call: OnnxCall) -> list[OnnxNode]:
     ]
 
 
+def _amax_onnx(call: OnnxCall) -> list[OnnxNode]:
+    attributes = {"axes": (2, 3), "keepdims": int(bool(call.attributes["keepdim"]))}
+    return [OnnxNode(op_type="ReduceMax", inputs=call.inputs, attributes=attributes)]
+
+
+def _positions_shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
+    if len(inputs[0]) != 3:
+        raise ValueError(f"needs an input [N, C, positions], has {inputs[0]}")
+    return inputs[0][:2]
+
+
+def _over_positions(call: Call) -> bool:
+    kept = call.arguments.get("keepdim") in (None, False)
+    return kept and len(call.inputs[0]) == 3 and call.arguments.get("dim") in ([2], [-1])
+
+
 def _neighbours_shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
     size: Any = attributes["size"]
     shape = inputs[0]
@@ -226,5 +242,23 @@ OPERATORS = (
                 },
             ),
         ),
+    ),
+    Operator(
+        name="amax",
+        attributes={"keepdim": Flag(default=False)},
+        shape=_mean_shape,
+        function=lambda torch, attributes: lambda x: x.amax((2, 3), keepdim=attributes["keepdim"]),
+        onnx=_amax_onnx,
+        aten=(Aten(target="amax.default", when=_over_image, ignored=("dim",)),),
+    ),
+    Operator(  # of a flattened image the mean, which patterns.py makes of it
+        name="mean_of_positions",
+        shape=_positions_shape,
+        function=lambda torch, attributes: lambda x: x.mean(2),
+        onnx=lambda call: [
+            OnnxNode(op_type="ReduceMean", inputs=call.inputs, attributes={"axes": (2,), "keepdims": 0})
+        ],
+        mixes=lambda attributes, inputs: "they are averaged in a way in which channels are not followed",
+        aten=(Aten(target="mean.dim", when=_over_positions, ignored=("dim", "keepdim"), fixed={"dtype": (None,)}),),
     ),
 )

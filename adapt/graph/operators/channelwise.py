@@ -9,7 +9,8 @@ from adapt.graph.network import Shape
 from adapt.graph.operators.operator import (
     Aten,
     Attributes,
-    Call,
+    Flag,
+    OneOf,
     OnnxCall,
     OnnxNode,
     Operator,
@@ -55,22 +56,39 @@ def _scale_shape(inputs: Sequence[Shape], attributes: Attributes, weights: Weigh
     return inputs[0]
 
 
+_HOW = {"mul": "Mul", "div": "Div", "add": "Add", "sub": "Sub"}
+
+
 def _scale_module(torch: Torch, inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Any:
+    combine = getattr(torch, str(attributes["how"]))
+
     class Scale(torch.nn.Module):  # type: ignore[misc]  # torch is known at run time only
-        """x * weight: the layer scale of Touvron et al. 2021."""
+        """x * weight, the layer scale of Touvron et al. 2021, or another operation; buffers are not trained."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.weight = torch.nn.Parameter(torch.ones(weights["weight"]))
+            start = torch.ones(weights["weight"])
+            if attributes["trained"]:
+                self.weight = torch.nn.Parameter(start)
+            else:
+                self.register_buffer("weight", start)
 
         def forward(self, x: Any) -> Any:
-            return x * self.weight
+            return combine(x, self.weight)
 
     return Scale()
 
 
-def _of_a_weight(call: Call) -> bool:
-    return len(call.inputs) == 1 and len(call.weights) == 1
+def _combined(how: str, weight: str, value: str) -> Aten:
+    return Aten(
+        target=f"{how}.Tensor",
+        inputs=(value,),
+        weights=(weight,),
+        roles={weight: "weight"},
+        when=lambda call: len(call.inputs) == 1 and len(call.weights) == 1,
+        attributes=lambda call: {"how": how, "trained": weight not in call.buffers},
+        fixed={"alpha": (1, 1.0)},
+    )
 
 
 OPERATORS = (
@@ -84,19 +102,16 @@ OPERATORS = (
     ),
     Operator(
         name="scale",
+        attributes={"how": OneOf(words=tuple(_HOW), default="mul"), "trained": Flag(default=True)},
         weights={"weight": True},
         shape=_scale_shape,
         module=_scale_module,
-        onnx=lambda call: [OnnxNode(op_type="Mul", inputs=(*call.inputs, call.weights["weight"]))],
+        onnx=lambda call: [
+            OnnxNode(op_type=_HOW[str(call.attributes["how"])], inputs=(*call.inputs, call.weights["weight"]))
+        ],
         aten=(
-            *with_in_place(Aten(target="mul.Tensor", weights=("other",), roles={"other": "weight"}, when=_of_a_weight)),
-            Aten(
-                target="mul.Tensor",
-                inputs=("other",),
-                weights=("self",),
-                roles={"self": "weight"},
-                when=_of_a_weight,
-            ),
+            *with_in_place(*(_combined(how, "other", "self") for how in _HOW)),
+            *(_combined(how, "self", "other") for how in ("mul", "add")),
         ),
     ),
 )

@@ -184,4 +184,67 @@ LOCAL_RESPONSE_NORM = Operator(  # torch.export writes it as ten nodes: adapt/gr
     aten=(),
 )
 
-OPERATORS = (BATCH_NORM, DROPOUT, FEATURE_DROPOUT, LAYER_NORM, LOCAL_RESPONSE_NORM)
+
+def _group_norm_shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
+    shape, groups = inputs[0], attributes["groups"]
+    if len(shape) != 4 or shape[1] % groups or any(stated != shape[1:2] for stated in weights.values()):  # type: ignore[operator]
+        raise ValueError(f"{groups} groups and weights {dict(weights)} do not fit an input of {shape}")
+    return shape
+
+
+def _group_norm_module(torch: Torch, inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Any:
+    return torch.nn.GroupNorm(attributes["groups"], inputs[0][1], eps=attributes["eps"], affine="weight" in weights)
+
+
+def _group_norm_onnx(call: OnnxCall) -> list[OnnxNode]:
+    """Each group as one channel of an instance norm; then scale and shift."""
+    groups: Any = call.attributes["groups"]
+    _, channels, height, width = call.shapes[0]
+    apart = call.constant("apart", np.array([0, groups, -1], dtype=np.int64))
+    together = call.constant("together", np.array([0, channels, height, width], dtype=np.int64))
+    one, none = call.constant("one", np.ones(groups, np.float32)), call.constant("none", np.zeros(groups, np.float32))
+    names = [f"{call.name}/{step}" for step in ("split", "normalized", "scaled")]
+    nodes = [
+        OnnxNode(op_type="Reshape", inputs=(*call.inputs, apart), output=names[0]),
+        OnnxNode(
+            op_type="InstanceNormalization",
+            inputs=(names[0], one, none),
+            attributes={"epsilon": call.attributes["eps"]},
+            output=names[1],
+        ),
+    ]
+    if "weight" not in call.weights:
+        return [*nodes, OnnxNode(op_type="Reshape", inputs=(names[1], together))]
+    axes = call.constant("axes", np.array([1, 2], dtype=np.int64))
+    weight, bias, joined = (f"{call.name}/{role}" for role in ("weight", "bias", "joined"))
+    return [
+        *nodes,
+        OnnxNode(op_type="Reshape", inputs=(names[1], together), output=joined),
+        OnnxNode(op_type="Unsqueeze", inputs=(call.weights["weight"], axes), output=weight),
+        OnnxNode(op_type="Unsqueeze", inputs=(call.weights["bias"], axes), output=bias),
+        OnnxNode(op_type="Mul", inputs=(joined, weight), output=names[2]),
+        OnnxNode(op_type="Add", inputs=(names[2], bias)),
+    ]
+
+
+GROUP_NORM = Operator(
+    name="group_norm",
+    attributes={"groups": Whole(low=1), "eps": Real(low=1e-12, high=1.0, default=1e-5)},
+    weights={"weight": False, "bias": False},
+    shape=_group_norm_shape,
+    module=_group_norm_module,
+    onnx=_group_norm_onnx,
+    mixes=lambda attributes, inputs: "a group norm takes its mean over several of these channels together",
+    aten=(
+        Aten(
+            target="group_norm.default",
+            inputs=("input",),
+            weights=("weight", "bias"),
+            when=lambda call: len(call.weights) in (0, 2),
+            attributes=lambda call: {"groups": call.arguments.get("num_groups"), "eps": call.arguments.get("eps")},
+            ignored=("num_groups", "cudnn_enabled"),
+        ),
+    ),
+)
+
+OPERATORS = (GROUP_NORM, BATCH_NORM, DROPOUT, FEATURE_DROPOUT, LAYER_NORM, LOCAL_RESPONSE_NORM)

@@ -130,13 +130,14 @@ class Call:
 
     `arguments` holds those that are neither inputs nor weights, as plain values (BATCH for the batch size; None
     for an absent optional). `inputs` are shapes with the batch dimension in front, `batch` is the batch size that
-    the file was exported with when that was fixed.
+    the file was exported with when that was fixed, `buffers` are the weights that training leaves alone.
     """
 
     arguments: Mapping[str, Any]
     inputs: tuple[Shape, ...]
     weights: WeightShapes
     batch: int | None
+    buffers: frozenset[str] = frozenset()
 
 
 def always(call: Call) -> bool:

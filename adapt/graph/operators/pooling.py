@@ -15,6 +15,7 @@ from adapt.graph.operators.operator import (
     OnnxNode,
     Operator,
     Pair,
+    Torch,
     WeightShapes,
 )
 
@@ -79,6 +80,25 @@ def _max_pool_onnx(call: OnnxCall) -> list[OnnxNode]:
     return [OnnxNode(op_type="MaxPool", inputs=call.inputs, attributes=attributes)]
 
 
+def _adaptive_max_shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
+    batch, channels, *sizes = image_shape(inputs[0])
+    cells: Any = attributes["output_size"]
+    if any(size % count for size, count in zip(sizes, cells, strict=True)):
+        raise ValueError(f"an output of {cells} does not divide an input of {sizes} evenly")
+    return (batch, channels, *cells)
+
+
+def _adaptive_max_onnx(call: OnnxCall) -> list[OnnxNode]:
+    cells: Any = call.attributes["output_size"]
+    window = (call.shapes[0][2] // cells[0], call.shapes[0][3] // cells[1])
+    attributes = {"kernel_shape": window, "strides": window}
+    return [OnnxNode(op_type="MaxPool", inputs=call.inputs, attributes=attributes)]
+
+
+def _adaptive_max_function(torch: Torch, attributes: Attributes) -> Any:
+    return lambda x: torch.nn.functional.adaptive_max_pool2d(x, attributes["output_size"])
+
+
 OPERATORS = (
     Operator(
         name="max_pool2d",
@@ -87,5 +107,13 @@ OPERATORS = (
         function=lambda torch, attributes: lambda x: torch.nn.functional.max_pool2d(x, **attributes),
         onnx=_max_pool_onnx,
         aten=(Aten(target="max_pool2d.default", attributes=pool_attributes),),
+    ),
+    Operator(
+        name="adaptive_max_pool2d",
+        attributes={"output_size": Pair(low=1)},
+        shape=_adaptive_max_shape,
+        function=_adaptive_max_function,
+        onnx=_adaptive_max_onnx,
+        aten=(Aten(target="adaptive_max_pool2d.default"),),
     ),
 )
