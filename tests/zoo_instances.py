@@ -11,6 +11,7 @@ SMALL_INSTANCES: dict[str, tuple[float, tuple[int, int, int]]] = {
     "mobilenet_v3_small": (0.35, (3, 40, 32)),
     "mnasnet_a1": (0.35, (3, 32, 40)),
     "efficientnet_b0": (0.35, (3, 32, 40)),
+    "nasnet_a_mobile": (1.0, (3, 32, 40)),
     "shufflenet_v2": (0.5, (3, 32, 40)),
     "squeezenet1_0": (1.0, (3, 32, 40)),
     "squeezenet1_1": (1.0, (1, 32, 40)),
