@@ -76,9 +76,9 @@ def run(
     """Shrinks `model` until it meets `budget`, measured on this machine with onnxruntime (one thread, batch 1).
 
     `model` is a file, or a module together with its `input_shape` (C, H, W). `budget` maps latency_ms, macs or params
-    to a number or "NN%" of the original's. `data` is "digits", a file (.npz, zip, tar, .parquet) or a
-    Dataset. `settings` are those of a job (`preset="quick"`, `short_term_steps=50` ...). `on_event` sees every event of the search
-    as it happens.
+    to a number or "NN%" of the original's. `data` is "digits", a file (.npz, zip, tar, .parquet) or a Dataset.
+    `settings` are those of a job (`preset="quick"`, `short_term_steps=50` ...). `on_event` sees every event of the
+    search as it happens.
     Raises AdaptError: what was wrong, where, what to do.
     """
     network = _network(model, input_shape)

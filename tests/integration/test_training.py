@@ -238,3 +238,15 @@ def test_data_smaller_than_a_batch_train_all_the_same() -> None:
     short_term_finetune(module, replace(data, train=few), RECIPE, steps=2, seed=0, pulse=no_pulse)
     reestimate_batch_norm(module, few, GREY, batch_size=64, seed=0, pulse=no_pulse)
     assert np.isfinite(evaluate(module, few, GREY, no_pulse).loss)
+
+
+def test_augmentation_changes_what_is_learnt_and_depends_on_the_seed_alone() -> None:
+    def trained(augment: bool, seed: int = 5) -> dict[str, np.ndarray]:
+        module, data = trainable_module(small_network()[0]), small_data()
+        recipe = replace(RECIPE, augment=augment)
+        short_term_finetune(module, data, recipe, steps=3, seed=seed, pulse=no_pulse)
+        return dict(read_weights(module))
+
+    plain, shifted, again = trained(False), trained(True), trained(True)
+    assert all((shifted[name] == again[name]).all() for name in shifted)
+    assert any((shifted[name] != plain[name]).any() for name in shifted)
