@@ -1,11 +1,12 @@
 """The architecture text of our safetensors files, read as a stranger's: every operator, name and shape is checked."""
 
-import re
 from collections.abc import Mapping
+from re import Pattern
 from typing import Any
 
 from adapt.errors import NetworkRefused, UnsupportedOperator
-from adapt.formats.aten import VALUE_NAME, checked_attributes
+from adapt.formats.aten import checked_attributes
+from adapt.formats.names import LAYER_NAME, VALUE_NAME, WEIGHT_NAME
 from adapt.formats.pt2_graph import MAX_NODES
 from adapt.formats.strict_json import member, of_type
 from adapt.formats.tensors import check_shape
@@ -14,8 +15,6 @@ from adapt.graph.operators import OPERATORS
 from adapt.graph.ownership import Sharing
 from adapt.graph.shapes import check_classifier, infer_shapes
 
-WEIGHT_NAME = re.compile(r"[A-Za-z0-9_]{1,200}(?:\.[A-Za-z0-9_]{1,200}){0,30}")
-_LAYER = re.compile(r"[A-Za-z0-9_.]{0,200}")
 VERSION = 1
 
 
@@ -78,7 +77,7 @@ def _read_node(document: Any, where: str) -> Node:
         inputs=tuple(inputs),
         attributes=checked_attributes(operator, attributes, where),
         weights=weights,
-        layer=_matching(_LAYER, member(document, "layer", str, where), where),
+        layer=_matching(LAYER_NAME, member(document, "layer", str, where), where),
     )
 
 
@@ -104,7 +103,7 @@ def _check_names(graph: Graph) -> None:
         raise NetworkRefused(sorted(odd)[0], "is not both in the weight_shapes and used by a node")
 
 
-def _matching(pattern: re.Pattern[str], name: str, where: str) -> str:
+def _matching(pattern: Pattern[str], name: str, where: str) -> str:
     if not pattern.fullmatch(name):
         raise NetworkRefused(where, f"{name[:80]!a} is no name that can stand there")
     return name

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from adapt.errors import NetworkRefused, UnsupportedOperator
+from adapt.formats.names import LAYER_NAME, VALUE_NAME
 from adapt.formats.strict_json import member, of_type, only_member
 from adapt.graph.network import Attribute, Shape
 from adapt.graph.operators import READINGS
 from adapt.graph.operators.operator import BATCH, Aten, Call, Operator
 
-VALUE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
-_LAYER = re.compile(r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*")
 _PLAIN = {"as_int": int, "as_float": float, "as_bool": bool, "as_string": str}
 _MOST_RESULTS = 64
 _LISTS = {"as_ints": int, "as_floats": float, "as_bools": bool}
@@ -153,7 +152,7 @@ def _layer(document: Any) -> str:
         return ""
     fields = stack.rpartition(";")[2].split(",")
     path = re.sub(r"@\d+", "", fields[1]) if len(fields) > 1 else ""
-    return path if len(path) <= 200 and _LAYER.fullmatch(path) else ""
+    return path if LAYER_NAME.fullmatch(path) else ""
 
 
 def find_reading(node: AtenNode, call: Call, inputs: frozenset[str]) -> tuple[Operator, Aten]:

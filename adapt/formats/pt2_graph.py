@@ -3,7 +3,6 @@
 Guards, tree specs, sample inputs and symbolic expressions are never looked at.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,6 +19,7 @@ from adapt.formats.aten import (
     sym_size,
     value_name,
 )
+from adapt.formats.names import WEIGHT_NAME
 from adapt.formats.pt2_weights import FLOATS
 from adapt.formats.strict_json import member, of_type, only_member
 from adapt.formats.tensors import check_shape
@@ -31,7 +31,6 @@ from adapt.graph.shapes import node_shape
 MODEL = "models/model.json"
 MAX_NODES = 10_000
 SCHEMA_MAJOR = 8  # torch/_export/serde/schema.py of torch 2.13
-_TENSOR_NAME = re.compile(r"[A-Za-z0-9_]{1,200}(?:\.[A-Za-z0-9_]{1,200}){0,30}")
 _SYM_SIZE = "torch.ops.aten.sym_size.int"
 _CHECK_ONLY = frozenset({"torch.ops.aten._assert_tensor_metadata.default"})  # results in nothing
 
@@ -62,7 +61,7 @@ class Signature:
 
 
 def _tensor_name(name: str) -> str:
-    if not _TENSOR_NAME.fullmatch(name):
+    if not WEIGHT_NAME.fullmatch(name):
         raise NetworkRefused(MODEL, f"{name[:80]!a} is no name that a weight may have")
     return name
 

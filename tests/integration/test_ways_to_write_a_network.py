@@ -1,5 +1,7 @@
 """What people write in their forward(): each is read as the operator that it is, and answers as before."""
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adapt.agreement import largest_difference, run_module
+from adapt.checkpoint import read_network, write_safetensors
 from adapt.errors import NetworkRefused, UnsupportedOperator
+from adapt.export import write_pt2
 from adapt.formats.pt2 import read_pt2
 from adapt.graph.network import Network
 from adapt.modules import build_module
@@ -323,3 +327,19 @@ def test_a_shuffle_that_is_none_is_a_reshape(tmp_path):
     network = read(module, tmp_path, size=12)
     assert [node.operator for node in network.graph.nodes[1:4]] == ["reshape", "permute", "reshape"]
     check_agreement(module, network)
+
+
+def test_layers_with_dashes_slashes_and_spaces_in_their_names_keep_them(tmp_path):
+    module = nn.Sequential(
+        OrderedDict([("block1-0", nn.Conv2d(3, 8, 3)), ("b/n 1", nn.BatchNorm2d(8)), ("out", nn.Flatten())])
+    )
+    module.append(nn.Linear(288, 3))
+    network = read(module, tmp_path)
+    assert network.weights.keys() == module.state_dict().keys()
+    check_agreement(module, network)
+    for name, data in (("again.pt2", write_pt2(network)), ("again.safetensors", write_safetensors(network))):
+        (tmp_path / name).write_bytes(data)
+        assert read_network(tmp_path / name).weights.keys() == network.weights.keys()
+    images = torch.zeros(2, 3, 8, 8)
+    program = torch.export.load(tmp_path / "again.pt2").module()
+    torch.testing.assert_close(program(images), module.eval()(images))
