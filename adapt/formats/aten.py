@@ -53,7 +53,19 @@ class AtenNode:
         return self.layer or self.output
 
 
-_FIRST_RESULT = frozenset({"torch.ops.aten.adaptive_max_pool2d.default"})
+_FIRST_RESULT = frozenset(
+    f"torch.ops.aten.{name}"
+    for name in (
+        "adaptive_max_pool2d.default",
+        "max_pool2d_with_indices.default",
+        "_native_batch_norm_legit_no_training.default",
+        "_native_batch_norm_legit.no_stats",
+        "native_layer_norm.default",
+        "native_group_norm.default",
+        "native_dropout.default",
+        "max.dim",
+    )
+)
 """Of several results only the first is a value; whoever uses another is refused for that."""
 
 RESULT = "result"
@@ -84,7 +96,7 @@ def _parse_node(document: Any, index: int, outputs: list[Any]) -> AtenNode:
     if not target.startswith("torch.ops."):
         raise UnsupportedOperator(where, ascii(target[:100]))
     if len(outputs) > 1 and target not in _FIRST_RESULT:
-        raise UnsupportedOperator(where, ascii(target[:100]), "it has several results")
+        raise UnsupportedOperator(where, ascii(target[:100])[1:-1], "it has several results")
     output = "" if not outputs else _output_name(outputs[0], target, where)
     arguments: dict[str, Any] = {}
     for argument in member(document, "inputs", list, place):
@@ -182,7 +194,7 @@ def _shown(node: AtenNode, call: Call) -> str:
 
 
 @contextmanager
-def _refusing(node: AtenNode) -> Iterator[None]:
+def refusing(node: AtenNode) -> Iterator[None]:
     """What the table's rules stumble over in a stranger's arguments and shapes is the file's fault."""
     try:
         yield
@@ -191,13 +203,13 @@ def _refusing(node: AtenNode) -> Iterator[None]:
 
 
 def _holds(reading: Aten, call: Call, node: AtenNode) -> bool:
-    with _refusing(node):
+    with refusing(node):
         return reading.when(call)
 
 
 def read_attributes(node: AtenNode, operator: Operator, reading: Aten, call: Call) -> dict[str, Attribute]:
     """The operator's attributes in canonical form. Raises NetworkRefused naming the argument at fault."""
-    with _refusing(node):
+    with refusing(node):
         for name, value in call.arguments.items():
             if not _allowed(name, value, operator, reading, call):
                 shown = ascii(name[:80])[1:-1]

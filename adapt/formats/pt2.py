@@ -4,13 +4,15 @@ What torch's own loader would run on load (pickled samples and weights, symbolic
 code, names spliced into Python) is not looked at, or refused.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from adapt.errors import FormatRefused, NetworkRefused
 from adapt.formats.archive import Archive, open_archive
+from adapt.formats.aten_constants import Array
 from adapt.formats.pt2_graph import MODEL, SCHEMA_MAJOR, GraphReader, Signature
-from adapt.formats.pt2_weights import entry_name, read_config, read_tensors, tensor_meta
+from adapt.formats.pt2_weights import entry_name, read_config, read_tensor, read_tensors, tensor_meta
 from adapt.formats.strict_json import MAX_JSON_BYTES, member, parse_object
 from adapt.formats.tensors import check_values
 from adapt.graph.network import Graph, Network, Shape
@@ -30,9 +32,10 @@ def read_pt2(path: Path) -> Network:
         document = parse_object(archive.read(MODEL, MAX_JSON_BYTES), MODEL)
         _check_schema(document)
         config = read_config(archive)
-        graph, entries = _read_graph(document, config)
-        tensors = read_tensors(archive, config, graph.weight_shapes)
-    _check_not_shared(entries)
+        graph, computed = _read_graph(document, config, lambda name: read_tensor(archive, config, name))
+        stored = [name for name in graph.weight_shapes if name not in computed]
+        _check_not_shared({name: entry_name(config, name) for name in stored})
+        tensors = {**read_tensors(archive, config, stored), **computed}
     return _finish(graph, tensors)
 
 
@@ -54,16 +57,19 @@ def _check_schema(document: dict[str, Any]) -> None:
         )
 
 
-def _read_graph(document: dict[str, Any], config: dict[str, Any]) -> tuple[Graph, dict[str, str]]:
-    """The canonical graph, and the archive entry of each weight that it uses."""
+def _read_graph(
+    document: dict[str, Any], config: dict[str, Any], load: Callable[[str], Array]
+) -> tuple[Graph, dict[str, Array]]:
+    """The canonical graph, and those of its weights that the network computes from others."""
     signature = Signature(member(document, "graph_module", dict, MODEL))
     shapes: dict[str, Shape] = {}
     for name in signature.weights.values():
         if name in config:
             shapes[name] = tensor_meta(member(config[name], "tensor_meta", dict, name), name).shape
-    graph = canonical(GraphReader(document, signature, shapes).read())
+    reader = GraphReader(document, signature, shapes, load)
+    graph = canonical(reader.read())
     check_classifier(graph, check_images_apart(graph))
-    return graph, {name: entry_name(config, name) for name in graph.weight_shapes}
+    return graph, {name: array for name, array in reader.weights.computed.items() if name in graph.weight_shapes}
 
 
 def _check_not_shared(entries: dict[str, str]) -> None:

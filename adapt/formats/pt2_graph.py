@@ -3,7 +3,7 @@
 Guards, tree specs, sample inputs and symbolic expressions are never looked at.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,9 @@ from adapt.formats.aten import (
     sym_size,
     value_name,
 )
+from adapt.formats.aten_constants import Array
 from adapt.formats.names import WEIGHT_NAME
+from adapt.formats.pt2_constants import FileWeights
 from adapt.formats.pt2_weights import FLOATS
 from adapt.formats.strict_json import member, of_type, only_member
 from adapt.formats.tensors import check_shape
@@ -45,14 +47,14 @@ class Signature:
         inputs: list[str] = []
         for spec in member(signature, "input_specs", list, MODEL):
             kind, content = only_member(spec, MODEL)
-            if kind in ("parameter", "buffer"):
+            if kind in ("parameter", "buffer", "tensor_constant"):
                 placeholder = value_name(member(member(content, "arg", dict, MODEL), "name", str, MODEL), MODEL)
                 self.weights[placeholder] = _tensor_name(member(content, f"{kind}_name", str, MODEL))
-                if kind == "buffer":
+                if kind != "parameter":
                     self.buffers.add(self.weights[placeholder])
             elif kind == "user_input":
                 inputs.append(_user_input(content))
-            elif kind not in ("tensor_constant", "token"):  # one that a layer uses is refused where it is used
+            elif kind != "token":  # one that a layer uses is refused where it is used
                 raise NetworkRefused(MODEL, f"an input of the kind {kind[:40]!a} is not read")
         if len(inputs) != 1:
             raise NetworkRefused("inputs", f"the network takes {len(inputs)} inputs {inputs}, one image is expected")
@@ -88,7 +90,9 @@ def _user_output(specs: list[Any]) -> str:
 class GraphReader:
     """Follows the nodes of one file in order; `nodes` and `weight_shapes` grow as it goes."""
 
-    def __init__(self, document: Any, signature: Signature, shapes: Mapping[str, Shape]) -> None:
+    def __init__(
+        self, document: Any, signature: Signature, shapes: Mapping[str, Shape], load: Callable[[str], Array]
+    ) -> None:
         graph = member(member(document, "graph_module", dict, MODEL), "graph", dict, MODEL)
         documents = member(graph, "nodes", list, MODEL)
         if len(documents) > MAX_NODES:
@@ -102,7 +106,8 @@ class GraphReader:
         }
         self._last_use[signature.output] = len(self._parsed)
         self._file_shapes = member(graph, "tensor_values", dict, MODEL)
-        self._signature, self._available = signature, shapes
+        self._signature = signature
+        self.weights = FileWeights(signature.weights, shapes, signature.buffers, self._parsed, load)
         image, self.batch = self._input_shape()
         self.graph = Graph(
             input_name=signature.input, input_shape=image, nodes=(), output=signature.output, weight_shapes={}
@@ -135,9 +140,9 @@ class GraphReader:
         return (channels, height, width), numbers[0]
 
     def _read_node(self, node: AtenNode, index: int) -> None:
-        if node.target in _CHECK_ONLY or self._counts_batches(node):
+        if node.target in _CHECK_ONLY or self.weights.counts_batches(node):
             return
-        taken = node.output in self._names or node.output in self._signature.weights or node.output in self._sizes
+        taken = node.output in self._names or node.output in self.weights or node.output in self._sizes
         if taken or not node.output:
             raise NetworkRefused(node.where, f"the value {node.output!r} is computed twice or has no name")
         if node.target == _SYM_SIZE:
@@ -145,21 +150,16 @@ class GraphReader:
             if not isinstance(source, Reference) or source.name not in self._names:
                 raise NetworkRefused(node.where, f"{node.target} needs an earlier value")
             self._sizes[node.output] = sym_size(node, self._shapes[self._names[source.name]])
+        elif self.weights.computes(node):
+            self._compare(node.output, self.weights.compute(node))
         else:
-            self._read_operator(node, index)
-
-    def _counts_batches(self, node: AtenNode) -> bool:
-        """`num_batches_tracked += 1` of a network exported in training mode: our own modules do it themselves."""
-        counted = node.arguments.get("self")
-        if not node.target.startswith("torch.ops.aten.add") or not isinstance(counted, Reference):
-            return False
-        return self._signature.weights.get(counted.name, "").rpartition(".")[2] == "num_batches_tracked"
+            self._read_operator(self.weights.as_linear(node), index)
 
     def _read_operator(self, node: AtenNode, index: int) -> None:
         weights, inputs, plain = self._sort_arguments(node)
-        known = {role: self._available[name] for role, name in weights.items()}
+        known = {role: self.weights.shapes[name] for role, name in weights.items()}
         shapes = tuple(self._shapes[self._names[name]] for names in inputs.values() for name in names)
-        buffers = frozenset(role for role, name in weights.items() if name in self._signature.buffers)
+        buffers = frozenset(role for role, name in weights.items() if name in self.weights.buffers)
         call = Call(arguments=plain, inputs=shapes, weights=known, batch=self.batch, buffers=buffers)
         operator, reading = find_reading(node, call, frozenset(inputs))
         weights = {reading.roles.get(argument, argument): name for argument, name in weights.items()}
@@ -184,7 +184,7 @@ class GraphReader:
                 ),
                 node,
             )
-        self._compare(node.output)
+        self._compare_value(node.output)
 
     def _sort_arguments(self, node: AtenNode) -> tuple[dict[str, str], dict[str, list[str]], dict[str, Any]]:
         """The arguments that are weights, those that are values (both by name), and the plain ones."""
@@ -195,10 +195,8 @@ class GraphReader:
             tensors = [tensor.name for tensor in references(value)]
             if not tensors:
                 plain[argument] = resolve_symbols(value, self._sizes)
-            elif isinstance(value, Reference) and value.name in self._signature.weights:
-                weights[argument] = self._signature.weights[value.name]
-                if weights[argument] not in self._available:
-                    raise NetworkRefused(node.where, f"the weight {weights[argument]} is not in the file")
+            elif isinstance(value, Reference) and value.name in self.weights:
+                weights[argument] = self.weights.name(value.name, node.where)
             elif missing := [name for name in tensors if name not in self._names]:
                 raise NetworkRefused(
                     node.where, f"{node.target} needs {missing[0]!r}, which is no earlier value and no single weight"
@@ -210,13 +208,13 @@ class GraphReader:
     def _with_counter(self, operator: str, weights: dict[str, str]) -> dict[str, str]:
         """Batch norm's counter is no argument of the operator; it lies beside the running mean."""
         counter = f"{weights.get('running_mean', '').removesuffix('running_mean')}num_batches_tracked"
-        counts = operator == "batch_norm" and self._available.get(counter) == ()
+        counts = operator == "batch_norm" and self.weights.shapes.get(counter) == ()
         return {**weights, "num_batches_tracked": counter} if counts else weights
 
     def _append(self, ours: Node, node: AtenNode) -> None:
         if ours.weights:
             self._sharing.add(ours, self._shapes[ours.inputs[0]])
-        self.weight_shapes.update({name: self._available[name] for name in ours.weights.values()})
+        self.weight_shapes.update({name: self.weights.shapes[name] for name in ours.weights.values()})
         partial = replace(self.graph, weight_shapes=self.weight_shapes)
         self._shapes[ours.name] = node_shape(partial, ours, self._shapes)
         self._names[ours.name] = ours.name
@@ -229,16 +227,23 @@ class GraphReader:
             if place == memory and self._last_use.get(name, -1) > index:
                 raise UnsupportedOperator(node.where, node.target, f"it overwrites {name}, which is used again later")
 
-    def _compare(self, name: str) -> None:
+    def _compare(self, name: str, ours: tuple[int | None, ...]) -> None:
         """The shape that we propagated against the one that the file states."""
+        where = f"{MODEL}: {name}"
+        meta = member(self._file_shapes, name, dict, where)
+        stated = [_size(size, where) for size in member(meta, "sizes", list, where)]
+        if stated != list(ours):
+            raise NetworkRefused(where, f"the file states the shape {stated}, its operators lead to {list(ours)}")
+
+    def _compare_value(self, name: str) -> None:
+        """As `_compare`, of a value [N, ...], floating point and with the batch of the input."""
         where = f"{MODEL}: {name}"
         meta = member(self._file_shapes, name, dict, where)
         if member(meta, "dtype", int, where) not in FLOATS:
             raise NetworkRefused(where, "is no floating-point tensor")
         stated = [_size(size, where) for size in member(meta, "sizes", list, where)]
         ours = self._shapes[self._names[name]]
-        if len(stated) != len(ours) or any(s != o for s, o in zip(stated[1:], ours[1:], strict=True)):
-            raise NetworkRefused(where, f"the file states the shape {stated}, its operators lead to {list(ours)}")
+        self._compare(name, (*stated[:1], *ours[1:]))
         if stated[:1] != [self.batch]:
             raise NetworkRefused(where, f"the file states the batch size {stated[0]}, the input's is {self.batch}")
 

@@ -16,6 +16,7 @@ from adapt.formats.tensors import as_float32, bfloat16_as_float32, check_shape, 
 from adapt.graph.network import Shape
 
 CONFIG = "data/weights/model_weights_config.json"
+_CONSTANTS_CONFIG = "data/constants/model_constants_config.json"
 _ENTRY_NAME = re.compile(r"(?:weight|tensor)_\d{1,6}")
 _LONG, _BFLOAT16, _STRIDED = 5, 13, 7
 # torch/_export/serde/schema.py, ScalarType: the number in the file -> how the bytes are read
@@ -32,9 +33,14 @@ class TensorMeta:
 
 
 def read_config(archive: Archive) -> dict[str, Any]:
-    """Weight name -> its description, not yet checked."""
-    document = parse_object(archive.read(CONFIG, MAX_JSON_BYTES), CONFIG)
-    return member(document, "config", dict, CONFIG)
+    """Name of a weight, or of a constant made in forward() -> its description, not yet checked."""
+    found: dict[str, Any] = {}
+    for folder, config in (("constants", _CONSTANTS_CONFIG), ("weights", CONFIG)):
+        if folder == "weights" or config in archive.names():
+            document = parse_object(archive.read(config, MAX_JSON_BYTES), config)
+            for name, description in member(document, "config", dict, config).items():
+                found[name] = {**of_type(description, dict, config), "folder": folder}
+    return found
 
 
 def entry_name(config: dict[str, Any], name: str) -> str:
@@ -45,7 +51,7 @@ def entry_name(config: dict[str, Any], name: str) -> str:
     path = member(description, "path_name", str, name)
     if not _ENTRY_NAME.fullmatch(path):
         raise NetworkRefused(name, f"{path[:80]!a} is no name of a weight's entry")
-    return f"data/weights/{path}"
+    return f"data/{description['folder']}/{path}"
 
 
 def tensor_meta(description: dict[str, Any], where: str) -> TensorMeta:
@@ -74,12 +80,13 @@ def read_tensors(archive: Archive, config: dict[str, Any], names: Iterable[str])
     Raises NetworkRefused naming the tensor: missing, of another length than its shape says, strides out of bounds,
     NaN or infinite values.
     """
-    tensors: dict[str, NDArray[Any]] = {}
-    for name in names:
-        entry = entry_name(config, name)
-        meta = tensor_meta(member(config[name], "tensor_meta", dict, name), name)
-        tensors[name] = _read_tensor(archive, entry, meta, name)
-    return tensors
+    return {name: read_tensor(archive, config, name) for name in names}
+
+
+def read_tensor(archive: Archive, config: dict[str, Any], name: str) -> NDArray[Any]:
+    """One tensor, as `read_tensors` reads it."""
+    meta = tensor_meta(member(config[name], "tensor_meta", dict, name), name)
+    return _read_tensor(archive, entry_name(config, name), meta, name)
 
 
 def _read_tensor(archive: Archive, entry: str, meta: TensorMeta, name: str) -> NDArray[Any]:

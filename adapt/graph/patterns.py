@@ -75,7 +75,7 @@ class _Producers:
 
 
 def _hand_written(node: Node, made: _Producers) -> _Found | None:
-    for match in (_hardsigmoid, _hardswish, _silu, _gelu, _channel_shuffle, _local_response_norm):
+    for match in (_hardsigmoid, _hardswish, _silu, _mish, _gelu, _channel_shuffle, _local_response_norm):
         if found := match(node, made):
             return found
     return None
@@ -108,6 +108,14 @@ def _silu(node: Node, made: _Producers) -> _Found | None:
     for x, other in made.pair(node.name, "mul"):
         if made.source(other, "sigmoid") == x:
             return ("silu", x)
+    return None
+
+
+def _mish(node: Node, made: _Producers) -> _Found | None:
+    """x * tanh(log(1 + exp(x)))"""
+    for x, other in made.pair(node.name, "mul"):
+        if made.chain(other, "tanh", "softplus")[-1:] == [x]:
+            return ("mish", x)
     return None
 
 

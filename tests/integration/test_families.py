@@ -1,5 +1,6 @@
 """Every family goes the whole way: exported, read, grouped, pruned, trained a little, and written in three formats."""
 
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import nn
 
 from adapt.agreement import largest_difference, run_module, run_onnx
 from adapt.checkpoint import read_network, write_safetensors
+from adapt.errors import UnsupportedOperator
 from adapt.export import write_pt2
 from adapt.formats.onnx_writer import write_onnx
 from adapt.graph.network import Network
@@ -134,6 +136,34 @@ def test_images_batches_and_types_of_all_sorts_are_read(name: str, variant: str,
         expected = module.float()(torch.from_numpy(some)).numpy()
     np.testing.assert_allclose(run_module(network, some), expected, rtol=0, atol=1e-5 * max(1, np.abs(expected).max()))
     assert largest_difference(network) < 1e-4
+
+
+DECOMPOSED = sorted(FAMILIES2.keys() - {"convnext"})
+
+
+@pytest.mark.parametrize("name", DECOMPOSED)
+def test_a_family_is_read_too_where_its_export_was_decomposed_into_core_operators(name: str, tmp_path: Path) -> None:
+    module, network = family2(name)[0], read_network(decomposed(name, tmp_path))
+    images = images_for(network)
+    with torch.inference_mode():
+        expected = module(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(run_module(network, images), expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+def test_linear_layers_over_positions_are_refused_by_name_where_they_were_decomposed(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedOperator, match="pwconv1: operator '_operator.mul'"):
+        read_network(decomposed("convnext", tmp_path))
+
+
+def decomposed(name: str, folder: Path) -> Path:
+    module, shape = family2(name)
+    images, dynamic = torch.zeros(2, *shape), ({0: torch.export.Dim("batch")},)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch's own, of tree specs
+        program = torch.export.export(module.eval(), (images,), dynamic_shapes=dynamic).run_decompositions()
+    path = folder / "net.pt2"
+    torch.export.save(program, path)
+    return path
 
 
 def with_images_of_one_channel(module: nn.Module) -> None:

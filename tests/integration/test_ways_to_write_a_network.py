@@ -31,6 +31,13 @@ class Written(nn.Module):
         self.group = nn.GroupNorm(4, 8)
         self.register_buffer("spread", torch.linspace(0.5, 2, 8).view(1, 8, 1, 1))
         self.slope, self.slopes = nn.PReLU(init=0.3), nn.PReLU(8, 0.1)
+        self.plane, self.along, self.spot = (
+            nn.Conv2d(2, 1, 3, padding=1),
+            nn.Conv1d(1, 1, 3, padding=1),
+            nn.Conv2d(8, 1, 1),
+        )
+        self.instance = nn.InstanceNorm2d(8, affine=True)
+        self.matrix = nn.Parameter(torch.randn(8, 5) / 3)
         self.fc = nn.Linear(8, 5)
         self.body, self.head = body, head or (lambda net, x: net.fc(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)))
 
@@ -81,7 +88,94 @@ def channels_last(net, x):
     return x + (net.factor * net.like(y)).permute(0, 3, 1, 2)
 
 
+def layer_norm_over_channels(net, x):
+    """As ConvNeXt's own code writes it for [N, C, H, W]."""
+    mean = x.mean(1, keepdim=True)
+    variance = (x - mean).pow(2).mean(1, keepdim=True)
+    x = (x - mean) / torch.sqrt(variance + 1e-6)
+    return net.factor[:, None, None] * x + net.column
+
+
+def channel_and_spatial_attention(net, x):
+    """CBAM (Woo et al., 2018)."""
+    gates = [net.excite(F.relu(net.squeeze(pooled))) for pooled in (x.mean((2, 3)), x.amax((2, 3)))]
+    x = x * torch.sigmoid(gates[0] + gates[1])[:, :, None, None]
+    planes = torch.cat([x.mean(1, keepdim=True), torch.max(x, dim=1, keepdim=True)[0]], dim=1)
+    return x * torch.sigmoid(net.plane(planes))
+
+
+def efficient_channel_attention(net, x):
+    """ECA (Wang et al., 2020)."""
+    row = F.adaptive_avg_pool2d(x, 1).squeeze(-1).transpose(-1, -2)
+    gate = net.along(row).transpose(-1, -2).unsqueeze(-1)
+    return x * torch.sigmoid(gate).expand_as(x)
+
+
+def global_context(net, x):
+    """GCNet (Cao et al., 2019): attention over positions, by a matrix product."""
+    n, c, h, w = x.shape
+    weights = torch.softmax(net.spot(x).view(n, 1, h * w), dim=2).unsqueeze(3)
+    context = torch.matmul(x.view(n, c, h * w).unsqueeze(1), weights)
+    return x + net.other(context.view(n, c, 1, 1))
+
+
+def selected_kernels(net, x):
+    """SKNet (Li et al., 2019): softmax over branches."""
+    branches = torch.stack([x, net.other(x)], dim=1)
+    gates = torch.softmax(
+        branches.sum(1).mean((2, 3), keepdim=True).unsqueeze(1) * branches.mean((3, 4), keepdim=True), 1
+    )
+    return (branches * gates).sum(dim=1)
+
+
+def standardised(net, x):
+    """Weight standardisation (Qiao et al., 2019) as timm writes it."""
+    weight = F.batch_norm(net.other.weight.view(1, 8, -1), None, None, training=True, momentum=0.0, eps=1e-6)
+    return F.conv2d(x, weight.view_as(net.other.weight))
+
+
+def response_normalised(net, x):
+    """Global response normalisation (ConvNeXt V2), channels first."""
+    norm = torch.norm(x, p=2, dim=(2, 3), keepdim=True)
+    return x + net.column * (x * (norm / (norm.mean(1, keepdim=True) + 1e-6)))
+
+
 BODIES = {
+    "layer norm over channels": (layer_norm_over_channels, None),
+    "channel and spatial attention": (channel_and_spatial_attention, None),
+    "efficient channel attention": (efficient_channel_attention, None),
+    "global context": (global_context, None),
+    "selected kernels": (selected_kernels, None),
+    "global response norm": (response_normalised, None),
+    "upsampled": (
+        lambda net, x: x + F.interpolate(F.max_pool2d(x, 2), scale_factor=2, mode="nearest"),
+        ["max_pool2d", "resize", "add"],
+    ),
+    "upsampled smoothly": (
+        lambda net, x: F.interpolate(F.avg_pool2d(x, 3), x.shape[2:], mode="bilinear", align_corners=False),
+        ["avg_pool2d", "resize"],
+    ),
+    "upsampled, corners aligned": (
+        lambda net, x: F.interpolate(x, (17, 20), mode="bilinear", align_corners=True),
+        ["resize"],
+    ),
+    "instance norm": (lambda net, x: net.instance(nn.InstanceNorm2d(8)(x)), ["instance_norm", "instance_norm"]),
+    "mish by hand": (lambda net, x: x * torch.tanh(F.softplus(x)), ["mish"]),
+    "other curves": (
+        lambda net, x: F.softsign(x) + F.logsigmoid(x) + torch.rsqrt(1 + x * x) + 1 / (2 + x.abs()) + (x * x + 1).log(),
+        None,
+    ),
+    "numbers made in forward": (
+        lambda net, x: (x - torch.tensor([0.1 * c for c in range(8)]).view(1, 8, 1, 1)) / (2 * torch.ones(8, 1, 1)),
+        ["scale", "scale"],
+    ),
+    "standardised kernel": (
+        lambda net, x: F.conv2d(
+            x, F.batch_norm(net.other.weight.view(1, 8, -1), None, None, training=True).view(8, 8, 1, 1)
+        ),
+        ["conv2d"],
+    ),
+    "normalised kernel": (lambda net, x: F.conv2d(x, F.normalize(net.other.weight, dim=1)), ["conv2d"]),
     "layer applied twice": (lambda net, x: net.other(torch.relu(net.other(x))), ["conv2d", "relu", "conv2d"]),
     "shuffle": (shuffled, ["channel_shuffle"]),
     "shuffle by name": (lambda net, x: F.channel_shuffle(x, 2), ["channel_shuffle"]),
@@ -176,6 +270,14 @@ BODIES = {
 }
 
 HEADS = {
+    "product with a matrix": (lambda net, x: x.mean((2, 3)) @ net.matrix + net.fc.bias, ["scale"]),
+    "product with a turned matrix": (lambda net, x: torch.mm(x.mean((2, 3)), net.fc.weight.t()), ["linear"]),
+    "cosines": (
+        lambda net, x: 30 * F.linear(F.normalize(x.mean((2, 3))), F.normalize(net.fc.weight)),
+        ["mul_scalar"],
+    ),
+    "sum over positions": (lambda net, x: net.fc(x.sum((2, 3))), []),
+    "largest of rows and columns": (lambda net, x: net.fc(x.max(-1)[0].max(-1)[0]), []),
     "view with size": (lambda net, x: net.fc(F.adaptive_avg_pool2d(x, 1).view(x.size(0), -1)), []),
     "view with numbers": (lambda net, x: net.fc(F.adaptive_avg_pool2d(x, 1).view(-1, 8)), []),
     "reshape with shape": (lambda net, x: net.fc(F.adaptive_avg_pool2d(x, 1).reshape(x.shape[0], x.shape[1])), []),
@@ -233,6 +335,17 @@ def test_a_network_exported_in_training_mode_is_read_as_in_evaluation_mode(tmp_p
     check_agreement(module, trained)
 
 
+@pytest.mark.parametrize("case", ["standardised kernel", "normalised kernel"])
+def test_a_kernel_that_is_computed_from_a_weight_keeps_its_name(case, tmp_path):
+    network = read(Written(BODIES[case][0]), tmp_path)
+    assert network.weights["other.weight"].shape == (8, 8, 1, 1)
+
+
+def test_numbers_made_in_forward_are_not_trained(tmp_path):
+    network = read(Written(BODIES["numbers made in forward"][0]), tmp_path)
+    assert {name for name, _ in build_module(network).named_buffers()} == {"sub.weight", "div.weight"}
+
+
 def test_channels_last_weights_are_read(tmp_path):
     module = Written(lambda net, x: x).to(memory_format=torch.channels_last)
     check_agreement(module, read(module, tmp_path))
@@ -279,12 +392,13 @@ def overwrites_a_residual(net, x):
 REFUSED = {
     "overwritten through a view": (overwrites_a_residual, "overwrites"),
     "unknown operator": (lambda net, x: torch.cumsum(x, 1), "cumsum"),
-    "pool with indices": (lambda net, x: F.max_pool2d(x, 2, return_indices=True)[0], "max_pool2d"),
+    "places of the largest": (lambda net, x: x * F.max_pool2d(x, 3, 1, 1, return_indices=True)[1], "getitem"),
     "weights shared by two layers": (
         lambda net, x: net.other(F.conv2d(x, net.other.weight, padding=1)),
         "other.weight is used by",
     ),
-    "weight as a plain tensor": (lambda net, x: x * net.kernel.sum(), "sum"),
+    "weight computed in another way": (lambda net, x: x * net.kernel.cumsum(0)[:, :, 0, 0, None], "cumsum"),
+    "more numbers than weights": (lambda net, x: x * net.kernel.expand(1 << 16, 8, 1, 3, 3).sum(), "numbers"),
     "batch mixed into channels": (lambda net, x: x.reshape(-1, 8, 4, 4), "reshape"),
     "scaled sum": (lambda net, x: torch.add(x, x, alpha=2), "alpha"),
 }
@@ -298,11 +412,11 @@ def test_what_cannot_be_adapted_is_refused_by_name(case, tmp_path):
 
 
 def test_an_unsupported_operator_names_itself_and_its_layer(tmp_path):
-    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Softplus(), nn.Flatten(), nn.Linear(288, 3))
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Hardshrink(), nn.Flatten(), nn.Linear(288, 3))
     with pytest.raises(UnsupportedOperator) as refused:
         read(module, tmp_path)
     assert refused.value.where == "1"
-    assert refused.value.operator == "torch.ops.aten.softplus.default"
+    assert refused.value.operator == "torch.ops.aten.hardshrink.default"
 
 
 def test_a_buffer_stays_a_buffer_and_a_parameter_is_trained(tmp_path):

@@ -11,7 +11,9 @@ from adapt.graph.operators import (
     layout,
     normalization,
     pooling,
+    reducing,
     reshaping,
+    resizing,
     slicing,
 )
 from adapt.graph.operators.operator import Aten, Operator
@@ -23,6 +25,8 @@ _SUBJECTS = (
     channelwise,
     pooling,
     averaging,
+    reducing,  # after averaging: means over the whole image have rows of their own
+    resizing,
     arithmetic,
     reshaping,  # before slicing and layout: a view that changes nothing is none
     slicing,

@@ -1,10 +1,9 @@
-"""Functions of one tensor, element by element, and the softmax at the end."""
+"""Functions of one tensor, element by element."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from adapt.graph.network import Shape
 from adapt.graph.operators.operator import (
     Aten,
     Attributes,
@@ -16,7 +15,6 @@ from adapt.graph.operators.operator import (
     Operator,
     Real,
     Torch,
-    WeightShapes,
     same_shape,
     scalar,
     with_in_place,
@@ -43,6 +41,13 @@ def _elementwise(
 
 def _one(op_type: str, **attributes: Any) -> Callable[[OnnxCall], list[OnnxNode]]:
     return lambda call: [OnnxNode(op_type=op_type, inputs=call.inputs, attributes=attributes)]
+
+
+def _then(first: str, second: str) -> Callable[[OnnxCall], list[OnnxNode]]:
+    return lambda call: [
+        OnnxNode(op_type=first, inputs=call.inputs, output=f"{call.name}/{first}"),
+        OnnxNode(op_type=second, inputs=(f"{call.name}/{first}",)),
+    ]
 
 
 def _limits(low: float, high: float | None) -> Callable[[Call], bool]:
@@ -142,24 +147,6 @@ def _given_limits(names: tuple[str, str], defaults: tuple[float, float]) -> Call
     return limits
 
 
-def _over_classes(name: str, op_type: str) -> Operator:
-    def shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
-        if len(inputs[0]) != 2:
-            raise ValueError(f"is supported over the classes of [N, classes] only, has {inputs[0]}")
-        return inputs[0]
-
-    def along_last(call: Call) -> bool:
-        return len(call.inputs[0]) == 2 and call.arguments.get("dim") in (1, -1)
-
-    return Operator(
-        name=name,
-        shape=shape,
-        function=lambda torch, attributes: lambda x: getattr(torch, name)(x, 1),
-        onnx=_one(op_type, axis=1),
-        aten=(Aten(target=f"{name}.int", when=along_last, ignored=("dim",), fixed={"dtype": (None,)}),),
-    )
-
-
 OPERATORS = (
     _elementwise(
         "relu",
@@ -212,6 +199,17 @@ OPERATORS = (
     _elementwise("sqrt", lambda torch, attributes: torch.sqrt, _one("Sqrt")),
     _elementwise("exp", lambda torch, attributes: torch.exp, _one("Exp")),
     _elementwise("erf", lambda torch, attributes: torch.erf, _one("Erf")),
+    _elementwise("log", lambda torch, attributes: torch.log, _one("Log")),
+    _elementwise("reciprocal", lambda torch, attributes: torch.reciprocal, _one("Reciprocal")),
+    _elementwise("rsqrt", lambda torch, attributes: torch.rsqrt, _then("Sqrt", "Reciprocal")),
+    _elementwise("log_sigmoid", lambda torch, attributes: torch.nn.functional.logsigmoid, _then("Sigmoid", "Log")),
+    _elementwise("softsign", lambda torch, attributes: torch.nn.functional.softsign, _one("Softsign")),
+    _elementwise(
+        "softplus",
+        lambda torch, attributes: torch.nn.functional.softplus,
+        _one("Softplus"),
+        plain={"fixed": {"beta": (1, 1.0), "threshold": (20, 20.0)}},
+    ),
     _elementwise("neg", lambda torch, attributes: torch.neg, _one("Neg")),
     _elementwise("mish", lambda torch, attributes: torch.nn.functional.mish, _mish),
     Operator(  # any other limits than those of ReLU and ReLU6, which are asked before
@@ -226,13 +224,14 @@ OPERATORS = (
                 attributes=_given_limits(("min_val", "max_val"), (-1.0, 1.0)),
                 ignored=("min_val", "max_val"),
             ),
-            Aten(
-                target="clamp.default",
-                attributes=_given_limits(("min", "max"), (-_FAR, _FAR)),
-                ignored=("min", "max"),
+            *(
+                Aten(
+                    target=target,
+                    attributes=_given_limits(("min", "max"), (-_FAR, _FAR)),
+                    ignored=("min", "max"),
+                )
+                for target in ("clamp.default", "clamp_min.default", "clamp_max.default")
             ),
         ),
     ),
-    _over_classes("softmax", "Softmax"),
-    _over_classes("log_softmax", "LogSoftmax"),
 )

@@ -211,7 +211,10 @@ OPERATORS = (
         shape=_adaptive_shape,
         function=lambda torch, attributes: lambda x: torch.nn.functional.adaptive_avg_pool2d(x, **attributes),
         onnx=_adaptive_onnx,
-        aten=(Aten(target="adaptive_avg_pool2d.default", attributes=_output_size),),
+        aten=tuple(
+            Aten(target=target, attributes=_output_size)
+            for target in ("adaptive_avg_pool2d.default", "_adaptive_avg_pool2d.default")
+        ),
     ),
     Operator(
         name="mean",

@@ -15,6 +15,7 @@ from adapt.graph.operators.operator import (
     Pair,
     Torch,
     WeightShapes,
+    Whole,
 )
 
 _WEIGHT_AND_BIAS = ("weight", "bias")
@@ -184,4 +185,59 @@ LINEAR = Operator(
     aten=(Aten(target="linear.default", inputs=("input",), weights=_WEIGHT_AND_BIAS),),
 )
 
-OPERATORS = (CONV2D, LINEAR)
+
+def _conv1d_shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
+    shape, weight = inputs[0], weights["weight"]
+    if len(shape) != 3 or len(weight) != 3 or shape[1] % weight[1] or weight[0] % (shape[1] // weight[1]):
+        raise ValueError(f"a weight of shape {weight} does not fit an input [N, C, positions] of shape {shape}")
+    _check_bias(weights)
+    stride, padding, dilation = (int(attributes[name]) for name in ("stride", "padding", "dilation"))  # type: ignore[arg-type]
+    return (shape[0], weight[0], sliding_size(shape[2], weight[2], stride, padding, dilation))
+
+
+def _conv1d_module(torch: Torch, inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Any:
+    filters, _, kernel = weights["weight"]
+    groups = _groups(inputs, weights)
+    return torch.nn.Conv1d(inputs[0][1], filters, kernel, **attributes, groups=groups, bias="bias" in weights)
+
+
+def _conv1d_onnx(call: OnnxCall) -> list[OnnxNode]:
+    padding = call.attributes["padding"]
+    attributes = {
+        "kernel_shape": call.weight_shapes["weight"][2:],
+        "strides": (call.attributes["stride"],),
+        "pads": (padding, padding),
+        "dilations": (call.attributes["dilation"],),
+        "group": _groups(call.shapes, call.weight_shapes),
+    }
+    tensors = tuple(call.weights[role] for role in ("weight", "bias") if role in call.weights)
+    return [OnnxNode(op_type="Conv", inputs=(call.inputs[0], *tensors), attributes=attributes)]
+
+
+def _one_axis(call: Call) -> Mapping[str, Any]:
+    given = {name: call.arguments.get(name) for name in ("stride", "padding", "dilation")}
+    return {name: value[0] if isinstance(value, list) else value for name, value in given.items()}
+
+
+CONV1D = Operator(  # efficient channel attention (Wang et al., 2020) slides it along the channels
+    name="conv1d",
+    attributes={"stride": Whole(low=1, default=1), "padding": Whole(default=0), "dilation": Whole(low=1, default=1)},
+    weights={"weight": True, "bias": False},
+    shape=_conv1d_shape,
+    macs=lambda output, weights: prod(weights["weight"]) * output[2],
+    module=_conv1d_module,
+    onnx=_conv1d_onnx,
+    mixes=lambda attributes, inputs: "a convolution slides along the channels and mixes neighbouring ones",
+    aten=(
+        Aten(
+            target="conv1d.default",
+            inputs=("input",),
+            weights=_WEIGHT_AND_BIAS,
+            attributes=_one_axis,
+            ignored=("stride", "padding", "dilation"),
+            implied={"groups": _implied_groups},
+        ),
+    ),
+)
+
+OPERATORS = (CONV2D, LINEAR, CONV1D)

@@ -75,6 +75,7 @@ BATCH_NORM = Operator(
             weights=_STATISTICS,
             ignored=("training", "cudnn_enabled"),  # our module follows train() and eval()
         ),
+        Aten(target="_native_batch_norm_legit_no_training.default", inputs=("input",), weights=_STATISTICS),
     ),
 )
 
@@ -152,6 +153,13 @@ LAYER_NORM = Operator(
             weights=("weight", "bias"),
             when=_over_last,
             ignored=("normalized_shape", "cudnn_enable"),
+        ),
+        Aten(
+            target="native_layer_norm.default",
+            inputs=("input",),
+            weights=("weight", "bias"),
+            when=_over_last,
+            ignored=("normalized_shape",),
         ),
     ),
 )
@@ -244,7 +252,56 @@ GROUP_NORM = Operator(
             attributes=lambda call: {"groups": call.arguments.get("num_groups"), "eps": call.arguments.get("eps")},
             ignored=("num_groups", "cudnn_enabled"),
         ),
+        Aten(
+            target="native_group_norm.default",
+            inputs=("input",),
+            weights=("weight", "bias"),
+            when=lambda call: len(call.weights) in (0, 2),
+            attributes=lambda call: {"groups": call.arguments.get("group"), "eps": call.arguments.get("eps")},
+            ignored=("group", "N", "C", "HxW"),
+        ),
     ),
 )
 
-OPERATORS = (GROUP_NORM, BATCH_NORM, DROPOUT, FEATURE_DROPOUT, LAYER_NORM, LOCAL_RESPONSE_NORM)
+
+def _instance_norm_module(torch: Torch, inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Any:
+    return torch.nn.InstanceNorm2d(inputs[0][1], eps=attributes["eps"], affine="weight" in weights)
+
+
+def _instance_norm_onnx(call: OnnxCall) -> list[OnnxNode]:
+    channels = call.shapes[0][1]
+    scale, shift = (
+        call.weights[role] if role in call.weights else call.constant(role, np.full(channels, default, np.float32))
+        for role, default in (("weight", 1), ("bias", 0))
+    )
+    attributes = {"epsilon": call.attributes["eps"]}
+    return [OnnxNode(op_type="InstanceNormalization", inputs=(*call.inputs, scale, shift), attributes=attributes)]
+
+
+def _instance_norm_shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
+    shape = inputs[0]
+    if len(shape) != 4 or any(stated != shape[1:2] for stated in weights.values()):
+        raise ValueError(f"weights {dict(weights)} do not fit an input of {shape}; [N, C, H, W] is needed")
+    return shape
+
+
+INSTANCE_NORM = Operator(
+    name="instance_norm",
+    attributes={"eps": Real(low=1e-12, high=1.0, default=1e-5)},
+    weights={"weight": False, "bias": False},
+    shape=_instance_norm_shape,
+    module=_instance_norm_module,
+    onnx=_instance_norm_onnx,
+    aten=(
+        Aten(
+            target="instance_norm.default",
+            inputs=("input",),
+            weights=("weight", "bias"),
+            when=lambda call: len(call.weights) in (0, 2),
+            fixed={"use_input_stats": (True,), "running_mean": (None,), "running_var": (None,)},
+            ignored=("momentum", "cudnn_enabled"),
+        ),
+    ),
+)
+
+OPERATORS = (INSTANCE_NORM, GROUP_NORM, BATCH_NORM, DROPOUT, FEATURE_DROPOUT, LAYER_NORM, LOCAL_RESPONSE_NORM)

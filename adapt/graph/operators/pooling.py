@@ -106,7 +106,10 @@ OPERATORS = (
         shape=pool_shape,
         function=lambda torch, attributes: lambda x: torch.nn.functional.max_pool2d(x, **attributes),
         onnx=_max_pool_onnx,
-        aten=(Aten(target="max_pool2d.default", attributes=pool_attributes),),
+        aten=tuple(
+            Aten(target=target, attributes=pool_attributes)
+            for target in ("max_pool2d.default", "max_pool2d_with_indices.default")
+        ),
     ),
     Operator(
         name="adaptive_max_pool2d",
