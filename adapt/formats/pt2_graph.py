@@ -114,7 +114,9 @@ class GraphReader:
         )
         self._shapes: dict[str, Shape] = {signature.input: (1, *image)}
         self._names: dict[str, str] = {signature.input: signature.input}  # value in the file -> value of ours
-        self._memory: dict[str, str] = {signature.input: signature.input}  # value -> the value whose memory it is
+        self._memory: dict[str, str] = {}  # value -> the value whose memory it is
+        self._read_last: dict[str, tuple[int, str]] = {}  # that -> the last use of any value that lies there
+        self._lay(signature.input, signature.input)
         self._sizes: dict[str, int | str] = {}
         self.nodes: list[Node] = []
         self._sharing = Sharing()
@@ -169,7 +171,7 @@ class GraphReader:
         if reading.in_place:
             self._check_in_place(node, sources[0], index)
         attributes = read_attributes(node, operator, reading, call)
-        self._memory[node.output] = self._memory[sources[0]] if reading.in_place or reading.alias else node.output
+        self._lay(node.output, self._memory[sources[0]] if reading.in_place or reading.alias else node.output)
         if operator.name == "identity":
             self._names[node.output] = self._names[sources[0]]
         else:
@@ -220,12 +222,15 @@ class GraphReader:
         self._names[ours.name] = ours.name
         self.nodes.append(ours)
 
+    def _lay(self, name: str, place: str) -> None:
+        self._memory[name] = place
+        self._read_last[place] = max(self._read_last.get(place, (-1, "")), (self._last_use.get(name, -1), name))
+
     def _check_in_place(self, node: AtenNode, written: str, index: int) -> None:
         """Refuses a write that a later node could see by another way than the result of `node`."""
-        memory = self._memory[written]
-        for name, place in self._memory.items():
-            if place == memory and self._last_use.get(name, -1) > index:
-                raise UnsupportedOperator(node.where, node.target, f"it overwrites {name}, which is used again later")
+        last, name = self._read_last[self._memory[written]]
+        if last > index:
+            raise UnsupportedOperator(node.where, node.target, f"it overwrites {name}, which is used again later")
 
     def _compare(self, name: str, ours: tuple[int | None, ...]) -> None:
         """The shape that we propagated against the one that the file states."""

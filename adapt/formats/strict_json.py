@@ -1,7 +1,6 @@
 """JSON from strangers: parsed within limits, and read member by member with the place named in every refusal."""
 
 import json
-from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from adapt.errors import NetworkRefused
@@ -55,7 +54,7 @@ def _check_depth(document: Any, where: str) -> None:
 
 def member(parent: Any, key: str, kind: type[T], where: str) -> T:
     """`parent[key]`, which must be there and exactly of that type (true is no integer)."""
-    if not isinstance(parent, Mapping) or key not in parent:
+    if not isinstance(parent, dict) or key not in parent:
         raise NetworkRefused(where, f"{key!r} is missing")
     return of_type(parent[key], kind, f"{where}: {key}")
 

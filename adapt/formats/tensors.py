@@ -49,14 +49,21 @@ def as_float32(tensor: NDArray[Any], where: str) -> NDArray[np.float32]:
     """The values in float32. Raises NetworkRefused when one is, or becomes, NaN or infinite."""
     with np.errstate(over="ignore", invalid="ignore"):
         converted = tensor.astype(np.float32, copy=False)
-    if not np.isfinite(converted).all():
-        raise NetworkRefused(where, "holds NaN or infinite values")
+    _check_finite(converted, where)
     return converted
+
+
+def _check_finite(tensor: NDArray[np.float32], where: str) -> None:
+    """By the extremes, which NaN spoils too: np.isfinite would write as many flags as there are values."""
+    if tensor.size and not (np.isfinite(tensor.min()) and np.isfinite(tensor.max())):
+        raise NetworkRefused(where, "holds NaN or infinite values")
 
 
 def bfloat16_as_float32(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
     """bfloat16, which numpy lacks, is the upper half of a float32."""
-    return (bits.astype(np.uint32) << 16).view(np.float32)
+    wide = bits.astype(np.uint32)
+    wide <<= 16
+    return wide.view(np.float32)
 
 
 def check_values(graph: Graph, tensors: Mapping[str, NDArray[Any]]) -> None:
@@ -67,7 +74,7 @@ def check_values(graph: Graph, tensors: Mapping[str, NDArray[Any]]) -> None:
             wanted = np.int64 if role == "num_batches_tracked" else np.float32
             if tensor.dtype != wanted:
                 raise NetworkRefused(name, f"holds {tensor.dtype}, {np.dtype(wanted)} is needed for a {role}")
-            if wanted is np.float32 and not np.isfinite(tensor).all():
-                raise NetworkRefused(name, "holds NaN or infinite values")
+            if wanted is np.float32:
+                _check_finite(tensor, name)
             if role in ("running_var", "num_batches_tracked") and tensor.size and tensor.min() < 0:
                 raise NetworkRefused(name, f"{role} holds a negative value")
