@@ -151,7 +151,7 @@ def test_a_family_is_read_too_where_its_export_was_decomposed_into_core_operator
 
 
 def test_linear_layers_over_positions_are_refused_by_name_where_they_were_decomposed(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedOperator, match="pwconv1: operator '_operator.mul'"):
+    with pytest.raises(UnsupportedOperator, match=r"pwconv1: operator '_operator\.mul'"):
         read_network(decomposed("convnext", tmp_path))
 
 
