@@ -1,4 +1,4 @@
-"""ONNX's linear layers, normalisations and arithmetic in aten's words."""
+"""ONNX's linear layers and arithmetic in aten's words."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,9 +7,6 @@ import numpy as np
 
 from adapt.formats.aten import Reference
 from adapt.formats.onnx_stated import PREVIOUS, Stated, Step, Weight
-
-ADD_BIAS = "add_bias"
-"""A step that no row reads: a vector added to what a convolution or linear layer gave, which becomes its bias."""
 
 
 def prelu(stated: Stated) -> list[Step]:
@@ -20,49 +17,6 @@ def prelu(stated: Stated) -> list[Step]:
         stated.refuse(f"with a slope of shape {list(shape)}, which is not one for each channel")
     weight = Weight(slope.array.reshape(-1), slope.source)
     return [Step(target="prelu.default", arguments={"self": stated.value("X"), "weight": weight})]
-
-
-def batch_norm(stated: Stated) -> list[Step]:
-    if stated.number("spatial", 1) != 1:
-        stated.refuse("with spatial = 0")
-    scale, shift = stated.weight("scale"), stated.weight("B")
-    affine = {} if _is_stand_in(stated, scale) and _is_stand_in(stated, shift) else {"weight": scale, "bias": shift}
-    arguments = {
-        "input": stated.value("X"),
-        **affine,
-        "running_mean": stated.weight("mean"),
-        "running_var": stated.weight("var"),
-        "eps": stated.number("epsilon", 1e-5),
-        "momentum": round(1 - stated.number("momentum", 0.9), 6),  # ONNX counts what is kept, torch what is new
-    }
-    return [Step(target="batch_norm.default", arguments=arguments)]
-
-
-def _is_stand_in(stated: Stated, weight: Weight) -> bool:
-    """Whether our own writer filled in what a batch norm without scale and shift does not have."""
-    return weight.source in (f"{stated.node.name}/weight", f"{stated.node.name}/bias")
-
-
-def layer_norm(stated: Stated) -> list[Step]:
-    shape = stated.shape("X")
-    axis = stated.number("axis", -1)
-    if axis not in (-1, len(shape) - 1):
-        stated.refuse(f"with axis {axis}; the last one is supported")
-    arguments = {
-        "input": stated.value("X"),
-        "normalized_shape": [shape[-1]],
-        "weight": stated.weight("Scale"),
-        "eps": stated.number("epsilon", 1e-5),
-    }
-    if stated.has("B"):
-        arguments["bias"] = stated.weight("B")
-    return [Step(target="layer_norm.default", arguments=arguments)]
-
-
-def response_norm(stated: Stated) -> list[Step]:
-    names = {"size": ("size", None), "alpha": ("alpha", 1e-4), "beta": ("beta", 0.75), "k": ("bias", 1.0)}
-    arguments = {ours: stated.number(theirs, default) for ours, (theirs, default) in names.items()}
-    return [Step(target="local_response_norm", arguments={"self": stated.value("X"), **arguments})]
 
 
 def gemm(stated: Stated) -> list[Step]:
@@ -112,7 +66,8 @@ def arithmetic(target: str) -> Callable[[Stated], list[Step]]:
 
 def _constant_first(stated: Stated, target: str) -> list[Step]:
     if target == "div.Tensor":
-        stated.refuse("of a constant by a computed value")
+        inverse = Step(target="pow.Tensor_Scalar", arguments={"self": stated.value("B"), "exponent": -1.0})
+        return [inverse, _with_constant(stated, "mul.Tensor", PREVIOUS, "A")]
     if target != "sub.Tensor":
         return [_with_constant(stated, target, stated.value("B"), "A")]
     negated = Step(target="mul.Tensor", arguments={"self": stated.value("B"), "other": -1.0})
@@ -120,15 +75,13 @@ def _constant_first(stated: Stated, target: str) -> list[Step]:
 
 
 def _with_constant(stated: Stated, target: str, value: Reference, name: str) -> Step:
-    constant = stated.weight(name)
+    """With one number, or with one for each channel."""
+    constant, shape = stated.weight(name), stated.shape("B" if name == "A" else "A")
+    if constant.array.ndim > len(shape):
+        stated.refuse(f"of a constant of shape {list(constant.array.shape)} and {list(shape)}")
     if constant.array.size == 1:
         return Step(target=target, arguments={"self": value, "other": float(constant.array.reshape(-1)[0])})
-    if target in ("sub.Tensor", "div.Tensor"):
-        inverse = -constant.array if target == "sub.Tensor" else 1 / constant.array
-        constant = Weight(inverse.astype(np.float32), constant.source)
-    if target in ("mul.Tensor", "div.Tensor"):
-        return Step(target="mul.Tensor", arguments={"self": value, "other": constant})
-    return Step(target=ADD_BIAS, arguments={"self": value, "bias": constant})
+    return Step(target=target, arguments={"self": value, "other": constant})
 
 
 def n_ary_sum(stated: Stated) -> list[Step]:

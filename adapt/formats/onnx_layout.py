@@ -1,6 +1,6 @@
 """ONNX's ways of looking at the same numbers differently, in aten's words: reshapes, slices, concatenation, padding."""
 
-from adapt.formats.aten import RESULT
+from adapt.formats.aten import RESULT, Reference
 from adapt.formats.onnx_constants import Constant
 from adapt.formats.onnx_stated import PREVIOUS, Stated, Step
 from adapt.graph.operators.operator import BATCH
@@ -13,7 +13,8 @@ def flatten(stated: Stated) -> list[Step]:
     return [Step(target="flatten.using_ints", arguments={"self": stated.value("X"), "start_dim": 1, "end_dim": -1})]
 
 
-def reshape(stated: Stated) -> list[Step]:
+def reshape(stated: Stated, value: Reference | None = None) -> list[Step]:
+    """Of X, or of another value of its shape."""
     shape, sizes = stated.shape("X"), list(stated.numbers("shape") or [])
     if not stated.number("allowzero", 0):
         zeros = [axis for axis, size in enumerate(sizes) if size == 0]
@@ -21,7 +22,7 @@ def reshape(stated: Stated) -> list[Step]:
             if axis >= len(shape):
                 stated.refuse(f"to {sizes}, on the shape {list(shape)}")
             sizes[axis] = BATCH if axis == 0 else shape[axis]
-    return [Step(target="reshape.default", arguments={"self": stated.value("X"), "shape": sizes})]
+    return [Step(target="reshape.default", arguments={"self": value or stated.value("X"), "shape": sizes})]
 
 
 def squeeze(stated: Stated) -> list[Step]:

@@ -1,10 +1,10 @@
-"""One ONNX node as plain values. What holds code of its own (subgraphs, other domains) is refused here, by name."""
+"""One ONNX node as plain values. What holds code of its own (loops, other domains) is refused here, by name."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from onnx import AttributeProto, NodeProto
+from onnx import AttributeProto, GraphProto, NodeProto
 
 from adapt.errors import NetworkRefused, UnsupportedOperator
 from adapt.formats.onnx_tensors import printable, text
@@ -14,6 +14,15 @@ _MOST_NUMBERS = 10_000
 _PLAIN = {AttributeProto.FLOAT: "f", AttributeProto.INT: "i", AttributeProto.STRING: "s", AttributeProto.TENSOR: "t"}
 _LISTS = {AttributeProto.FLOATS: "floats", AttributeProto.INTS: "ints"}
 _SUBGRAPHS = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
+_BRANCHES = ("then_branch", "else_branch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch:
+    """What an If does in one of its two cases."""
+
+    nodes: tuple["OnnxNode", ...]
+    output: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +35,15 @@ class OnnxNode:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
+    branches: Mapping[str, Branch] = field(default_factory=dict)
+
+    def needs(self) -> Iterator[str]:
+        """The values that it takes, those that its branches take included."""
+        yield from self.inputs
+        for branch in self.branches.values():
+            yield branch.output
+            for node in branch.nodes:
+                yield from node.needs()
 
 
 def parse_node(proto: NodeProto, index: int) -> OnnxNode:
@@ -35,11 +53,17 @@ def parse_node(proto: NodeProto, index: int) -> OnnxNode:
     if text(proto.domain) not in STANDARD_DOMAINS:
         domain = printable(proto.domain, 100)
         raise UnsupportedOperator(where, f"{domain}::{op_type}", "only operators of ONNX itself are read")
+    if "quantize" in op_type.lower() or op_type.startswith("QLinear") or op_type.endswith("Integer"):
+        raise UnsupportedOperator(where, op_type, "export the network in floating point, not quantised")
     attributes: dict[str, Any] = {}
+    branches: dict[str, Branch] = {}
     for attribute in proto.attribute:
         name = printable(attribute.name, 80)
         if name in attributes:
             raise NetworkRefused(where, f"the attribute {name} is given twice")
+        if op_type == "If" and name in _BRANCHES and attribute.type == AttributeProto.GRAPH:
+            branches[name] = _branch(attribute.g, where)
+            continue
         if attribute.type in _SUBGRAPHS:
             raise UnsupportedOperator(where, op_type, "it holds a graph of its own (control flow)")
         attributes[name] = _attribute(attribute, f"{where}: {name}")
@@ -52,7 +76,15 @@ def parse_node(proto: NodeProto, index: int) -> OnnxNode:
         inputs=tuple(text(name) for name in proto.input),
         outputs=tuple(text(name) for name in proto.output),
         attributes=attributes,
+        branches=branches,
     )
+
+
+def _branch(proto: GraphProto, where: str) -> Branch:
+    if len(proto.output) != 1 or proto.input or proto.initializer or proto.sparse_initializer:
+        raise UnsupportedOperator(where, "If", "with a branch that is more than a few nodes and one result")
+    nodes = tuple(parse_node(node, index) for index, node in enumerate(proto.node))
+    return Branch(nodes=nodes, output=text(proto.output[0].name))
 
 
 def _attribute(attribute: AttributeProto, where: str) -> Any:

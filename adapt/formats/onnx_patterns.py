@@ -1,81 +1,33 @@
-"""Activations that exporters spell out, found among the nodes: GELU, Mish and ReLU6."""
+"""Operators that exporters spell out, found among the nodes: activations here, normalisations beside."""
 
 import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
-from adapt.formats.onnx_constants import stated_constant
+from adapt.formats.onnx_lookup import Lookup, Stored
 from adapt.formats.onnx_nodes import OnnxNode
-
-Scalar = Callable[[str], float | None]
-_Match = tuple[OnnxNode, OnnxNode]
-"""The last node of those that spell an activation out, and the one that says it."""
+from adapt.formats.onnx_spelled_norms import Match, adaptive_average, group_norm, layer_norm
 
 
-class _Nodes:
-    """Who makes a value and who needs it."""
+def written_out(nodes: list[OnnxNode], stored: Stored, *, keep: str) -> list[OnnxNode]:
+    """The nodes with each spelled-out operator as one node; its parts go, but for those that are needed elsewhere.
 
-    def __init__(self, nodes: Sequence[OnnxNode], scalar: Scalar, keep: str) -> None:
-        self._makers = {name: node for node in nodes for name in node.outputs if name}
-        self._users: dict[str, list[OnnxNode]] = {}
-        for node in nodes:
-            for name in node.inputs:
-                self._users.setdefault(name, []).append(node)
-        self._counts = Counter(name for node in nodes for name in node.inputs)
-        self._counts[keep] += 1
-        self._initializer = scalar
-
-    def maker(self, name: str, *op_types: str) -> OnnxNode | None:
-        node = self._makers.get(name)
-        return node if node is not None and node.op_type in op_types else None
-
-    def only_user(self, node: OnnxNode, op_type: str) -> OnnxNode | None:
-        """The one node that takes this one's result, if it is of this kind."""
-        name = node.outputs[0]
-        users = self._users.get(name, [])
-        return users[0] if self._counts[name] == 1 and users[0].op_type == op_type else None
-
-    def number(self, name: str) -> float | None:
-        maker = self._makers.get(name)
-        if maker is None:
-            return self._initializer(name)
-        if maker.op_type != "Constant":
-            return None
-        array = stated_constant(maker).at[0]
-        return float(array.reshape(-1)[0]) if array.size == 1 and array.dtype.kind == "f" else None
-
-    def with_number(self, node: OnnxNode | None, number: float) -> str | None:
-        """The other input of a node that takes this number and one value."""
-        if node is None or len(node.inputs) != 2:
-            return None
-        for value, other in (node.inputs, node.inputs[::-1]):
-            found = self.number(other)
-            if found is not None and math.isclose(found, number, rel_tol=1e-4):
-                return value
-        return None
-
-
-def written_out(nodes: list[OnnxNode], scalar: Scalar, *, keep: str) -> list[OnnxNode]:
-    """The nodes with each spelled-out activation as one node; its parts go, but for those that are needed elsewhere.
-
-    `scalar` tells the number that an initialiser holds, `keep` names the output of the network.
+    `stored` finds an initialiser, `keep` names the output of the network.
     """
-    known = _Nodes(nodes, scalar, keep)
+    known = Lookup(nodes, stored, keep)
     found: dict[str, OnnxNode] = {}
     for node in nodes:
-        matcher = _MATCHERS.get(node.op_type)
-        if matcher is not None and (match := matcher(node, known)):
-            last, single = match
-            found[last.outputs[0]] = single
+        for matcher in _MATCHERS.get(node.op_type, ()):
+            found |= {old.outputs[0]: new for old, new in matcher(node, known) or ()}
     if not found:
         return nodes
     replaced = [found.get(node.outputs[0], node) for node in nodes]
     return _without_unused(replaced, keep)
 
 
-def _gelu(erf: OnnxNode, nodes: _Nodes) -> _Match | None:
-    """x * (1 + erf(x / sqrt(2))) / 2, the half before or behind the product."""
+def _gelu(erf: OnnxNode, nodes: Lookup) -> Match | None:
+    """x * (1 + erf(x / sqrt(2))) / 2"""
     if len(erf.inputs) != 1:
         return None
     scaled = nodes.maker(erf.inputs[0], "Div", "Mul")
@@ -84,38 +36,77 @@ def _gelu(erf: OnnxNode, nodes: _Nodes) -> _Match | None:
     shifted = nodes.only_user(erf, "Add")
     if x is None or shifted is None or nodes.with_number(shifted, 1.0) != erf.outputs[0]:
         return None
-    product = nodes.only_user(shifted, "Mul")
-    if product is None or len(product.inputs) != 2:
-        return None
-    other = product.inputs[0] if product.inputs[1] == shifted.outputs[0] else product.inputs[1]
-    single = replace(product, op_type="Gelu", inputs=(x,), attributes={})
-    if nodes.with_number(nodes.maker(other, "Mul"), 0.5) == x:
-        return product, single
-    last = nodes.only_user(product, "Mul")
-    if other == x and last is not None and nodes.with_number(last, 0.5) == product.outputs[0]:
-        return last, replace(single, name=last.name, where=last.where, outputs=last.outputs)
-    return None
+    return _halved(shifted, x, {}, nodes)
 
 
-def _mish(softplus: OnnxNode, nodes: _Nodes) -> _Match | None:
+def _mish(softplus: OnnxNode, nodes: Lookup) -> Match | None:
     """x * tanh(softplus(x))"""
     bent = nodes.only_user(softplus, "Tanh")
     product = None if bent is None else nodes.only_user(bent, "Mul")
     if bent is None or product is None or sorted(product.inputs) != sorted((*softplus.inputs, *bent.outputs)):
         return None
-    return product, replace(product, op_type="Mish", inputs=softplus.inputs, attributes={})
+    return [(product, replace(product, op_type="Mish", inputs=softplus.inputs, attributes={}))]
 
 
-def _relu6(smaller: OnnxNode, nodes: _Nodes) -> _Match | None:
+def _relu6(smaller: OnnxNode, nodes: Lookup) -> Match | None:
     """min(relu(x), 6)"""
     bent = nodes.with_number(smaller, 6.0)
     relu = None if bent is None else nodes.maker(bent, "Relu")
     if relu is None or len(relu.inputs) != 1:
         return None
-    return smaller, replace(smaller, op_type="Clip", inputs=relu.inputs, attributes={"min": 0.0, "max": 6.0})
+    return [(smaller, replace(smaller, op_type="Clip", inputs=relu.inputs, attributes={"min": 0.0, "max": 6.0}))]
 
 
-_MATCHERS: Mapping[str, Callable[[OnnxNode, _Nodes], _Match | None]] = {"Erf": _gelu, "Softplus": _mish, "Min": _relu6}
+def _tanh_gelu(tanh: OnnxNode, nodes: Lookup) -> Match | None:
+    """x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))) / 2, the half before or behind the product."""
+    total = nodes.maker(nodes.with_number(nodes.maker(tanh.inputs[0], "Mul"), math.sqrt(2 / math.pi)) or "", "Add")
+    shifted = nodes.only_user(tanh, "Add")
+    if total is None or shifted is None or nodes.with_number(shifted, 1.0) != tanh.outputs[0]:
+        return None
+    for x, term in (total.inputs, total.inputs[::-1]):
+        cube = nodes.with_number(nodes.maker(term, "Mul"), 0.044715)
+        if cube is not None and _is_cube(cube, x, nodes):
+            return _halved(shifted, x, {"approximate": "tanh"}, nodes)
+    return None
+
+
+def _is_cube(value: str, x: str, nodes: Lookup) -> bool:
+    power = nodes.maker(value, "Pow")
+    if power is not None:
+        return power.inputs[0] == x and nodes.number(power.inputs[1]) == 3
+    product = nodes.maker(value, "Mul")
+    if product is None or x not in product.inputs:
+        return False
+    square = nodes.maker(next((given for given in product.inputs if given != x), ""), "Mul", "Pow")
+    if square is None:
+        return False
+    return square.inputs == (x, x) or (square.inputs[0] == x and nodes.number(square.inputs[1]) == 2)
+
+
+def _halved(shifted: OnnxNode, x: str, attributes: Mapping[str, Any], nodes: Lookup) -> Match | None:
+    """x * (1 + ...) / 2, or (x / 2) * (1 + ...), as a Gelu."""
+    product = nodes.only_user(shifted, "Mul")
+    if product is None or len(product.inputs) != 2:
+        return None
+    other = product.inputs[0] if product.inputs[1] == shifted.outputs[0] else product.inputs[1]
+    single = replace(product, op_type="Gelu", inputs=(x,), attributes=attributes)
+    if nodes.with_number(nodes.maker(other, "Mul"), 0.5) == x:
+        return [(product, single)]
+    last = nodes.only_user(product, "Mul")
+    if other == x and last is not None and nodes.with_number(last, 0.5) == product.outputs[0]:
+        return [(last, replace(single, name=last.name, where=last.where, outputs=last.outputs))]
+    return None
+
+
+_MATCHERS: Mapping[str, tuple[Callable[[OnnxNode, Lookup], Match | None], ...]] = {
+    "Erf": (_gelu,),
+    "Tanh": (_tanh_gelu,),
+    "Softplus": (_mish,),
+    "Min": (_relu6,),
+    "Sqrt": (layer_norm,),
+    "InstanceNormalization": (group_norm,),
+    "MatMul": (adaptive_average,),
+}
 
 
 def _without_unused(nodes: list[OnnxNode], keep: str) -> list[OnnxNode]:
@@ -124,7 +115,7 @@ def _without_unused(nodes: list[OnnxNode], keep: str) -> list[OnnxNode]:
     kept: list[OnnxNode] = []
     for node in reversed(nodes):
         if needed.intersection(node.outputs):
-            needed.update(node.inputs)
+            needed.update(node.needs())
             kept.append(node)
     kept.reverse()
     return kept

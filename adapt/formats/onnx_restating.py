@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from adapt.formats.onnx_layers import arithmetic, batch_norm, gemm, layer_norm, matmul, n_ary_sum, prelu, response_norm
+from adapt.formats.onnx_layers import arithmetic, gemm, matmul, n_ary_sum, prelu
 from adapt.formats.onnx_layout import (
     concat,
     flatten,
@@ -20,8 +20,16 @@ from adapt.formats.onnx_layout import (
     transpose,
     unsqueeze,
 )
-from adapt.formats.onnx_stated import Stated, Step
-from adapt.formats.onnx_windows import average_pool, convolution, max_pool
+from adapt.formats.onnx_norms import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    response_norm,
+    spelled_group_norm,
+)
+from adapt.formats.onnx_stated import PREVIOUS, Stated, Step
+from adapt.formats.onnx_windows import adaptive_average, average_pool, convolution, max_pool
 
 _NO_BOUND = 3e38
 _SIXTH = 1 / 6
@@ -29,15 +37,21 @@ _SIXTH = 1 / 6
 
 @dataclass(frozen=True, kw_only=True)
 class Restating:
-    """`takes` names the inputs in order, "..." any number; other attributes than these are refused by name."""
+    """`takes` names the inputs in order, "..." any number; other attributes than these are refused by name.
+
+    To one that is `elementwise` no axis is another than the next.
+    """
 
     takes: tuple[str, ...] = ("X",)
     attributes: tuple[str, ...] = ()
     steps: Callable[[Stated], list[Step]]
+    elementwise: bool = False
 
 
 def _plain(target: str) -> Restating:
-    return Restating(steps=lambda stated: [Step(target=target, arguments={"self": stated.value("X")})])
+    return Restating(
+        steps=lambda stated: [Step(target=target, arguments={"self": stated.value("X")})], elementwise=True
+    )
 
 
 def _with_factor(target: str, name: str, attribute: str, default: float) -> Restating:
@@ -46,7 +60,7 @@ def _with_factor(target: str, name: str, attribute: str, default: float) -> Rest
     def steps(stated: Stated) -> list[Step]:
         return [Step(target=target, arguments={"self": stated.value("X"), name: stated.number(attribute, default)})]
 
-    return Restating(attributes=(attribute,), steps=steps)
+    return Restating(attributes=(attribute,), steps=steps, elementwise=True)
 
 
 def _clip(stated: Stated) -> list[Step]:
@@ -59,23 +73,38 @@ def _clip(stated: Stated) -> list[Step]:
     return [Step(target="clamp.default", arguments={"self": stated.value("X"), **limits})]
 
 
-def _bound(name: str) -> Callable[[Stated], list[Step]]:
-    """The larger or smaller of a value and a number."""
+def _bound(name: str, target: str) -> Callable[[Stated], list[Step]]:
+    """The larger or smaller of two values, or of a value and a number."""
 
     def steps(stated: Stated) -> list[Step]:
         value, other = ("B", "A") if stated.is_constant("A") else ("A", "B")
-        if not stated.is_constant(other):
-            stated.refuse("of two computed values")
-        return [Step(target="clamp.default", arguments={"self": stated.value(value), name: stated.number(other, None)})]
+        if stated.is_constant(other):
+            arguments = {"self": stated.value(value), name: stated.number(other, None)}
+            return [Step(target="clamp.default", arguments=arguments)]
+        return [Step(target=target, arguments={"self": stated.value(value), "other": stated.value(other)})]
 
     return steps
 
 
+def _power(stated: Stated) -> list[Step]:
+    exponent = stated.number("exponent", None)
+    return [Step(target="pow.Tensor_Scalar", arguments={"self": stated.value("X"), "exponent": exponent})]
+
+
+def _reciprocal(stated: Stated) -> list[Step]:
+    return [Step(target="pow.Tensor_Scalar", arguments={"self": stated.value("X"), "exponent": -1.0})]
+
+
 def _hard_sigmoid(stated: Stated) -> list[Step]:
-    alpha, beta = stated.number("alpha", 0.2), stated.number("beta", 0.5)
-    if abs(alpha - _SIXTH) > 1e-5 or abs(beta - 0.5) > 1e-6:
-        stated.refuse(f"with alpha = {alpha:g}, beta = {beta:g}; alpha 1/6 and beta 0.5 are supported")
-    return [Step(target="hardsigmoid.default", arguments={"self": stated.value("X")})]
+    """clip(alpha * x + beta, 0, 1), torch's own or with the numbers of another library."""
+    x, alpha, beta = stated.value("X"), stated.number("alpha", 0.2), stated.number("beta", 0.5)
+    if abs(alpha - _SIXTH) < 1e-5 and abs(beta - 0.5) < 1e-6:
+        return [Step(target="hardsigmoid.default", arguments={"self": x})]
+    return [
+        Step(target="mul.Tensor", arguments={"self": x, "other": float(alpha)}),
+        Step(target="add.Tensor", arguments={"self": PREVIOUS, "other": float(beta)}),
+        Step(target="clamp.default", arguments={"self": PREVIOUS, "min": 0.0, "max": 1.0}),
+    ]
 
 
 def _selu(stated: Stated) -> list[Step]:
@@ -108,12 +137,26 @@ def _global_average(stated: Stated) -> list[Step]:
     return [Step(target="adaptive_avg_pool2d.default", arguments={"self": stated.value("X"), "output_size": [1, 1]})]
 
 
-def _reduce_mean(stated: Stated) -> list[Step]:
-    axes = stated.numbers("axes")
-    if not axes:
-        stated.refuse("over all axes at once")
-    keepdim = bool(stated.number("keepdims", 1))
-    return [Step(target="mean.dim", arguments={"self": stated.value("X"), "dim": list(axes), "keepdim": keepdim})]
+def _global_maximum(stated: Stated) -> list[Step]:
+    return [Step(target="amax.default", arguments={"self": stated.value("X"), "dim": [2, 3], "keepdim": True})]
+
+
+def _reduced(target: str) -> Callable[[Stated], list[Step]]:
+    def steps(stated: Stated) -> list[Step]:
+        axes = stated.numbers("axes")
+        if not axes:
+            stated.refuse("over all axes at once")
+        keepdim = bool(stated.number("keepdims", 1))
+        return [Step(target=target, arguments={"self": stated.value("X"), "dim": list(axes), "keepdim": keepdim})]
+
+    return steps
+
+
+def _reduce_sum(stated: Stated) -> list[Step]:
+    """The mean, times the number of what it is taken of."""
+    steps, shape = _reduced("mean.dim")(stated), stated.shape("X")
+    count = math.prod(shape[axis] for axis in steps[0].arguments["dim"])
+    return [*steps, Step(target="mul.Tensor", arguments={"self": PREVIOUS, "other": float(count)})]
 
 
 def _dropout(stated: Stated) -> list[Step]:
@@ -128,6 +171,7 @@ def _cast(stated: Stated) -> list[Step]:
     return [Step(target="alias.default", arguments={"self": stated.value("X")})]
 
 
+_REDUCED = ("axes", "keepdims", "noop_with_empty_axes")
 _POOL = ("kernel_shape", "strides", "pads", "dilations", "auto_pad", "ceil_mode")
 
 RESTATED: Mapping[str, Restating] = {
@@ -146,37 +190,55 @@ RESTATED: Mapping[str, Restating] = {
     "LayerNormalization": Restating(
         takes=("X", "Scale", "B"), attributes=("axis", "epsilon", "stash_type"), steps=layer_norm
     ),
+    "GroupNormalization": Restating(
+        takes=("X", "scale", "B"), attributes=("num_groups", "epsilon", "stash_type"), steps=group_norm
+    ),
+    "group norm": Restating(
+        takes=("X", "shape", "scale", "B"), attributes=("num_groups", "epsilon"), steps=spelled_group_norm
+    ),
+    "InstanceNormalization": Restating(takes=("X", "scale", "B"), attributes=("epsilon",), steps=instance_norm),
     "LRN": Restating(attributes=("size", "alpha", "beta", "bias"), steps=response_norm),
-    "Dropout": Restating(takes=("X", "ratio", "training_mode"), attributes=("ratio", "seed"), steps=_dropout),
+    "Dropout": Restating(
+        takes=("X", "ratio", "training_mode"), attributes=("ratio", "seed"), steps=_dropout, elementwise=True
+    ),
     "Relu": _plain("relu.default"),
+    "Abs": _plain("abs.default"),
+    "Sqrt": _plain("sqrt.default"),
+    "Exp": _plain("exp.default"),
+    "Erf": _plain("erf.default"),
+    "Neg": _plain("neg.default"),
+    "Reciprocal": Restating(steps=_reciprocal, elementwise=True),
+    "Pow": Restating(takes=("X", "exponent"), steps=_power, elementwise=True),
     "Sigmoid": _plain("sigmoid.default"),
     "Tanh": _plain("tanh.default"),
     "HardSwish": _plain("hardswish.default"),
     "Mish": _plain("mish.default"),
-    "Clip": Restating(takes=("X", "min", "max"), attributes=("min", "max"), steps=_clip),
-    "Max": Restating(takes=("A", "B"), steps=_bound("min")),
-    "Min": Restating(takes=("A", "B"), steps=_bound("max")),
-    "HardSigmoid": Restating(attributes=("alpha", "beta"), steps=_hard_sigmoid),
+    "Clip": Restating(takes=("X", "min", "max"), attributes=("min", "max"), steps=_clip, elementwise=True),
+    "Max": Restating(takes=("A", "B"), steps=_bound("min", "maximum.default"), elementwise=True),
+    "Min": Restating(takes=("A", "B"), steps=_bound("max", "minimum.default"), elementwise=True),
+    "HardSigmoid": Restating(attributes=("alpha", "beta"), steps=_hard_sigmoid, elementwise=True),
     "LeakyRelu": _with_factor("leaky_relu.default", "negative_slope", "alpha", 0.01),
     "Elu": _with_factor("elu.default", "alpha", "alpha", 1.0),
     "Celu": _with_factor("celu.default", "alpha", "alpha", 1.0),
-    "Selu": Restating(attributes=("alpha", "gamma"), steps=_selu),
-    "Gelu": Restating(attributes=("approximate",), steps=_gelu),
-    "Swish": Restating(attributes=("alpha",), steps=_swish),
-    "PRelu": Restating(takes=("X", "slope"), steps=prelu),
+    "Selu": Restating(attributes=("alpha", "gamma"), steps=_selu, elementwise=True),
+    "Gelu": Restating(attributes=("approximate",), steps=_gelu, elementwise=True),
+    "Swish": Restating(attributes=("alpha",), steps=_swish, elementwise=True),
+    "PRelu": Restating(takes=("X", "slope"), steps=prelu, elementwise=True),
     "Softmax": _softmax("softmax.int"),
     "LogSoftmax": _softmax("log_softmax.int"),
     "MaxPool": Restating(attributes=(*_POOL, "storage_order"), steps=max_pool),
     "AveragePool": Restating(attributes=(*_POOL, "count_include_pad"), steps=average_pool),
     "GlobalAveragePool": Restating(steps=_global_average),
-    "ReduceMean": Restating(
-        takes=("X", "axes"), attributes=("axes", "keepdims", "noop_with_empty_axes"), steps=_reduce_mean
-    ),
-    "Add": Restating(takes=("A", "B"), steps=arithmetic("add.Tensor")),
-    "Sub": Restating(takes=("A", "B"), steps=arithmetic("sub.Tensor")),
-    "Mul": Restating(takes=("A", "B"), steps=arithmetic("mul.Tensor")),
-    "Div": Restating(takes=("A", "B"), steps=arithmetic("div.Tensor")),
-    "Sum": Restating(takes=("...",), steps=n_ary_sum),
+    "adaptive average pool": Restating(attributes=("output_size",), steps=adaptive_average),
+    "GlobalMaxPool": Restating(steps=_global_maximum),
+    "ReduceMean": Restating(takes=("X", "axes"), attributes=_REDUCED, steps=_reduced("mean.dim")),
+    "ReduceMax": Restating(takes=("X", "axes"), attributes=_REDUCED, steps=_reduced("amax.default")),
+    "ReduceSum": Restating(takes=("X", "axes"), attributes=_REDUCED, steps=_reduce_sum),
+    "Add": Restating(takes=("A", "B"), steps=arithmetic("add.Tensor"), elementwise=True),
+    "Sub": Restating(takes=("A", "B"), steps=arithmetic("sub.Tensor"), elementwise=True),
+    "Mul": Restating(takes=("A", "B"), steps=arithmetic("mul.Tensor"), elementwise=True),
+    "Div": Restating(takes=("A", "B"), steps=arithmetic("div.Tensor"), elementwise=True),
+    "Sum": Restating(takes=("...",), steps=n_ary_sum, elementwise=True),
     "Flatten": Restating(attributes=("axis",), steps=flatten),
     "Reshape": Restating(takes=("X", "shape"), attributes=("allowzero",), steps=reshape),
     "Squeeze": Restating(takes=("X", "axes"), attributes=("axes",), steps=squeeze),
@@ -190,5 +252,7 @@ RESTATED: Mapping[str, Restating] = {
     "Gather": Restating(takes=("X", "indices"), attributes=("axis",), steps=gather),
     "Pad": Restating(takes=("X", "pads", "value", "axes"), attributes=("mode", "pads", "value"), steps=pad),
     "Identity": _plain("alias.default"),
-    "Cast": Restating(attributes=("to", "saturate"), steps=_cast),
+    "Cast": Restating(attributes=("to", "saturate"), steps=_cast, elementwise=True),
 }
+
+ELEMENTWISE = frozenset(name for name, row in RESTATED.items() if row.elementwise)

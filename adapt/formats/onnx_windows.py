@@ -15,6 +15,10 @@ def convolution(stated: Stated) -> list[Step]:
     kernel = (weight.array.shape[2], weight.array.shape[3])
     if stated.pair("kernel_shape", kernel) != kernel:
         stated.refuse(f"kernel_shape {stated.node.attributes['kernel_shape']} is not that of the weight, {kernel}")
+    groups, channels = stated.number("group", 1), _image(stated)[1]
+    if groups * weight.array.shape[1] != channels:
+        takes = f"its weight takes {groups * weight.array.shape[1]} channels with groups = {groups}"
+        stated.refuse(f"{takes}, its input {list(_image(stated))} has {channels}")
     stride, dilation = stated.pair("strides", (1, 1)), stated.pair("dilations", (1, 1))
     pads = _pads(stated, kernel, stride, dilation)
     source, steps, padding = _padded(stated, pads, 0.0)
@@ -24,7 +28,7 @@ def convolution(stated: Stated) -> list[Step]:
         "stride": list(stride),
         "padding": padding,
         "dilation": list(dilation),
-        "groups": stated.number("group", 1),
+        "groups": groups,
     }
     if stated.has("B"):
         arguments["bias"] = stated.weight("B")
@@ -75,6 +79,11 @@ def average_pool(stated: Stated) -> list[Step]:
         "count_include_pad": counted or not (padded or ceil_mode),
     }
     return [*steps, Step(target="avg_pool2d.default", arguments=arguments)]
+
+
+def adaptive_average(stated: Stated) -> list[Step]:
+    size = stated.node.attributes["output_size"]
+    return [Step(target="adaptive_avg_pool2d.default", arguments={"self": stated.value("X"), "output_size": size})]
 
 
 def _window(stated: Stated) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -165,6 +166,11 @@ def real(value: float) -> np.ndarray:
 
 
 # name: (nodes from s [N, 6, 9, 8] to b, initialisers, channels of b, opset, operators expected among ours)
+def branch(op_type: str, value: str, output: str) -> onnx.GraphProto:
+    info = [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)]
+    return helper.make_graph([node(op_type, value, output)], "branch", [], info)
+
+
 BODIES: dict[str, tuple[list[Any], dict[str, np.ndarray], int, int, list[str]]] = {
     "relu": ([node("Relu", "s", "b")], {}, 6, 11, ["relu"]),
     "clip is relu6": ([node("Clip", "s low high", "b")], {"low": real(0), "high": real(6)}, 6, 11, ["relu6"]),
@@ -328,7 +334,7 @@ BODIES: dict[str, tuple[list[Any], dict[str, np.ndarray], int, int, list[str]]] 
         {},
         6,
         13,
-        ["permute", "permute"],
+        [],
     ),
     "channel shuffle": (
         [
@@ -340,6 +346,125 @@ BODIES: dict[str, tuple[list[Any], dict[str, np.ndarray], int, int, list[str]]] 
         6,
         13,
         ["channel_shuffle"],
+    ),
+    "hard sigmoid with another library's numbers": (
+        [node("HardSigmoid", "s", "b")],
+        {},
+        6,
+        13,
+        ["mul_scalar", "add_scalar", "clamp"],
+    ),
+    "a vector that no layer takes": (
+        [node("Relu", "s", "t"), node("Sub", "t c", "u"), node("Div", "u d", "b")],
+        {"c": numbers(6, 1, 1), "d": np.abs(numbers(1, 6, 1, 1)) + 1},
+        6,
+        13,
+        ["relu", "scale", "scale"],
+    ),
+    "reciprocals": (
+        [node("Abs", "s", "t"), node("Add", "t one", "u"), node("Reciprocal", "u", "v"), node("Div", "one v", "b")],
+        {"one": real(1.0)},
+        6,
+        13,
+        ["abs", "add_scalar", "pow_scalar", "pow_scalar", "mul_scalar"],
+    ),
+    "functions of one value": (
+        [
+            node("Exp", "s", "t"),
+            node("Sqrt", "t", "u"),
+            node("Erf", "u", "v"),
+            node("Neg", "v", "w"),
+            node("Pow", "w two", "b"),
+        ],
+        {"two": real(2.0)},
+        6,
+        13,
+        ["exp", "sqrt", "erf", "neg", "pow_scalar"],
+    ),
+    "the larger and the smaller of two": (
+        [node("Relu", "s", "t"), node("Max", "s t", "u"), node("Tanh", "s", "v"), node("Min", "u v", "b")],
+        {},
+        6,
+        13,
+        ["relu", "maximum", "tanh", "minimum"],
+    ),
+    "largest and total of the image as a gate": (
+        [
+            node("GlobalMaxPool", "s", "t"),
+            node("ReduceSum", "s axes", "u", keepdims=1),
+            node("Add", "t u", "v"),
+            node("ReduceMax", "s", "r", axes=[2, 3]),
+            node("Mul", "v r", "g"),
+            node("Sigmoid", "g", "h"),
+            node("Mul", "s h", "b"),
+        ],
+        {"axes": ints(-1, -2)},
+        6,
+        13,
+        ["amax", "mean", "mul_scalar", "add", "amax", "mul", "sigmoid", "mul"],
+    ),
+    "squeezed and unsqueezed": (
+        [
+            node("GlobalAveragePool", "s", "t"),
+            node("Squeeze", "t last", "u"),
+            node("Unsqueeze", "u last", "v"),
+            node("Reshape", "v row", "w"),
+            node("Reshape", "w image", "g"),
+            node("Mul", "s g", "b"),
+        ],
+        {"last": ints(3), "row": ints(0, -1), "image": ints(-1, 6, 1, 1)},
+        6,
+        13,
+        ["adaptive_avg_pool2d", "mul"],
+    ),
+    "layer norm of the channels, written out": (
+        [
+            node("ReduceMean", "s", "m", axes=[1]),
+            node("Sub", "s m", "d"),
+            node("Pow", "d two", "q"),
+            node("ReduceMean", "q", "v", axes=[1]),
+            node("Add", "v eps", "e"),
+            node("Sqrt", "e", "r"),
+            node("Div", "d r", "n"),
+            node("Mul", "n w", "o"),
+            node("Add", "o c", "b"),
+        ],
+        {"two": real(2.0), "eps": real(1e-6), "w": numbers(6, 1, 1), "c": numbers(6, 1, 1, seed=3)},
+        6,
+        13,
+        ["permute", "layer_norm", "permute"],
+    ),
+    "group norm, written out": (
+        [
+            node("Reshape", "s apart", "t"),
+            node("InstanceNormalization", "t one none", "u"),
+            node("Reshape", "u together", "v"),
+            node("Mul", "v w", "o"),
+            node("Add", "o c", "b"),
+        ],
+        {
+            "apart": ints(0, 3, -1),
+            "together": ints(0, 6, 9, 8),
+            "one": np.ones(3, np.float32),
+            "none": np.zeros(3, np.float32),
+            "w": numbers(6, 1, 1),
+            "c": numbers(6, 1, 1, seed=3),
+        },
+        6,
+        13,
+        ["group_norm"],
+    ),
+    "if, of a shape that is known": (
+        [
+            node("Shape", "s", "sizes"),
+            node("Gather", "sizes place", "rows"),
+            node("Equal", "rows nine", "is"),
+            node("If", "is", "b", then_branch=branch("Relu", "s", "t"), else_branch=branch("Tanh", "s", "u")),
+        ],
+        {"place": np.int64(2), "nine": np.int64(9)},
+        6,
+        13,
+        ["relu"],
     ),
     "dropout with inputs": (
         [node("Dropout", "s ratio", "t", seed=3), node("Identity", "t", "b")],
@@ -544,3 +669,65 @@ def test_a_file_is_known_by_its_content_alone(tmp_path: Path) -> None:
     path = tmp_path / "upload"
     path.write_bytes(between([node("Relu", "s", "b")]).SerializeToString())
     assert costs(read_network(path).graph).macs == 6 * 27 * 72 + 24
+
+
+def keras_like() -> onnx.ModelProto:
+    """Images [N, 9, 8, 3], and every value between two convolutions as [N, H, W, C], as Keras has it."""
+
+    def convolution(value: str, weight: str, output: str) -> list[onnx.NodeProto]:
+        return [
+            node("Transpose", value, f"{output}_in", perm=[0, 3, 1, 2]),
+            node("Conv", f"{output}_in {weight}", f"{output}_out"),
+            node("Transpose", f"{output}_out", output, perm=[0, 2, 3, 1]),
+        ]
+
+    nodes = [
+        node("Mul", "x half", "scaled"),
+        node("Sub", "scaled means", "shifted"),
+        *convolution("shifted", "w1", "a"),
+        node("Add", "a shift", "biased"),
+        node("Relu", "biased", "r"),
+        node("Pad", "r pads", "p"),
+        *convolution("p", "w2", "c"),
+        node("Mul", "c factors", "d"),
+        node("ReduceMean", "d", "mean", axes=[1, 2], keepdims=0),
+        node("Reshape", "mean pixel", "excite"),
+        *convolution("excite", "w3", "gate"),
+        node("Sigmoid", "gate", "opened"),
+        node("Mul", "d opened", "e"),
+        node("Concat", "e d", "both", axis=-1),
+        node("Slice", "both starts ends axes", "part"),
+        node("Flatten", "part", "flat"),
+        node("Gemm", "flat w4", "y"),
+    ]
+    tensors = {
+        "half": np.float32(0.5),
+        "means": numbers(3),
+        "w1": numbers(6, 3, 3, 3),
+        "shift": numbers(6),
+        "pads": np.array([0, 1, 0, 0, 0, 0, 1, 0]),
+        "w2": numbers(4, 6, 3, 3),
+        "factors": numbers(1, 1, 1, 4),
+        "pixel": np.array([-1, 1, 1, 4]),
+        "w3": numbers(4, 4, 1, 1),
+        "starts": np.array([1]),
+        "ends": np.array([4]),
+        "axes": np.array([2]),
+        "w4": numbers(6 * 3 * 8, 4),
+    }
+    return model(nodes, tensors, image=(9, 8, 3), opset=13)
+
+
+def test_images_with_channels_last_are_read_as_channels_first(tmp_path: Path) -> None:
+    content = keras_like()
+    network = read(content, tmp_path)
+    assert network.graph.input_shape == (3, 9, 8)
+    batch = images((3, 9, 8))
+    expected = onnx_answer(content.SerializeToString(), np.ascontiguousarray(batch.transpose(0, 2, 3, 1)))
+    np.testing.assert_allclose(answer(network, batch), expected, atol=2e-5, rtol=1e-4)
+    assert operators(network).count("permute") == 1  # the flattened image alone must lie as in the file
+    first, second, *_ = (each for each in network.graph.nodes if each.operator == "conv2d")
+    assert ("bias" in first.weights, "bias" in second.weights) == (True, False)
+    assert next(
+        group for group in channel_groups(network) if first.layer in group.id or first.name in group.id
+    ).prunable

@@ -112,8 +112,8 @@ def _adaptive_onnx(call: OnnxCall) -> list[OnnxNode]:
         window = (height // size[0], width // size[1])
         attributes = {"kernel_shape": window, "strides": window}
         return [OnnxNode(op_type="AveragePool", inputs=call.inputs, attributes=attributes)]
-    rows = call.constant("rows", _cells(height, size[0]))
-    columns = call.constant("columns", np.ascontiguousarray(_cells(width, size[1]).T))
+    rows = call.constant("rows", cells(height, size[0]))
+    columns = call.constant("columns", np.ascontiguousarray(cells(width, size[1]).T))
     narrowed = f"{call.name}/columns_averaged"
     return [
         OnnxNode(op_type="MatMul", inputs=(*call.inputs, columns), output=narrowed),
@@ -121,7 +121,7 @@ def _adaptive_onnx(call: OnnxCall) -> list[OnnxNode]:
     ]
 
 
-def _cells(size: int, cells: int) -> NDArray[np.float32]:
+def cells(size: int, cells: int) -> NDArray[np.float32]:
     """[cells, size]: the share of each position in each cell; cells overlap where they do not divide the size."""
     shares = np.zeros((cells, size), dtype=np.float32)
     for cell in range(cells):
