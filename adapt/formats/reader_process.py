@@ -8,11 +8,12 @@ import json
 import sys
 from pathlib import Path
 
-from adapt.checkpoint import read_network
+from adapt.checkpoint import network_format, read_network
 from adapt.child_process import limit_this_process
 from adapt.errors import FormatRefused, NetworkRefused, UnsupportedOperator
-from adapt.formats.safetensors_file import write_safetensors_file
-from adapt.zoo.published import read_published
+from adapt.formats.safetensors_file import carries_architecture, write_safetensors_file
+from adapt.graph.network import Network
+from adapt.zoo.published import read_published, refuse_unnamed
 
 
 def main(arguments: list[str]) -> None:
@@ -23,8 +24,7 @@ def main(arguments: list[str]) -> None:
 
 def _outcome(upload: Path, output: Path, architecture: str | None = None) -> dict[str, object]:
     try:
-        network = read_network(upload) if architecture is None else read_published(upload, architecture)
-        write_safetensors_file(network, output)
+        write_safetensors_file(_read(upload, architecture), output)
     except MemoryError:
         return {"kind": "memory"}
     except UnsupportedOperator as error:
@@ -34,6 +34,14 @@ def _outcome(upload: Path, output: Path, architecture: str | None = None) -> dic
     except NetworkRefused as error:
         return {"kind": "network", "arguments": list(error.args)}
     return {"kind": "read"}
+
+
+def _read(upload: Path, architecture: str | None) -> Network:
+    if architecture is not None:
+        return read_published(upload, architecture)
+    if network_format(upload) == "safetensors" and not carries_architecture(upload):
+        refuse_unnamed(upload)
+    return read_network(upload)
 
 
 if __name__ == "__main__":

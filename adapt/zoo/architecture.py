@@ -1,14 +1,19 @@
 """What a row of the zoo says, and what is asked of it. Needs no torch."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from adapt.errors import AdaptError, NetworkRefused
 from adapt.graph.network import Graph
-from adapt.zoo.builder import GraphBuilder
+from adapt.spec import IMAGENET, Normalization, default_normalization
+from adapt.zoo.builder import GraphBuilder, Layout
 
 ImageShape = tuple[int, int, int]
 """(C, H, W)"""
+
+HALVES = Normalization(mean=(0.5,) * 3, std=(0.5,) * 3)
+"""Pixels from -1 to 1: what published Inception weights expect. (torchvision has its networks of that family turn
+ImageNet-normalised images back into these, `transform_input`.)"""
 
 MAX_CHANNELS, MAX_SIZE, MAX_CLASSES = 16, 1024, 100_000
 
@@ -74,7 +79,8 @@ class Family:
     `widths` are the only ones where the paper tabulates each. `image_shape` is the paper's own, `published` holds its
     rows, by (width, image size). `eps` and `momentum` are of its batch norms, `head` is the path of the layer that
     tells the classes apart. `training_only` are prefixes of weights that the published file has for training alone
-    (auxiliary classifiers); they are left out.
+    (auxiliary classifiers); they are left out. `older_names` are patterns of what files used to call their weights, and
+    what these are called now; `normalization` is what published weights of three channels were trained with.
     """
 
     name: str
@@ -87,9 +93,13 @@ class Family:
     eps: float = 1e-5
     momentum: float = 0.1
     training_only: tuple[str, ...] = ()
+    older_names: Mapping[str, str] = field(default_factory=dict)
+    normalization: Normalization = IMAGENET
     head: str
 
-    def graph(self, *, width: float, classes: int, image_shape: ImageShape, name: str) -> Graph:
+    def graph(
+        self, *, width: float, classes: int, image_shape: ImageShape, name: str, layout: Layout = "paper"
+    ) -> Graph:
         """Raises ArchitectureDoesNotFit."""
         channels, height, image_width = image_shape
         if (
@@ -100,7 +110,7 @@ class Family:
             raise ArchitectureDoesNotFit(name, image_shape, why)
         if not 2 <= classes <= MAX_CLASSES:
             raise ArchitectureDoesNotFit(name, image_shape, f"{classes} classes; 2 to {MAX_CLASSES} are allowed")
-        builder = GraphBuilder(image_shape, eps=self.eps, momentum=self.momentum)
+        builder = GraphBuilder(image_shape, eps=self.eps, momentum=self.momentum, layout=layout)
         try:
             return builder.finish(self.build(builder, classes, width))
         except NetworkRefused as refused:
@@ -124,3 +134,17 @@ class Architecture:
         """
         shape = self.image_shape if image_shape is None else image_shape
         return self.family.graph(width=self.width, classes=classes, image_shape=shape, name=self.name)
+
+    def published_graph(self, classes: int = 1000, image_shape: ImageShape | None = None) -> Graph:
+        """The network that published weights are for; its strides are theirs, at any resolution.
+
+        Raises ArchitectureDoesNotFit.
+        """
+        shape = self.image_shape if image_shape is None else image_shape
+        return self.family.graph(
+            width=self.width, classes=classes, image_shape=shape, name=self.name, layout="published"
+        )
+
+    def normalization(self, channels: int) -> Normalization:
+        """What images are normalised with unless somebody says otherwise."""
+        return self.family.normalization if channels == 3 else default_normalization(channels)

@@ -2,13 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 from adapt.errors import NetworkRefused
 from adapt.graph.network import Attribute, Graph, Node, Shape
 from adapt.graph.operators import OPERATORS
 
 Pair = int | tuple[int, int]
+
+Layout = Literal["paper", "published"]
+"""Whose strides: the paper's, made for training here, or those of the weights that are published by these names."""
+
+SMALL_SIDE = 64
+"""Pixels of the shorter side up to which images count as small: far below the 224 that the papers' tables are for."""
 
 
 def make_divisible(channels: float, divisor: int = 8) -> int:
@@ -24,9 +30,17 @@ class GraphBuilder:
     Raises NetworkRefused, naming the layer, as soon as something does not fit: an image that is too small.
     """
 
-    def __init__(self, input_shape: tuple[int, int, int], *, eps: float = 1e-5, momentum: float = 0.1) -> None:
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        *,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        layout: Layout = "paper",
+    ) -> None:
         self.images = "images"
         self._input_shape = input_shape
+        self.layout = layout
         self._norm = {"eps": eps, "momentum": momentum}
         self._nodes: list[Node] = []
         self._weight_shapes: dict[str, Shape] = {}
@@ -39,6 +53,11 @@ class GraphBuilder:
         """Height and width of a feature map."""
         height, width = self._shapes[value][2:]
         return height, width
+
+    def stem_stride(self) -> int:
+        """2, as in the papers; 1 on small images, which would otherwise be a single pixel halfway through.
+        Published weights keep theirs at any resolution."""
+        return 1 if self.layout == "paper" and min(self.size(self.images)) <= SMALL_SIDE else 2
 
     def finish(self, output: str) -> Graph:
         return Graph(

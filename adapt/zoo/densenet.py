@@ -40,6 +40,7 @@ FAMILIES = (
         paper="Huang et al. 2017, arXiv:1608.06993, Table 1",
         build=_build,
         head="classifier",
+        older_names={r"(denselayer\d+\.(?:norm|conv))\.(\d)": r"\1\2"},  # of torch 0.3
         published={
             (1.0, 224): Published(
                 macs=printed("2870"),

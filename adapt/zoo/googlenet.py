@@ -6,7 +6,7 @@ The auxiliary classifiers take part in training alone and are not built here.
 from collections.abc import Callable
 from functools import partial
 
-from adapt.zoo.architecture import Family, Published, printed
+from adapt.zoo.architecture import HALVES, Family, Published, printed
 from adapt.zoo.builder import GraphBuilder
 
 POOL = ""
@@ -95,6 +95,7 @@ FAMILIES = (
         build=partial(_build, conv=_normed, large=3, last_pool=2, norms=False),
         head="fc",
         eps=0.001,
+        normalization=HALVES,
         training_only=("aux1.", "aux2."),
         published={
             (1.0, 224): Published(

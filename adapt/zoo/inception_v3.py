@@ -5,7 +5,7 @@ The auxiliary classifier takes part in training alone and is not built here.
 
 from collections.abc import Sequence
 
-from adapt.zoo.architecture import Family, Published, printed
+from adapt.zoo.architecture import HALVES, Family, Published, printed
 from adapt.zoo.builder import GraphBuilder, Pair
 
 Conv = tuple[str, int, Pair]
@@ -131,6 +131,7 @@ FAMILIES = (
         image_shape=(3, 299, 299),
         head="fc",
         eps=0.001,
+        normalization=HALVES,
         training_only=("AuxLogits.",),
         published={
             (1.0, 299): Published(

@@ -2,7 +2,6 @@
 
 from adapt.zoo.architecture import Family, Published, printed
 from adapt.zoo.builder import GraphBuilder
-from adapt.zoo.small_images import stem_stride
 
 PAPER = "Howard et al. 2017, arXiv:1704.04861"
 
@@ -48,7 +47,7 @@ def _plain(builder: GraphBuilder, classes: int, width: float) -> str:
 
 
 def _stem(builder: GraphBuilder, width: float) -> str:
-    stride = stem_stride(builder)
+    stride = builder.stem_stride()
     return builder.conv_bn_act(builder.images, "features.0.0", "features.0.1", _thin(STEM, width), 3, stride=stride)
 
 

@@ -2,7 +2,6 @@
 
 from adapt.zoo.architecture import Family, Published, printed
 from adapt.zoo.builder import GraphBuilder, make_divisible
-from adapt.zoo.small_images import stem_stride
 
 STEM, LAST = 32, 1280
 STAGES = (
@@ -18,7 +17,7 @@ STAGES = (
 
 
 def _build(builder: GraphBuilder, classes: int, width: float) -> str:
-    filters, stride = make_divisible(STEM * width), stem_stride(builder)
+    filters, stride = make_divisible(STEM * width), builder.stem_stride()
     value = builder.conv_bn_act(builder.images, "features.0.0", "features.0.1", filters, 3, stride=stride, act="relu6")
     index = 1
     for expansion, channels, repeats, first_stride in STAGES:

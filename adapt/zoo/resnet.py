@@ -12,6 +12,9 @@ from adapt.zoo.builder import GraphBuilder
 STEM = 64
 FILTERS = (64, 128, 256, 512)  # Table 1, conv2_x to conv5_x
 EXPANSION = 4  # of a bottleneck block
+Strided = Literal["1x1", "3x3"]
+"""The convolution of a bottleneck block that halves the resolution: the first one in the paper, the second wherever
+weights are published by these names."""
 REDUCTION = 16  # of a squeeze-and-excite block (Hu et al., sec. 6.1)
 
 
@@ -23,8 +26,9 @@ def _build(
     repeats: tuple[int, ...],
     bottleneck: bool,
     excites: bool = False,
-    strided: Literal["1x1", "3x3"] = "3x3",
+    strided: Strided = "3x3",
 ) -> str:
+    strided = "3x3" if builder.layout == "published" else strided
     value = builder.conv_bn_act(builder.images, "conv1", "bn1", STEM, 7, stride=2)
     value = builder.max_pool(value, "maxpool", 3, 2, padding=1)
     for stage, (filters, count) in enumerate(zip(FILTERS, repeats, strict=True), start=1):
@@ -50,9 +54,7 @@ def _basic(builder: GraphBuilder, value: str, path: str, filters: int, stride: i
     return builder.conv_bn_act(value, f"{path}.conv2", f"{path}.bn2", filters, 3, act=None)
 
 
-def _bottleneck(
-    builder: GraphBuilder, value: str, path: str, filters: int, stride: int, strided: Literal["1x1", "3x3"]
-) -> str:
+def _bottleneck(builder: GraphBuilder, value: str, path: str, filters: int, stride: int, strided: Strided) -> str:
     first, second = (stride, 1) if strided == "1x1" else (1, stride)
     value = builder.conv_bn_act(value, f"{path}.conv1", f"{path}.bn1", filters, stride=first)
     value = builder.conv_bn_act(value, f"{path}.conv2", f"{path}.bn2", filters, 3, stride=second)

@@ -15,6 +15,7 @@ from adapt.graph.costs import costs
 from adapt.graph.network import Graph
 from adapt.graph.shapes import check_classifier, infer_shapes
 from adapt.graph.shares import shares_by_kind
+from adapt.spec import Normalization
 from adapt.zoo.architecture import ArchitectureNotFound
 from adapt.zoo.catalogue import get_architecture
 from app.database import Sessions, reading, unit_of_work
@@ -122,9 +123,15 @@ def _describe(file: UploadedFile, fields: ModelFields, graph: Graph, architectur
         graph=graph,
         class_count=outputs,
         classes=parse_classes(fields.classes, outputs),
-        normalization=parse_normalization(fields.normalization, graph.input_shape[0]),
+        normalization=_normalization(fields.normalization, graph.input_shape[0], architecture),
         params=needed.params,
         macs=needed.macs,
         memory_bytes=needed.memory_bytes,
         by_kind=shares_by_kind(graph),
     )
+
+
+def _normalization(text: str | None, channels: int, architecture: str | None) -> Normalization:
+    if text is None and architecture is not None:
+        return get_architecture(architecture).normalization(channels)
+    return parse_normalization(text, channels)

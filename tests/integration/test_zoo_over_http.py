@@ -64,6 +64,17 @@ def test_weights_and_a_zoo_name_make_a_model(api: LiveApi, state: Tensors) -> No
     assert post(api, save(state), architecture=NAME).status_code == 200
 
 
+def test_weights_of_the_inception_family_are_normalised_as_published(api: LiveApi) -> None:
+    shapes = get_architecture("googlenet_3x3_64").published_graph(5).weight_shapes
+    published = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    model = post(api, save(published), architecture="googlenet_3x3_64").json()
+    assert model["normalization"] == {"mean": [0.5] * 3, "std": [0.5] * 3}
+    own = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+    published["fc.bias"] += 1
+    answer = post(api, save(published), architecture="googlenet_3x3_64", normalization=json.dumps(own))
+    assert answer.json()["normalization"] == own
+
+
 def test_counters_of_batch_norms_may_be_missing(api: LiveApi, state: Tensors) -> None:
     older = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
     assert post(api, save(older), architecture=NAME).status_code == 201
