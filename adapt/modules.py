@@ -1,6 +1,6 @@
 """A network as a trainable torch module, and its weights back as data."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,21 +25,26 @@ class GraphModule(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self._netadapt_steps: tuple[_Step, ...] = ()
-        self._netadapt_slots = 0
-        self._netadapt_output = 0
+        self._netadapt_slots: Mapping[str, int] = {}
+        self.output = ""
 
     def forward(self, images: Tensor) -> Tensor:
-        values: list[Any] = [None] * self._netadapt_slots
+        return self.values(images, (self.output,))[0]
+
+    def values(self, images: Tensor, names: Sequence[str]) -> list[Tensor]:
+        """What the nodes of these names compute; nothing that comes after the last of them is computed."""
+        wanted = [self._netadapt_slots[name] for name in names]
+        values: list[Any] = [None] * len(self._netadapt_slots)
         values[0] = images
-        for call, sources, target, unused in self._netadapt_steps:
+        for call, sources, target, unused in self._netadapt_steps[: max(wanted)]:  # slot 0 is the input's
             values[target] = call(*[values[source] for source in sources])
             for slot in unused:  # frees activations as a hand-written forward would
-                values[slot] = None
-        output: Tensor = values[self._netadapt_output]
-        return output
+                if slot not in wanted:
+                    values[slot] = None
+        return [values[slot] for slot in wanted]
 
 
-def build_module(network: Network, substitutes: Mapping[str, Callable[..., Tensor]] | None = None) -> nn.Module:
+def build_module(network: Network, substitutes: Mapping[str, Callable[..., Tensor]] | None = None) -> GraphModule:
     """A module in training mode that computes `network`, with copies of its weights.
 
     A layer that is applied twice is one module. `substitutes` stand in for the nodes that they are named after: they
@@ -67,7 +72,8 @@ def build_module(network: Network, substitutes: Mapping[str, Callable[..., Tenso
             layer = operator.module(torch, inputs, node.attributes, weights)
             _place(root, paths[node.name], layer, node)
             calls[node.name] = shared[paths[node.name]] = layer
-    root._netadapt_steps, root._netadapt_slots, root._netadapt_output = _plan(graph, calls)
+    root._netadapt_steps, root._netadapt_slots = _plan(graph, calls)
+    root.output = graph.output
     if substitutes is None:
         _load(root, network)
     return root
@@ -124,7 +130,7 @@ def _add(owner: nn.Module, name: str, module: nn.Module, node: Node) -> None:
         raise NetworkRefused(layer_name(node), f"a layer cannot be named {name!r}: torch uses that name") from taken
 
 
-def _plan(graph: Graph, calls: dict[str, Callable[..., Tensor]]) -> tuple[tuple[_Step, ...], int, int]:
+def _plan(graph: Graph, calls: dict[str, Callable[..., Tensor]]) -> tuple[tuple[_Step, ...], Mapping[str, int]]:
     slots = {name: slot for slot, name in enumerate([graph.input_name, *(node.name for node in graph.nodes)])}
     last_use = {name: index for index, node in enumerate(graph.nodes) for name in node.inputs}
     steps = []
@@ -132,4 +138,4 @@ def _plan(graph: Graph, calls: dict[str, Callable[..., Tensor]]) -> tuple[tuple[
         unused = tuple(slots[name] for name in dict.fromkeys(node.inputs) if last_use[name] == index)
         sources = tuple(slots[name] for name in node.inputs)
         steps.append((calls[node.name], sources, slots[node.name], unused))
-    return tuple(steps), len(slots), slots[graph.output]
+    return tuple(steps), slots

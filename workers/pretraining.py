@@ -13,6 +13,7 @@ from adapt.stop import Stop
 from adapt.training.from_scratch import train_from_scratch
 from adapt.training.long_term import finetuned
 from adapt.training.scoring import WORST_LOSS
+from adapt.zoo.catalogue import get_architecture
 from adapt.zoo.initial import initial_network
 from app.database import unit_of_work
 from app.jobs.recorder import TRAINED, JobRecorder
@@ -48,21 +49,26 @@ def with_trained_network(
 
 def _train(claimed: ClaimedJob, material: Material, dataset: Dataset, service: Service, stop: Stop) -> Network:
     settings, model = material.settings, material.model
-    untrained = initial_network(material.network.graph, settings.seed)
+    if model.architecture is None:
+        raise LookupError(f"{model.id} is an architecture without a name")
+    # Auxiliary classifiers train along, and are left behind with the last epoch.
+    graph, auxiliary = get_architecture(model.architecture).family.with_auxiliary(material.network.graph)
+    untrained = initial_network(graph, settings.seed)
     recording = Recording(claimed, service.sessions, service.storage, material)
     recording.write(PhaseChanged(phase="training"))
     last = read_epoch(material.record, service.storage)
     lock = MachineLock(service.lock_directory)
     with fitted_data(untrained, dataset, model.normalization, settings) as (_, data):
         state = None if last is None else last.state
-        for epoch in train_from_scratch(untrained, data, settings, state=state, lock=lock, stop=stop):
+        epochs = train_from_scratch(untrained, data, settings, state=state, lock=lock, stop=stop, auxiliary=auxiliary)
+        for epoch in epochs:
             recording.write(epoch)
             last = epoch
     if last is None or last.holdout.loss >= WORST_LOSS:
         raise TrainingDiverged(settings.training_learning_rate)
-    trained = finetuned(untrained, last.state)
+    trained = finetuned(material.network, last.state)
     _record(claimed, trained, service)
-    recording.write(Message(text=_told(material, last)))
+    recording.write(Message(text=_told(material, last, len(auxiliary))))
     return trained
 
 
@@ -73,8 +79,9 @@ def _record(claimed: ClaimedJob, trained: Network, service: Service) -> None:
         JobRecorder(session).finish_training(claimed, blob)
 
 
-def _told(material: Material, last: EpochDone) -> str:
+def _told(material: Material, last: EpochDone, auxiliary: int) -> str:
+    along = f", with {auxiliary} auxiliary classifier(s), now left out" if auxiliary else ""
     return (
         f"{material.model.architecture} was trained for {last.epoch} epochs on {material.job.dataset_id} from seed "
-        f"{material.settings.seed}: hold-out accuracy {last.holdout.accuracy:.3f}"
+        f"{material.settings.seed}{along}: hold-out accuracy {last.holdout.accuracy:.3f}"
     )

@@ -1,6 +1,6 @@
 """Training from initial weights: the long-term fine-tune's recipe with epochs, rate and seeds of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from adapt.data.dataset import TrainingData
@@ -20,12 +20,16 @@ def train_from_scratch(
     state: Weights | None,
     lock: MachineLock | None,
     stop: Stop,
+    auxiliary: Mapping[str, float] | None = None,
 ) -> Iterator[EpochDone]:
     """The epochs after the one that left `state` (None: all of `settings.training_epochs`), under a cosine to zero
-    from `settings.training_learning_rate`. An epoch's seed is (job seed, "training", epoch). Raises Stopped."""
+    from `settings.training_learning_rate`. An epoch's seed is (job seed, "training", epoch). `auxiliary` names the
+    scores of classifiers that only train along -> the weight of their loss. Raises Stopped."""
     own = replace(
         settings,
         long_term_epochs=settings.training_epochs,
         long_term_learning_rate=settings.training_learning_rate,
     )
-    return long_term_finetune(network, data, own, state=state, lock=lock, stop=stop, purpose="training")
+    return long_term_finetune(
+        network, data, own, state=state, lock=lock, stop=stop, purpose="training", auxiliary=auxiliary
+    )

@@ -16,6 +16,7 @@ from adapt.latency.machine_lock import MachineLock
 from adapt.modules import read_weights
 from adapt.spec import Settings, derive_seed
 from adapt.stop import Stop
+from adapt.training.losses import with_auxiliary
 from adapt.training.scoring import evaluate, reestimate_batch_norm
 from adapt.training.sgd import Sgd, cosine_to_zero, recipe_of, run_steps, trainable_module
 from adapt.training.supervision import Diverged, Pulse, supervised
@@ -34,19 +35,22 @@ def long_term_finetune(
     lock: MachineLock | None,
     stop: Stop,
     purpose: str = "long-term",
+    auxiliary: Mapping[str, float] | None = None,
 ) -> Iterator[EpochDone]:
     """The epochs after the one that left `state` (None: all of `settings.long_term_epochs`).
 
     An epoch's seed is (job seed, `purpose`, epoch), so a run that goes on from a state ends as one that was never
     interrupted, byte for byte. Each epoch's score is the hold-out's with re-estimated batch-norm statistics, which
     the training itself never sees. When the loss is no number any more, the epochs end there with a score that is
-    worse than any network's (`scoring.WORST_LOSS`). Between epochs nothing is held. Raises Stopped.
+    worse than any network's (`scoring.WORST_LOSS`). `auxiliary` is as for `losses.with_auxiliary`. Between epochs
+    nothing is held. Raises Stopped.
     """
     done = 0 if state is None else int(state[EPOCH][0])
     if state is not None and not _finite(state):
         return  # the epoch that left it was the last: it diverged
     module = trainable_module(network if state is None else Network(network.graph, _of_kind(state, WEIGHTS)))
-    sgd = Sgd(module, data.normalization, recipe_of(settings, settings.long_term_learning_rate))
+    loss = with_auxiliary(module, auxiliary or {})
+    sgd = Sgd(module, data.normalization, recipe_of(settings, settings.long_term_learning_rate), loss)
     if state is not None:
         sgd.restore_momentum({name: torch.tensor(buffer) for name, buffer in _of_kind(state, MOMENTUM).items()})
     for epoch in range(done + 1, settings.long_term_epochs + 1):

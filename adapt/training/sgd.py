@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from adapt.data.dataset import Part, Rows
 from adapt.data.split import batches
 from adapt.graph.network import Network
-from adapt.modules import build_module
+from adapt.modules import GraphModule, build_module
 from adapt.spec import Normalization, Settings, derive_seed
 from adapt.training.augmentation import shifted
+from adapt.training.losses import Loss, cross_entropy
 from adapt.training.scoring import batch_norms, to_tensors
 from adapt.training.supervision import Diverged, Pulse
 
@@ -42,7 +42,7 @@ def recipe_of(settings: Settings, learning_rate: float) -> Recipe:
     )
 
 
-def trainable_module(network: Network) -> nn.Module:
+def trainable_module(network: Network) -> GraphModule:
     """The network as a module whose tensors are its own, in channels_last (a third faster on a CPU)."""
     module = build_module(network)
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's own types
@@ -52,10 +52,14 @@ def trainable_module(network: Network) -> nn.Module:
 
 
 class Sgd:
-    """A module, its optimizer with fresh or given momentum, and the next step. Trains `module` in place."""
+    """A module, its optimizer with fresh or given momentum, and the next step. Trains `module` in place, by default
+    to lower the cross-entropy of its scores."""
 
-    def __init__(self, module: nn.Module, normalization: Normalization, recipe: Recipe) -> None:
+    def __init__(
+        self, module: nn.Module, normalization: Normalization, recipe: Recipe, loss: Loss | None = None
+    ) -> None:
         self.module = module
+        self._loss = loss or cross_entropy(module)
         self._normalization = normalization
         self._augment = recipe.augment
         self._clips = not batch_norms(module)
@@ -90,7 +94,7 @@ class Sgd:
         images, labels = to_tensors(pixels, classes, self._normalization)
         for group in self._optimizer.param_groups:
             group["lr"] = self._learning_rate * share
-        loss = F.cross_entropy(self.module(images), labels)
+        loss = self._loss(images, labels)
         if not math.isfinite(loss.item()):
             raise Diverged(number, self._learning_rate * share)
         self._optimizer.zero_grad()

@@ -71,6 +71,10 @@ class Published:
 Build = Callable[[GraphBuilder, int, float], str]
 """Adds the network's layers for (builder, classes, width) and returns the value that holds its scores."""
 
+Auxiliary = Callable[[GraphBuilder, int], Mapping[str, float]]
+"""Adds auxiliary classifiers to the finished network, for (builder, classes): the value that holds each one's scores
+-> the weight of its loss beside the network's own."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
@@ -78,9 +82,10 @@ class Family:
 
     `widths` are the only ones where the paper tabulates each. `image_shape` is the paper's own, `published` holds its
     rows, by (width, image size). `eps` and `momentum` are of its batch norms, `head` is the path of the layer that
-    tells the classes apart. `training_only` are prefixes of weights that the published file has for training alone
-    (auxiliary classifiers); they are left out. `older_names` are patterns of what files used to call their weights, and
-    what these are called now; `normalization` is what published weights of three channels were trained with.
+    tells the classes apart. `auxiliary` adds the classifiers that only train along; in published files the names of
+    their weights begin with one of `training_only`, and are left out. `older_names` are patterns of what files used to
+    call their weights, and what these are called now; `normalization` is what published weights of three channels were
+    trained with.
     """
 
     name: str
@@ -92,6 +97,7 @@ class Family:
     widths: frozenset[float] = frozenset()
     eps: float = 1e-5
     momentum: float = 0.1
+    auxiliary: Auxiliary | None = None
     training_only: tuple[str, ...] = ()
     older_names: Mapping[str, str] = field(default_factory=dict)
     normalization: Normalization = IMAGENET
@@ -115,6 +121,16 @@ class Family:
             return builder.finish(self.build(builder, classes, width))
         except NetworkRefused as refused:
             raise ArchitectureDoesNotFit(name, image_shape, str(refused)) from refused
+
+    def with_auxiliary(self, graph: Graph) -> tuple[Graph, Mapping[str, float]]:
+        """`graph`, a network of this family, with auxiliary classifiers as further nodes, which its output does not
+        depend on; and the values that hold their scores -> the weight of each one's loss. None: the same graph."""
+        if self.auxiliary is None:
+            return graph, {}
+        builder = GraphBuilder(graph.input_shape, eps=self.eps, momentum=self.momentum)
+        builder.go_on(graph)
+        loss_weights = self.auxiliary(builder, builder.channels(graph.output))
+        return builder.finish(graph.output), loss_weights
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from adapt.errors import NetworkRefused
 from adapt.graph.network import Attribute, Graph, Node, Shape
 from adapt.graph.operators import OPERATORS
+from adapt.graph.shapes import infer_shapes
 
 Pair = int | tuple[int, int]
 
@@ -45,6 +46,12 @@ class GraphBuilder:
         self._nodes: list[Node] = []
         self._weight_shapes: dict[str, Shape] = {}
         self._shapes: dict[str, Shape] = {self.images: (1, *input_shape)}
+
+    def go_on(self, graph: Graph) -> None:
+        """Adds what follows behind the nodes of `graph`, which was built for the same images."""
+        self._nodes = list(graph.nodes)
+        self._weight_shapes = dict(graph.weight_shapes)
+        self._shapes = infer_shapes(graph)
 
     def channels(self, value: str) -> int:
         return self._shapes[value][1]

@@ -1,12 +1,13 @@
 """GoogLeNet (Szegedy et al., 2015, arXiv 1409.4842): as in the paper, and as in torchvision (batch norm, 3 x 3).
 
-The auxiliary classifiers take part in training alone and are not built here.
+Both have the paper's two auxiliary classifiers, in training alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from adapt.zoo.architecture import HALVES, Family, Published, printed
+from adapt.zoo.auxiliary import LOSS_WEIGHT, thinned
 from adapt.zoo.builder import GraphBuilder
 
 POOL = ""
@@ -25,6 +26,7 @@ ROWS = (
     ("5b", 384, 192, 384, 48, 128, 128),
 )
 DROPOUT = 0.4
+AUXILIARY = {"aux1": "inception4a_concat", "aux2": "inception4d_concat"}  # sec. 5
 
 Conv = Callable[..., str]
 """(builder, value, path, filters, kernel, stride) -> value: a convolution with what stands behind it."""
@@ -79,6 +81,16 @@ def _response_norm(builder: GraphBuilder, value: str, path: str) -> str:
     return builder.apply("local_response_norm", [value], path, attributes)
 
 
+def _auxiliary(builder: GraphBuilder, classes: int, *, conv: Conv) -> Mapping[str, float]:
+    return {_classifier(builder, value, path, classes, conv): LOSS_WEIGHT for path, value in AUXILIARY.items()}
+
+
+def _classifier(builder: GraphBuilder, value: str, path: str, classes: int, conv: Conv) -> str:
+    value = conv(builder, thinned(builder, value, f"{path}.pool"), f"{path}.conv", 128)
+    value = builder.activation(builder.linear(builder.flatten(value), f"{path}.fc1", 1024), "relu")
+    return builder.linear(builder.dropout(value, f"{path}.dropout", 0.7), f"{path}.fc2", classes)
+
+
 PAPER = "Szegedy et al. 2015, arXiv:1409.4842, Table 1; figures as Howard et al. 2017, Table 8"
 
 FAMILIES = (
@@ -86,6 +98,7 @@ FAMILIES = (
         name="googlenet",
         paper=PAPER,
         build=partial(_build, conv=_plain, large=5, last_pool=3, norms=True),
+        auxiliary=partial(_auxiliary, conv=_plain),
         head="fc",
         published={(1.0, 224): Published(macs=printed("1550"), params=printed("6.8"))},
     ),
@@ -93,6 +106,7 @@ FAMILIES = (
         name="googlenet_3x3",
         paper=PAPER,
         build=partial(_build, conv=_normed, large=3, last_pool=2, norms=False),
+        auxiliary=partial(_auxiliary, conv=_normed),
         head="fc",
         eps=0.001,
         normalization=HALVES,

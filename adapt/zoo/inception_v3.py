@@ -1,11 +1,12 @@
 """Inception-v3 (Szegedy et al., 2016, arXiv 1512.00567); weights are called as in torchvision.
 
-The auxiliary classifier takes part in training alone and is not built here.
+It has its auxiliary classifier in training alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from adapt.zoo.architecture import HALVES, Family, Published, printed
+from adapt.zoo.auxiliary import LOSS_WEIGHT, thinned
 from adapt.zoo.builder import GraphBuilder, Pair
 
 Conv = tuple[str, int, Pair]
@@ -123,6 +124,14 @@ def _fan(builder: GraphBuilder, value: str, path: str) -> str:
     return builder.concat(sides, f"{path}.concat")
 
 
+def _auxiliary(builder: GraphBuilder, classes: int) -> Mapping[str, float]:
+    """Figure 8. Its 5 x 5 convolution takes in the whole map, of smaller images a smaller one."""
+    value = _conv(builder, thinned(builder, "Mixed_6e_concat", "AuxLogits.pool"), "AuxLogits.conv0", 128)
+    height, width = builder.size(value)
+    value = _conv(builder, value, "AuxLogits.conv1", 768, (min(5, height), min(5, width)), padding=0)
+    return {builder.linear(builder.global_pool(value, "AuxLogits.avgpool"), "AuxLogits.fc", classes): LOSS_WEIGHT}
+
+
 FAMILIES = (
     Family(
         name="inception_v3",
@@ -132,6 +141,7 @@ FAMILIES = (
         head="fc",
         eps=0.001,
         normalization=HALVES,
+        auxiliary=_auxiliary,
         training_only=("AuxLogits.",),
         published={
             (1.0, 299): Published(
