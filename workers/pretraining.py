@@ -22,6 +22,7 @@ from app.models.records import UNTRAINED
 from workers.assembly import Material
 from workers.progress import read_epoch
 from workers.recording import Recording
+from workers.reporting import Reporter
 from workers.service import Service
 
 
@@ -55,7 +56,10 @@ def _train(claimed: ClaimedJob, material: Material, dataset: Dataset, service: S
     graph, auxiliary = get_architecture(model.architecture).family.with_auxiliary(material.network.graph)
     untrained = initial_network(graph, settings.seed)
     recording = Recording(claimed, service.sessions, service.storage, material)
-    recording.write(PhaseChanged(phase="training"))
+    reporter = Reporter(claimed, service.sessions, material)
+    begun = PhaseChanged(phase="training")
+    recording.write(begun)
+    reporter.tell(begun)
     last = read_epoch(material.record, service.storage)
     lock = MachineLock(service.lock_directory)
     with fitted_data(untrained, dataset, model.normalization, settings) as (_, data):
@@ -63,6 +67,7 @@ def _train(claimed: ClaimedJob, material: Material, dataset: Dataset, service: S
         epochs = train_from_scratch(untrained, data, settings, state=state, lock=lock, stop=stop, auxiliary=auxiliary)
         for epoch in epochs:
             recording.write(epoch)
+            reporter.tell(epoch)
             last = epoch
     if last is None or last.holdout.loss >= WORST_LOSS:
         raise TrainingDiverged(settings.training_learning_rate)
@@ -81,7 +86,8 @@ def _record(claimed: ClaimedJob, trained: Network, service: Service) -> None:
 
 def _told(material: Material, last: EpochDone, auxiliary: int) -> str:
     along = f", with {auxiliary} auxiliary classifier(s), now left out" if auxiliary else ""
+    epochs = "epoch" if last.epoch == 1 else "epochs"
     return (
-        f"{material.model.architecture} was trained for {last.epoch} epochs on {material.job.dataset_id} from seed "
+        f"{material.model.architecture} was trained for {last.epoch} {epochs} on {material.job.dataset_id} from seed "
         f"{material.settings.seed}{along}: hold-out accuracy {last.holdout.accuracy:.3f}"
     )

@@ -188,13 +188,16 @@ class Recording:
 
     @write.register
     def _(self, event: EpochDone) -> None:
+        """The state and the message about it at once: a resume goes on behind both, and tells no epoch twice."""
         blob = self._storage.put(save_tensors(dict(event.state)))
         holdout = asdict(event.holdout)
-        self._in_transaction(
-            lambda recorder: recorder.save_epoch_state(
-                self._claimed, epoch=event.epoch, epochs=event.epochs, holdout=holdout, blob=blob
-            )
-        )
+        text, figures = _told_of(event)
+
+        def record(recorder: JobRecorder) -> None:
+            recorder.save_epoch_state(self._claimed, epoch=event.epoch, epochs=event.epochs, holdout=holdout, blob=blob)
+            recorder.add_message(self._claimed, text, figures)
+
+        self._in_transaction(record)
 
     @write.register
     def _(self, event: Message) -> None:
@@ -297,6 +300,13 @@ def _known(record: JobProgressRecord) -> _Record:
         iterations.add(unfinished.iteration)
         if unfinished.control is not None:
             controls.add(unfinished.iteration)
+def _told_of(event: EpochDone) -> tuple[str, dict[str, Any]]:
+    """An epoch in words, and its figures (accuracy and loss on the hold-out)."""
+    score = event.holdout
+    text = f"epoch {event.epoch} of {event.epochs}: hold-out accuracy {score.accuracy:.4f}, loss {score.loss:.4g}"
+    return text, {"epoch": event.epoch, "epochs": event.epochs, "accuracy": score.accuracy, "loss": score.loss}
+
+
         proposals = {(unfinished.iteration, proposal.group) for proposal in record.proposals}
     return _Record(
         iterations=iterations,

@@ -9,6 +9,7 @@ from adapt.events import (
     Event,
     IterationDone,
     IterationStarted,
+    PhaseChanged,
     ProposalEvaluated,
     ProposalGivenUp,
 )
@@ -16,10 +17,13 @@ from adapt.spec import Resources
 from app.database import Sessions, unit_of_work
 from app.jobs.recorder import JobRecorder
 from app.jobs.records import ClaimedJob, JobProgress
+from app.models.records import UNTRAINED
 from workers.assembly import Material
 
-SEARCH_SHARE = 0.9
-"""Of the bar that the search takes where a long-term fine-tune follows."""
+TRAINING_ENDS = 0.4
+"""Of the bar, where an architecture without weights is trained first."""
+SEARCH_ENDS = 0.9
+"""Of the rest of the bar, where a long-term fine-tune follows."""
 
 
 class Reporter:
@@ -34,9 +38,13 @@ class Reporter:
     ) -> None:
         self._claimed, self._sessions, self._clock = claimed, sessions, clock
         self._budget: BudgetResolved | None = None
-        self._search_share = SEARCH_SHARE if material.settings.final == "finetune" else 1.0
+        trains = material.model.format == UNTRAINED and material.before is None
+        self._search_begins = TRAINING_ENDS if trains else 0.0
+        share = SEARCH_ENDS if material.settings.final == "finetune" else 1.0
+        self._search_ends = self._search_begins + share * (1 - self._search_begins)
+        self._training = False
         self._began: tuple[float, float] | None = None  # (seconds, fraction) of the first report
-        self._fraction = 0.0
+        self._fraction = material.job.progress.fraction  # what an earlier run has told
         self._leg = (0.0, 0.0)  # where the running iteration began, and where it ends if it just meets its constraint
         self._iteration = self._done = self._total = 0
 
@@ -63,6 +71,9 @@ class Reporter:
         if isinstance(event, BudgetResolved):
             self._budget = event
             return False
+        if isinstance(event, PhaseChanged):
+            self._training = event.phase == "training"
+            return self._training
         if isinstance(event, IterationStarted):
             self._iteration, self._done, self._total = event.iteration, 0, event.candidates
             self._leg = (self._way(event.before), self._way({**event.before, **event.constraint}))
@@ -74,23 +85,25 @@ class Reporter:
         elif isinstance(event, IterationDone):
             self._fraction = max(self._fraction, self._way(event.after))
         elif isinstance(event, EpochDone):
-            rest = 1 - self._search_share
-            self._fraction = self._search_share + rest * event.epoch / event.epochs
+            begin, end = (0.0, self._search_begins) if self._training else (self._search_ends, 1.0)
+            self._fraction = begin + (end - begin) * event.epoch / event.epochs
         else:
             return False
         return True
 
     def _way(self, resources: Resources) -> float:
-        """How much of the way from the original to the budget lies behind, for the resource with most left to go."""
+        """Where in the bar these resources are: the way from the original to the budget lies between the search's
+        begin and end, and the resource with most left to go counts."""
         if self._budget is None:
-            return 0.0
+            return self._search_begins
         original = self._budget.original
         ways = [
             (original[name] - resources[name]) / (original[name] - limit)
             for name, limit in self._budget.limits.items()
             if original[name] > limit
         ]
-        return self._search_share * min(1.0, max(0.0, min(ways, default=1.0)))
+        way = min(1.0, max(0.0, min(ways, default=1.0)))
+        return self._search_begins + (self._search_ends - self._search_begins) * way
 
     def _eta(self, now: float) -> float | None:
         """By the pace since the first report; None until something has moved."""

@@ -108,7 +108,8 @@ def _bar() -> Iterator[Show]:
         def show(event: dict[str, Any]) -> None:
             kind, data = event["event"], event["data"]
             if kind == "progress":
-                progress.update(task, completed=data.get("fraction") or 0.0, description=_bar_label(data))
+                label = _bar_label(data) if data.get("iteration") else None  # until then the phase's name stays
+                progress.update(task, completed=data.get("fraction") or 0.0, description=label)
             elif kind == "phase":
                 progress.update(task, description=str(data.get("phase") or "waiting"))
             elif kind != "proposal" and (text := event_text(event)) is not None:
@@ -122,7 +123,7 @@ def _bar() -> Iterator[Show]:
 def _bar_label(data: dict[str, Any]) -> str:
     done, total = data.get("proposals_done"), data.get("proposals_total")
     counts = f", proposal {done} of {total}" if done is not None and total else ""
-    return f"iteration {data['iteration']}{counts}" if data.get("iteration") else "preparing"
+    return f"iteration {data['iteration']}{counts}"
 
 
 def _print_end(job: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from app.jobs.records import Checkpoint, Event, Iteration, Job, Proposal
 from app.timestamps import rfc3339
 
-_ONLY_CHOICES = {"distill": False, "augment": False, "search": "exact"}
+_ONLY_CHOICES = {"distill": False, "search": "exact"}
 """Settings of which this version has one value: echoed, but nothing that a job has to store."""
 
 

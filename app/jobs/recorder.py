@@ -55,9 +55,9 @@ class JobRecorder:
         number = self._journal.advance(claimed, phase=phase)
         self._journal.append(claimed.id, number, "phase", job_document(self._journal.read(claimed.id)))
 
-    def add_message(self, claimed: ClaimedJob, text: str) -> None:
-        """Something that a person should know."""
-        self._journal.append(claimed.id, self._journal.advance(claimed), "message", {"text": text})
+    def add_message(self, claimed: ClaimedJob, text: str, figures: Document | None = None) -> None:
+        """Something that a person should know; `figures` are those of the text, for programs."""
+        self._journal.append(claimed.id, self._journal.advance(claimed), "message", {"text": text, **(figures or {})})
 
     def set_progress(self, claimed: ClaimedJob, progress: JobProgress) -> None:
         """Not an event: streams tell it at most once a second, and it is not kept."""

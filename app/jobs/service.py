@@ -14,8 +14,9 @@ from app.jobs.history import JobHistory
 from app.jobs.records import Job, NewJob
 from app.jobs.repository import JobRepository
 from app.jobs.schemas import BudgetIn, JobIn
+from app.jobs.settings_schema import SettingsIn
 from app.json_body import InvalidFields
-from app.models.records import Model
+from app.models.records import UNTRAINED, Model
 from app.models.repository import ModelRepository
 from app.records import LAST_STATES, SYSTEM_OWNER, Caller
 from app.targets.repository import TargetRepository
@@ -82,7 +83,8 @@ class JobService:
             return JobRepository(session).add_job(caller, new)
 
     def _check_material(self, caller: Caller, asked: JobIn) -> None:
-        """Raises what is not there by its pointer, and InvalidFields for a data set that does not fit."""
+        """Raises what is not there by its pointer, and InvalidFields for a data set that does not fit, or a setting
+        that this model has no use for."""
         with reading(self._sessions) as session:
             model = ModelRepository(session).find_model(caller, asked.model)
             dataset = DatasetRepository(session).find_dataset(caller, asked.dataset)
@@ -94,6 +96,7 @@ class JobService:
         if target is None:
             raise ReferenceNotFound("/target", f"there is no target {asked.target}")
         _check_fits(model, dataset)
+        _check_is_trained(model, asked.settings)
 
 
 def _check_fits(model: Model, dataset: Dataset) -> None:
@@ -114,6 +117,19 @@ def _check_fits(model: Model, dataset: Dataset) -> None:
             f"{dataset.id} has images of {found} channels, the network takes {channels}; only 1 and 3 are converted"
         )
         raise InvalidFields([{"pointer": "/dataset", "detail": detail}])
+
+
+def _check_is_trained(model: Model, settings: SettingsIn) -> None:
+    """A setting of the training before the search means nothing to a network that has its weights."""
+    if model.format == UNTRAINED:
+        return
+    asked = [name for name in settings.asked_for() if name.startswith("training_")]
+    detail = (
+        f"is for a zoo name, whose architecture is trained first; model {model.id} came with its weights "
+        "(its fine-tunes are set by short_term_steps, learning_rate, long_term_epochs, long_term_learning_rate)"
+    )
+    if asked:
+        raise InvalidFields([{"pointer": f"/settings/{name}", "detail": detail} for name in asked])
 
 
 def _check_tighter(before: Job, asked: dict[str, float | str]) -> None:

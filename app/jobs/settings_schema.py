@@ -80,9 +80,9 @@ class SettingsIn(_Strict):
     learning_rate: float | None = Field(default=None, gt=0, le=10)
     long_term_learning_rate: float | None = Field(default=None, gt=0, le=10)
     training_epochs: int | None = Field(
-        default=None, ge=1, le=10_000, description="Of a zoo name, which is trained on the data set first."
+        default=None, ge=1, le=10_000, description="Of a zoo name only, which is trained on the data set first."
     )
-    training_learning_rate: float | None = Field(default=None, gt=0, le=10)
+    training_learning_rate: float | None = Field(default=None, gt=0, le=10, description="As training_epochs.")
     momentum: float | None = Field(default=None, ge=0, lt=1)
     weight_decay: float | None = Field(default=None, ge=0, le=1)
     importance: Annotated[Literal["l2"] | None, _built("importance")] = None
@@ -127,3 +127,7 @@ def built_values() -> dict[str, Any]:
         "distill": [False],
         "augment": [False, True],
     }
+    def asked_for(self) -> dict[str, Any]:
+        """What the request itself sets: null is as good as left out."""
+        return self.model_dump(exclude_none=True, exclude_unset=True)
+

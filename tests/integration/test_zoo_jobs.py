@@ -1,6 +1,7 @@
 """Jobs on a zoo name: the architecture is built for the data set, trained on it, and only then adapted."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from app.models.from_zoo import image_shape_for
 from app.tables import EpochStateRow, JobRow, ModelRow
 from app.tasks.queue import TaskQueue
 from tests.live_api import LiveApi, live_api
+from tests.trained import trained_pt2
 from workers import pretraining
 from workers.adaptation import run_job
 from workers.service import Service
@@ -133,6 +135,52 @@ def test_an_architecture_is_trained_then_adapted_and_a_kill_in_between_changes_n
     work(service)
     assert trained(service, cut) == trained(service, whole)
     assert final_sha256(api, cut) == final_sha256(api, whole)
+    for job_id in (whole, cut):  # each epoch is told once, with its figures, whoever trained it
+        told = [event["data"] for event in events(api, job_id) if "epoch" in event["data"]]
+        assert [(each["epoch"], each["epochs"]) for each in told] == [(1, 2), (2, 2), (1, 1)]
+        assert told[0]["text"].startswith("epoch 1 of 2: hold-out accuracy 0.")
+        assert all(0 <= each["accuracy"] <= 1 and each["loss"] > 0 for each in told)
+
+
+def test_a_training_can_be_cancelled_between_two_of_its_steps(api: LiveApi, service: Service) -> None:
+    job_id = submit(api, settings={**SETTINGS, "training_epochs": 1000})
+    check(service)
+
+    class Cancelling(pretraining.Recording):
+        def write(self, event: object) -> None:  # type: ignore[override]
+            super().write(event)
+            if isinstance(event, EpochDone) and event.epoch == 1:
+                assert api.client.post(f"/v1/jobs/{job_id}/cancel").status_code == 202
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pretraining, "Recording", Cancelling)
+        often = service.settings.model_copy(update={"lease_s": 3.0})  # a renewal hears of the request
+        work(replace(service, settings=often))
+    job = api.client.get(f"/v1/jobs/{job_id}").json()
+    assert (job["state"], job["phase"]) == ("cancelled", None)
+    assert 0 < job["progress"]["fraction"] < 0.4
+    assert job["progress"]["eta_seconds"] is not None
+
+
+def test_the_epochs_and_the_seed_of_the_training_are_the_jobs_own(api: LiveApi, service: Service) -> None:
+    changed = [{**SETTINGS, "training_epochs": 1, "seed": seed} for seed in (0, 1)]
+    job_ids = [submit(api, settings=each, budget={"params": "100%"}) for each in changed]
+    check(service)
+    for job_id in job_ids:
+        work(service)
+        assert any("trained for 1 epoch on digits" in event["data"].get("text", "") for event in events(api, job_id))
+    assert len({trained(service, job_id) for job_id in job_ids}) == 2
+
+
+def test_a_setting_of_the_training_is_refused_for_a_model_with_weights(api: LiveApi) -> None:
+    model = api.client.post("/v1/models", files={"file": ("net.pt2", trained_pt2())}).json()["id"]
+    body = {"model": model, "budget": {"macs": "85%"}, "settings": {"training_epochs": 3}}
+    for path in ("/v1/jobs", "/v1/jobs?validate_only=true"):
+        answer = api.client.post(path, json=body)
+        assert answer.status_code == 422, answer.text
+        assert [error["pointer"] for error in answer.json()["errors"]] == ["/settings/training_epochs"]
+    body["settings"] = {"training_epochs": None, "preset": "quick"}
+    assert api.client.post("/v1/jobs", json=body).status_code == 202
 
 
 def test_a_job_that_continues_begins_from_the_network_that_was_trained(api: LiveApi, service: Service) -> None:

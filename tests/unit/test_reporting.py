@@ -9,6 +9,7 @@ from adapt.events import (
     EpochDone,
     Evaluation,
     IterationStarted,
+    PhaseChanged,
     ProposalEvaluated,
     Score,
 )
@@ -43,10 +44,19 @@ def proposal(group: str) -> ProposalEvaluated:
 @pytest.fixture(name="told")
 def _told(monkeypatch):
     """A reporter with a clock of its own, and what it wrote."""
+    return reporter_of(monkeypatch, "pt2")
+
+
+def reporter_of(monkeypatch, model_format: str, fraction: float = 0.0, before: object = None):
     written = []
     monkeypatch.setattr(Reporter, "_write", lambda self, progress: written.append(progress))
     seconds = iter(range(0, 1000, 10))
-    material = SimpleNamespace(settings=Settings(final="finetune"))
+    material = SimpleNamespace(
+        settings=Settings(final="finetune"),
+        model=SimpleNamespace(format=model_format),
+        job=SimpleNamespace(progress=SimpleNamespace(fraction=fraction)),
+        before=before,
+    )
     return Reporter(None, None, material, clock=lambda: next(seconds)), written
 
 
@@ -59,7 +69,7 @@ def test_progress_grows_with_every_proposal_and_gives_the_time_left(told):
     reporter.tell(proposal("a"))
     reporter.tell(proposal("b"))
     fractions = [progress.fraction for progress in written]
-    assert fractions == pytest.approx([0.0, 0.25 * reporting.SEARCH_SHARE, 0.5 * reporting.SEARCH_SHARE])
+    assert fractions == pytest.approx([0.0, 0.25 * reporting.SEARCH_ENDS, 0.5 * reporting.SEARCH_ENDS])
     assert [progress.proposals_done for progress in written] == [0, 1, 2]
     assert written[0].eta_seconds is None
     assert written[2].eta_seconds == pytest.approx(20 / fractions[2] * (1 - fractions[2]))
@@ -71,3 +81,43 @@ def test_the_long_term_fine_tune_fills_the_rest_of_the_bar(told):
     for epoch in (1, 2):
         reporter.tell(EpochDone(epoch=epoch, epochs=2, holdout=SCORE, state={}))
     assert [progress.fraction for progress in written] == pytest.approx([0.95, 1.0])
+
+
+def epochs(reporter: Reporter, phase: str) -> None:
+    reporter.tell(PhaseChanged(phase=phase))
+    for epoch in (1, 2):
+        reporter.tell(EpochDone(epoch=epoch, epochs=2, holdout=SCORE, state={}))
+
+
+def test_training_an_architecture_first_fills_the_bar_up_to_where_the_search_begins(monkeypatch):
+    reporter, written = reporter_of(monkeypatch, "zoo")
+    epochs(reporter, "training")
+    begins = reporting.TRAINING_ENDS
+    assert [progress.fraction for progress in written] == pytest.approx([0.0, begins / 2, begins])
+    assert written[1].eta_seconds == pytest.approx(10 / (begins / 2) * (1 - begins / 2))
+    reporter.tell(BudgetResolved(original={"macs": 100.0}, limits={"macs": 50.0}))
+    first = IterationStarted(
+        iteration=1, before={"macs": 100.0}, constraint={"macs": 75.0}, calibration=None, candidates=1
+    )
+    reporter.tell(first)
+    reporter.tell(proposal("a"))
+    epochs(reporter, "finetuning")
+    search = begins + (1 - begins) * reporting.SEARCH_ENDS
+    expected = [begins, (begins + search) / 2, (search + 1) / 2, 1.0]
+    assert [progress.fraction for progress in written[3:]] == pytest.approx(expected)
+
+
+def test_a_job_that_continues_another_is_not_trained_again_so_the_search_has_the_whole_bar(monkeypatch):
+    reporter, written = reporter_of(monkeypatch, "zoo", before=object())
+    reporter.tell(BudgetResolved(original={"macs": 100.0}, limits={"macs": 50.0}))
+    first = IterationStarted(
+        iteration=1, before={"macs": 100.0}, constraint={"macs": 75.0}, calibration=None, candidates=1
+    )
+    reporter.tell(first)
+    assert written[-1].fraction == 0.0
+
+
+def test_a_resumed_training_does_not_begin_the_bar_again(monkeypatch):
+    reporter, written = reporter_of(monkeypatch, "zoo", fraction=reporting.TRAINING_ENDS / 2)
+    reporter.tell(PhaseChanged(phase="training"))
+    assert written[-1].fraction == reporting.TRAINING_ENDS / 2
