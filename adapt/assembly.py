@@ -19,6 +19,7 @@ from adapt.executors.task import TrainingTask
 from adapt.graph.network import Network
 from adapt.graph.pruning import ChannelGroup
 from adapt.graph.shapes import infer_shapes
+from adapt.reach import why_left_alone
 from adapt.search import Job, Meter
 from adapt.spec import Normalization, Settings
 from adapt.stop import Stop
@@ -74,13 +75,27 @@ def assembled(
                 trainer=NetworkTrainer(data, fitted.test, settings, lock_directory, stop),
                 meter=meter,
                 stop=stop,
-                notes=(*fitted.notes[len(dataset.notes) :], _stated(normalization)),
+                notes=(
+                    *fitted.notes[len(dataset.notes) :],
+                    _stated(normalization),
+                    *_left_alone(groups, settings),
+                ),
             )
 
 
 def _stated(normalization: Normalization) -> str:
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (normalization.mean, normalization.std))
     return f"pixels go into the network as (pixel / 255 - mean) / std, mean {mean}, std {std}: as the model says"
+
+
+def _left_alone(groups: Sequence[ChannelGroup], settings: Settings) -> Iterator[str]:
+    """A line for each reason that the settings give for leaving groups as they are."""
+    by_reason: dict[str, list[str]] = {}
+    for group in groups:
+        if group.prunable and (reason := why_left_alone(group, settings)) is not None:
+            by_reason.setdefault(reason, []).append(group.id)
+    for reason, names in by_reason.items():
+        yield f"left as they are by the settings ({reason}): {', '.join(names)}"
 
 
 def class_count(network: Network) -> int:

@@ -8,6 +8,7 @@ AdaptError
  │   ├─ DatasetRefused            a data set that cannot be read, or does not fit the network
  │   │   └─ NotEnoughData         too few images for the split asked for
  │   └─ TableRefused              a look-up table that is not one of ours
+ ├─ NoSuchLayer               a pattern of the settings that matches no layer of the network
  ├─ BudgetUnreachable         the smallest network is still over the budget
  ├─ ScheduleTooShort          the explicit schedule ends before the budget
  ├─ BudgetNotMet              no group can lower any unmet resource
@@ -60,6 +61,21 @@ class NotEnoughData(DatasetRefused):
     pass
 
 
+class NoSuchLayer(AdaptError):
+    """`faults`: of each pattern its place in the settings, such as ("include", "0"), the pattern, and a hint."""
+
+    def __init__(self, faults: tuple[tuple[tuple[str, str], str, str], ...]) -> None:
+        super().__init__(faults)
+        self.faults = faults
+
+    def __str__(self) -> str:
+        return "; ".join(f"{place[0]}: {self.why(pattern, hint)}" for place, pattern, hint in self.faults)
+
+    @staticmethod
+    def why(pattern: str, hint: str) -> str:
+        return f"{pattern!r} matches no convolution or linear layer of this network; {hint}"
+
+
 class BudgetUnreachable(AdaptError):
     def __init__(self, resource: str, budget: float, smallest: float) -> None:
         super().__init__(resource, budget, smallest)
@@ -68,7 +84,8 @@ class BudgetUnreachable(AdaptError):
     def __str__(self) -> str:
         return (
             f"{self.resource}: {self.budget:g} asked, {self.smallest:g} is the least this network can reach; "
-            "raise the budget or exclude fewer layers"
+            "raise the budget, or let more be removed (by include, exclude, proposals, min_channels, max_removed or "
+            "group_limits)"
         )
 
 

@@ -1,7 +1,8 @@
 """What the search tells while it runs: frozen values, in the order in which they happen."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from adapt.graph.network import Network, Weights
@@ -101,8 +102,11 @@ class IterationStarted:
 
 @dataclass(frozen=True, kw_only=True)
 class ProposalSkipped:
+    """`further` are the groups that would have shrunk with the first one."""
+
     iteration: int
     group: str
+    further: tuple[str, ...] = ()
     filters_before: int
     reason: str
 
@@ -119,10 +123,12 @@ class ControlEvaluated:
 class ProposalEvaluated:
     """A proposal with its figures. `delta_accuracy` is against the control, `delta_latency_ms` against the current
     network (predicted, negative: faster); `relative_reduction` is of the resource that had to fall, furthest from its
-    budget; `kept` are indices among the filters of the network *before* this iteration."""
+    budget; `kept` are indices among the filters of the network *before* this iteration, `further` the groups that
+    shrink to the same count together with the first one, and what each of them keeps."""
 
     iteration: int
     group: str
+    further: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     filters_before: int
     filters_after: int
     kept: tuple[int, ...]
@@ -135,6 +141,11 @@ class ProposalEvaluated:
     relative_reduction: float
     slope: float
 
+    @property
+    def positions(self) -> Mapping[str, tuple[int, ...]]:
+        """What each of its groups keeps."""
+        return {self.group: self.kept, **self.further}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProposalGivenUp:
@@ -142,6 +153,7 @@ class ProposalGivenUp:
 
     iteration: int
     group: str
+    further: tuple[str, ...] = ()
     filters_before: int
     filters_after: int
     reason: str

@@ -1,6 +1,6 @@
 """ShortTermFineTune of an iteration's proposals and control, and LongTermFineTune of the network that is left."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from adapt.errors import ProposalFailed
@@ -16,21 +16,22 @@ from adapt.events import (
 )
 from adapt.executors.contract import Candidate, Failure
 from adapt.graph.network import Network
-from adapt.graph.pruning import ChannelGroup, pruned_graph
+from adapt.graph.pruning import pruned_graph
 from adapt.measurement import take_empirical_measurement
 from adapt.pick import slope
 from adapt.proposals import Choice
+from adapt.reach import Bundle
 from adapt.search import Current, Job, Progress
 from adapt.spec import Resource, Resources, derive_seed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A group, the count that ChooseNumFilters found, and the positions that ChooseWhichFilters keeps."""
+    """A bundle, the count that ChooseNumFilters found, and the positions that ChooseWhichFilters keeps, by group."""
 
-    group: ChannelGroup
+    bundle: Bundle
     choice: Choice
-    kept: tuple[int, ...]
+    kept: Mapping[str, tuple[int, ...]]
 
 
 def evaluate_control(job: Job, net: Current, iteration: int) -> Generator[Event, None, tuple[Evaluation, Current]]:
@@ -61,7 +62,7 @@ def short_term_finetune(
     `falling` is the resource whose reduction the slope divides by. Raises ProposalFailed when not one could be
     evaluated.
     """
-    by_group = {proposal.group.id: proposal for proposal in proposals}
+    by_group = {proposal.bundle.id: proposal for proposal in proposals}
     candidates = [_candidate(job, net, iteration, group, proposal.kept) for group, proposal in by_group.items()]
     evaluated = []
     given_up = None
@@ -83,10 +84,10 @@ def next_network(job: Job, net: Current, iteration: int, picked: ProposalEvaluat
 
     One that was read back from the record has none any more: it is trained again, to the same bits.
     """
-    kept = net.keeping(picked.group, picked.kept)
+    kept = net.keeping(picked.positions)
     weights = picked.evaluation.weights
     if weights is None:
-        candidate = _candidate(job, net, iteration, picked.group, picked.kept)
+        candidate = _candidate(job, net, iteration, picked.group, picked.positions)
         weights = _only_result(job, net, candidate).weights
     assert weights is not None, "an executor's own results carry their weights"
     graph = pruned_graph(job.original.graph, job.groups, {group: len(channels) for group, channels in kept.items()})
@@ -144,10 +145,10 @@ def _only_result(job: Job, net: Current, candidate: Candidate) -> Evaluation:
     return result
 
 
-def _candidate(job: Job, net: Current, iteration: int, group: str, positions: Sequence[int]) -> Candidate:
+def _candidate(job: Job, net: Current, iteration: int, group: str, positions: Mapping[str, Sequence[int]]) -> Candidate:
     return Candidate(
         group=group,
-        kept=net.keeping(group, positions),
+        kept=net.keeping(positions),
         seed=derive_seed(job.settings.seed, iteration, group),
         learning_rate=net.learning_rate,
     )
@@ -162,10 +163,11 @@ def _with_figures(
     reduction = (net.resources[falling] - predicted[falling]) / net.resources[falling]
     return ProposalEvaluated(
         iteration=iteration,
-        group=proposal.group.id,
-        filters_before=net.counts[proposal.group.id],
+        group=proposal.bundle.id,
+        further={group: proposal.kept[group] for group in proposal.bundle.further},
+        filters_before=net.counts[proposal.bundle.id],
         filters_after=proposal.choice.option.filters,
-        kept=proposal.kept,
+        kept=proposal.kept[proposal.bundle.id],
         predicted=predicted,
         next_larger_filters=None if larger is None else larger.filters,
         next_larger_predicted=None if larger is None else larger.predicted,
@@ -180,8 +182,9 @@ def _with_figures(
 def _given_up(net: Current, iteration: int, proposal: Proposal, failure: Failure) -> ProposalGivenUp:
     return ProposalGivenUp(
         iteration=iteration,
-        group=proposal.group.id,
-        filters_before=net.counts[proposal.group.id],
+        group=proposal.bundle.id,
+        further=proposal.bundle.further,
+        filters_before=net.counts[proposal.bundle.id],
         filters_after=proposal.choice.option.filters,
         reason=failure.reason,
         attempts=failure.attempts,

@@ -22,11 +22,10 @@ from adapt.events import (
     ProposalSkipped,
 )
 from adapt.finetune import Proposal, evaluate_control, long_term_finetune, next_network, short_term_finetune
-from adapt.graph.pruning import ChannelGroup
 from adapt.measurement import begin, calibrated, check_reachable, take_empirical_measurement
 from adapt.pick import pick, why_not
 from adapt.proposals import Situation, choose_constraint, choose_num_filters, choose_which_filters, why_skipped
-from adapt.reach import selected_groups
+from adapt.reach import Bundle, bundles
 from adapt.search import Current, Job, Progress
 from adapt.spec import Pick, Resources
 
@@ -34,9 +33,9 @@ from adapt.spec import Pick, Resources
 def adapt_network(job: Job, progress: Progress) -> Generator[Event, None, None]:
     """Shrinks the job's network until it meets the budget, and fine-tunes it.
 
-    Raises, before anything is trained, OriginalAccuracyTooLow, ScheduleTooShort or BudgetUnreachable; later
-    BudgetNotMet when no group can be cut any further; ProposalFailed when every proposal of an iteration did; Stopped
-    when asked to; MeasurementFailed.
+    Raises, before anything is trained, NoSuchLayer, OriginalAccuracyTooLow, ScheduleTooShort or BudgetUnreachable;
+    later BudgetNotMet when no group can be cut any further; ProposalFailed when every proposal of an iteration did;
+    Stopped when asked to; MeasurementFailed.
     """
     original, net = yield from begin(job, progress)  # 1-2: Net_0, Res_0 = TakeEmpiricalMeasurement(Net_0)
     budget = yield from check_reachable(job, original)
@@ -60,23 +59,28 @@ def adapt_network(job: Job, progress: Progress) -> Generator[Event, None, None]:
 
 def shrink(job: Job, budget: Budget, original: Current, net: Current) -> Generator[Event, None, Current]:
     """Lines 3-13: one iteration after the other until the measured network is within the budget."""
-    groups = selected_groups(job.groups, job.settings)
+    layers = bundles(job.groups, job.settings)  # layers tied together shrink together
     while unmet := budget.unmet(net.upper_ends):  # 3: while Res_i > Bud
         i = net.iteration + 1
         predict, calibration = calibrated(job, net)
         situation = Situation(
-            groups=groups, counts=net.counts, current=net.resources, unmet=unmet, settings=job.settings, predict=predict
+            bundles=layers,
+            counts=net.counts,
+            current=net.resources,
+            unmet=unmet,
+            settings=job.settings,
+            predict=predict,
         )
         constraint = choose_constraint(situation, budget, i, original.resources)  # 4: Con = Res_i - dR_i
 
         proposals, skipped = [], []
-        for group in groups:  # 5: for k from 1 to K
-            choice = choose_num_filters(situation, group, constraint)  # 6-9: N_Filt_k, Res_Simp_k
+        for bundle in layers:  # 5: for k from 1 to K
+            choice = choose_num_filters(situation, bundle, constraint)  # 6-9: N_Filt_k, Res_Simp_k
             if choice is None:
-                skipped.append(_skipped(i, situation, group, constraint))
+                skipped.append(_skipped(i, situation, bundle, constraint))
             else:
-                kept = choose_which_filters(net.network, group, net.kept, choice.option.filters)  # 10: Net_Simp_k
-                proposals.append(Proposal(group=group, choice=choice, kept=kept))
+                kept = choose_which_filters(net.network, bundle, net.kept, choice.option.filters)  # 10: Net_Simp_k
+                proposals.append(Proposal(bundle=bundle, choice=choice, kept=kept))
         yield IterationStarted(
             iteration=i,
             before=net.resources,
@@ -98,12 +102,13 @@ def shrink(job: Job, budget: Budget, original: Current, net: Current) -> Generat
     return net
 
 
-def _skipped(iteration: int, situation: Situation, group: ChannelGroup, constraint: Resources) -> ProposalSkipped:
+def _skipped(iteration: int, situation: Situation, bundle: Bundle, constraint: Resources) -> ProposalSkipped:
     return ProposalSkipped(
         iteration=iteration,
-        group=group.id,
-        filters_before=situation.counts[group.id],
-        reason=why_skipped(situation, group, constraint),
+        group=bundle.id,
+        further=bundle.further,
+        filters_before=situation.counts[bundle.id],
+        reason=why_skipped(situation, bundle, constraint),
     )
 
 

@@ -9,6 +9,7 @@ from adapt.events import BudgetResolved, Event, Latency, Measured, Message, Orig
 from adapt.graph.costs import costs
 from adapt.graph.network import Network
 from adapt.graph.pruning import all_kept, prune, pruned_graph
+from adapt.layer_patterns import check_patterns
 from adapt.proposals import Predict
 from adapt.reach import smallest_counts
 from adapt.schedule import check_reaches
@@ -22,9 +23,10 @@ MARGIN_OVER_CHANCE = 1.5
 def begin(job: Job, progress: Progress) -> Generator[Event, None, tuple[Current, Current]]:
     """Lines 1-2 of Algorithm 1: the original with its accuracy and resources, and the network to go on from.
 
-    Raises OriginalAccuracyTooLow.
+    Raises OriginalAccuracyTooLow, NoSuchLayer.
     """
     yield PhaseChanged(phase="checking")
+    check_patterns(job.original.graph, job.settings)
     scores = progress.original
     if scores is None:
         scores = job.trainer.score_original(job.original)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from adapt.spec import RESOURCES, Resource, Settings, Step
+from adapt.spec import RESOURCES, GroupLimits, Resource, Settings, Step
 
 
 def _for_every_resource(step: Step) -> Mapping[Resource, Step]:
@@ -45,10 +45,7 @@ def effective_settings(requested: Mapping[str, Any]) -> Settings:
     preset = PRESETS[values.get("preset", "netadapt")]
     if "schedule" in values:
         values["schedule"] = {**preset.schedule, **_explicit_schedule(values["schedule"])}
-    for name in ("include", "exclude"):
-        if name in values:
-            values[name] = tuple(values[name])
-    return replace(preset, **values)
+    return replace(preset, **_with_patterns(values))
 
 
 def settings_to_document(settings: Settings) -> dict[str, Any]:
@@ -60,8 +57,17 @@ def settings_from_document(document: Mapping[str, Any]) -> Settings:
     """What `settings_to_document` wrote."""
     values = dict(document)
     values["schedule"] = {resource: Step(**step) for resource, step in values["schedule"].items()}
-    values["include"], values["exclude"] = tuple(values["include"]), tuple(values["exclude"])
-    return Settings(**values)
+    return Settings(**_with_patterns(values))
+
+
+def _with_patterns(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON's lists and objects of patterns as the settings hold them."""
+    for name in ("include", "exclude"):
+        if name in values:
+            values[name] = tuple(values[name])
+    if "group_limits" in values:
+        values["group_limits"] = {glob: GroupLimits(**limits) for glob, limits in values["group_limits"].items()}
+    return values
 
 
 def _explicit_schedule(value: Mapping[str, Any]) -> dict[Resource, Step]:

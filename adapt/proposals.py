@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from adapt.budget import Budget
 from adapt.errors import BudgetNotMet
 from adapt.graph.network import Network
-from adapt.graph.pruning import ChannelGroup, Kept
+from adapt.graph.pruning import Kept
 from adapt.importance import keep_largest, l2
-from adapt.reach import smaller_counts
+from adapt.reach import Bundle, smaller_counts
 from adapt.schedule import tighten
 from adapt.spec import Resource, Resources, Settings
 
@@ -35,12 +35,12 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
-    """Where an iteration starts: counts and resources of Net_i, and every count that a group may have next.
+    """Where an iteration starts: counts and resources of Net_i, and every count that a bundle may have next.
 
     `current` holds the medians, `unmet` was judged by the upper ends of the intervals, furthest first.
     """
 
-    groups: Sequence[ChannelGroup]
+    bundles: Sequence[Bundle]
     counts: Mapping[str, int]
     current: Resources
     unmet: Sequence[Resource]
@@ -48,39 +48,39 @@ class Situation:
     predict: Predict
     _options: dict[str, list[Option]] = field(default_factory=dict, repr=False)  # predicted once per iteration
 
-    def options(self, group: ChannelGroup) -> list[Option]:
+    def options(self, bundle: Bundle) -> list[Option]:
         """Every count of the rounding below the current one, largest first: latency is no steady function of it."""
-        if group.id not in self._options:
-            self._options[group.id] = [
-                Option(filters=count, predicted=self.predict({**self.counts, group.id: count}))
-                for count in smaller_counts(group, self.counts[group.id], self.settings)
+        if bundle.id not in self._options:
+            self._options[bundle.id] = [
+                Option(filters=count, predicted=self.predict({**self.counts, **bundle.counts(count)}))
+                for count in smaller_counts(bundle, self.counts[bundle.id], self.settings)
             ]
-        return self._options[group.id]
+        return self._options[bundle.id]
 
     def furthest_to_fall(self, constraint: Resources) -> Resource:
         """Of the resources that `constraint` asks to fall the one furthest from its budget: the slope divides by it."""
         return next(name for name in self.unmet if constraint[name] < self.current[name])
 
 
-def choose_num_filters(situation: Situation, group: ChannelGroup, constraint: Resources) -> Choice | None:
-    """The largest count of `group` with which the network is predicted to meet every limit of `constraint`.
+def choose_num_filters(situation: Situation, bundle: Bundle, constraint: Resources) -> Choice | None:
+    """The largest count of `bundle` with which the network is predicted to meet every limit of `constraint`.
 
     Source: NetAdapt (Yang et al., 2018), Algorithm 1, ChooseNumFilters. None when no count does.
     """
     next_larger = None
-    for option in situation.options(group):
+    for option in situation.options(bundle):
         if _meets(option.predicted, constraint):
             return Choice(option=option, next_larger=next_larger)
         next_larger = option
     return None
 
 
-def choose_which_filters(network: Network, group: ChannelGroup, kept: Kept, count: int) -> tuple[int, ...]:
-    """The `count` filters of largest L2 norm, as ascending positions among the group's filters in `network`.
+def choose_which_filters(network: Network, bundle: Bundle, kept: Kept, count: int) -> dict[str, tuple[int, ...]]:
+    """Of each group the `count` filters of largest L2 norm, as ascending positions among its filters in `network`.
 
     Source: NetAdapt (Yang et al., 2018), section 3.3.
     """
-    return keep_largest(l2(group, network, kept[group.id]), count)
+    return {group.id: keep_largest(l2(group, network, kept[group.id]), count) for group in bundle.groups}
 
 
 def choose_constraint(
@@ -105,10 +105,10 @@ def choose_constraint(
         )
 
     def able(limits: Resources) -> int:
-        return sum(choose_num_filters(situation, group, limits) is not None for group in situation.groups)
+        return sum(choose_num_filters(situation, bundle, limits) is not None for bundle in situation.bundles)
 
     limits = constraint(situation.unmet)
-    if len(situation.unmet) > 1 and able(limits) < len(situation.groups) / 2:
+    if len(situation.unmet) > 1 and able(limits) < len(situation.bundles) / 2:
         limits = constraint(situation.unmet[:1])
     if able(limits):
         return limits
@@ -125,21 +125,21 @@ def _smallest_step(situation: Situation, limits: Resources, resource: Resource) 
     others = {name: limit for name, limit in limits.items() if name != resource}
     lowest = sorted(
         min(option.predicted[resource] for option in allowed)
-        for group in situation.groups
-        if (allowed := [option for option in situation.options(group) if _meets(option.predicted, others)])
+        for bundle in situation.bundles
+        if (allowed := [option for option in situation.options(bundle) if _meets(option.predicted, others)])
     )
-    quarter = math.ceil(len(situation.groups) / 4)
+    quarter = math.ceil(len(situation.bundles) / 4)
     for position in (quarter - 1, 0):
         if position < len(lowest) and lowest[position] < situation.current[resource]:
             return lowest[position]
     return None
 
 
-def why_skipped(situation: Situation, group: ChannelGroup, constraint: Resources) -> str:
-    """The reason, in words, why `group` has no proposal under `constraint`."""
-    options = situation.options(group)
+def why_skipped(situation: Situation, bundle: Bundle, constraint: Resources) -> str:
+    """The reason, in words, why `bundle` has no proposal under `constraint`."""
+    options = situation.options(bundle)
     if not options:
-        return f"{situation.counts[group.id]} filters are as few as the settings allow"
+        return f"{situation.counts[bundle.id]} filters are as few as the settings allow"
     smallest = options[-1]
     misses = [
         f"{name} {smallest.predicted[name]:.6g} > {limit:.6g}"

@@ -1,26 +1,64 @@
-"""Which channel counts a search may visit, and the smallest network it can reach. Needs no torch."""
+"""What one proposal may shrink, which channel counts a search may visit, and the smallest network it can reach. Needs
+no torch."""
 
 import math
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
+from dataclasses import dataclass
 
 from adapt.graph.pruning import ChannelGroup
+from adapt.layer_patterns import names_one
 from adapt.spec import Settings
 
 
-def selected_groups(groups: Sequence[ChannelGroup], settings: Settings) -> tuple[ChannelGroup, ...]:
-    """The groups that the search may shrink: prunable, and named by `include` and not by `exclude` (globs)."""
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """What one proposal shrinks: channel groups that have the same count of channels, and get the same smaller one.
 
-    def named(group: ChannelGroup, patterns: Sequence[str]) -> bool:
-        return any(fnmatchcase(layer, pattern) for layer in group.layers for pattern in patterns)
+    Mostly a single group. Each chooses its own filters; the first one names the bundle.
+    """
 
-    return tuple(
-        group
-        for group in groups
-        if group.prunable
-        and (not settings.include or named(group, settings.include))
-        and not named(group, settings.exclude)
-    )
+    groups: tuple[ChannelGroup, ...]
+
+    @property
+    def id(self) -> str:
+        return self.groups[0].id
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """The ids of the groups behind the first."""
+        return tuple(group.id for group in self.groups[1:])
+
+    def counts(self, filters: int) -> dict[str, int]:
+        """Group id -> this count."""
+        return {group.id: filters for group in self.groups}
+
+
+def bundles(groups: Sequence[ChannelGroup], settings: Settings) -> tuple[Bundle, ...]:
+    """What the search may shrink: groups that can be pruned and that the settings leave to it, one by one or, where
+    the paper's proposals are asked for, all bottlenecks of one size together.
+
+    Source: MobileNetV3 (Howard et al., 2019), section 4.2. The size is the original's, so that what shrinks together
+    stays together throughout a job.
+    """
+    chosen = [group for group in groups if group.prunable and why_left_alone(group, settings) is None]
+    if settings.proposals == "groups":
+        return tuple(Bundle(groups=(group,)) for group in chosen)
+    together: dict[object, list[ChannelGroup]] = {}
+    for group in chosen:
+        size = (group.channels, group.filters_each) if group.kind == "bottleneck" else group.id
+        together.setdefault(size, []).append(group)
+    return tuple(Bundle(groups=tuple(members)) for members in together.values())
+
+
+def why_left_alone(group: ChannelGroup, settings: Settings) -> str | None:
+    """The setting, in words, that keeps the search from `group`; None: it may shrink."""
+    if settings.include and not names_one(settings.include, group.layers):
+        return "not in include"
+    if names_one(settings.exclude, group.layers):
+        return "in exclude"
+    if settings.proposals == "paper" and group.kind not in ("expansion", "bottleneck"):
+        return f"{group.kind}, which is none of the paper's proposals"
+    return None
 
 
 def counts_of(group: ChannelGroup, *, multiple: int, minimum: int) -> list[int]:
@@ -38,18 +76,44 @@ def counts_of(group: ChannelGroup, *, multiple: int, minimum: int) -> list[int]:
     return [*range(least, group.channels, step), group.channels]
 
 
-def smaller_counts(group: ChannelGroup, current: int, settings: Settings) -> list[int]:
+def smaller_counts(bundle: Bundle, current: int, settings: Settings) -> list[int]:
     """Counts of the rounding below `current` that a proposal may have, largest first: at most `largest_share` of the
-    filters are given up."""
-    least = math.ceil(current * (1 - settings.largest_share))
-    return [count for count in reversed(_allowed(group, settings)) if least <= count < current]
+    filters are given up, or one step of the rounding where that is more."""
+    smaller = [count for count in reversed(_allowed(bundle, settings)) if count < current]
+    least = _left_of(current, settings.largest_share)
+    return [count for count in smaller if count >= least] or smaller[:1]
 
 
 def smallest_counts(groups: Sequence[ChannelGroup], settings: Settings) -> Mapping[str, int]:
     """Channel counts of the smallest network that a search with these settings can reach."""
-    chosen = {group.id for group in selected_groups(groups, settings)}
-    return {group.id: _allowed(group, settings)[0] if group.id in chosen else group.channels for group in groups}
+    smallest = {group.id: group.channels for group in groups}
+    for bundle in bundles(groups, settings):
+        smallest |= bundle.counts(_allowed(bundle, settings)[0])
+    return smallest
 
 
-def _allowed(group: ChannelGroup, settings: Settings) -> list[int]:
-    return counts_of(group, multiple=settings.round_channels_to, minimum=settings.min_channels)
+def _allowed(bundle: Bundle, settings: Settings) -> list[int]:
+    """Ascending: the counts that every group of the bundle may have; that of the original at least."""
+    common = set.intersection(*(set(_allowed_alone(group, settings)) for group in bundle.groups))
+    return sorted(common)
+
+
+def _allowed_alone(group: ChannelGroup, settings: Settings) -> list[int]:
+    """What the rounding, the minimum and the largest share removed leave."""
+    minimum, removed = _limits(group, settings)
+    least = _left_of(group.channels, removed)
+    counts = counts_of(group, multiple=settings.round_channels_to, minimum=minimum)
+    return [count for count in counts if count >= least]
+
+
+def _limits(group: ChannelGroup, settings: Settings) -> tuple[int, float]:
+    """`min_channels` and `max_removed` of a group: of the patterns that name it the strictest, else the settings'."""
+    named = [limits for pattern, limits in settings.group_limits.items() if names_one([pattern], group.layers)]
+    minima = [limits.min_channels for limits in named if limits.min_channels is not None]
+    shares = [limits.max_removed for limits in named if limits.max_removed is not None]
+    return max(minima, default=settings.min_channels), min(shares, default=settings.max_removed)
+
+
+def _left_of(count: int, share: float) -> int:
+    """How many at least are left when at most `share` is taken; 0.29 of 100 are 29, whatever a float makes of it."""
+    return count - math.floor(count * share + 1e-9)

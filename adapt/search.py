@@ -1,6 +1,6 @@
 """What a search is given: its parts, as values and two interfaces, and where it stands."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -99,9 +99,10 @@ class Current:
     def counts(self) -> dict[str, int]:
         return {group: len(channels) for group, channels in self.kept.items()}
 
-    def keeping(self, group: str, positions: Sequence[int]) -> Kept:
-        """The channels that stay when only these positions of the group's present filters do."""
-        return {**self.kept, group: tuple(self.kept[group][position] for position in positions)}
+    def keeping(self, positions: Mapping[str, Sequence[int]]) -> Kept:
+        """The channels that stay when of these groups only these positions of their present filters do."""
+        chosen = {group: tuple(self.kept[group][position] for position in those) for group, those in positions.items()}
+        return {**self.kept, **chosen}
 
     @property
     def upper_ends(self) -> Resources:

@@ -12,6 +12,8 @@ Resources = Mapping[Resource, float]
 
 Pick = Literal["highest-accuracy", "best-slope"]
 Final = Literal["finetune", "none"]
+Proposals = Literal["groups", "paper"]
+"""Who shrinks in one proposal: what must be of one size, or what MobileNetV3 (section 4.2) shrinks at once."""
 ExecutorName = Literal["serial", "processes"]
 
 
@@ -49,6 +51,14 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GroupLimits:
+    """What holds for the groups that a glob names, in place of the settings' own value; None: that value."""
+
+    min_channels: int | None = None
+    max_removed: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """The effective settings of a job (API.md, Job request). Defaults are the `netadapt` preset's."""
 
@@ -57,6 +67,7 @@ class Settings:
     schedule: Mapping[Resource, Step] = field(
         default_factory=lambda: {resource: Step(initial=0.03, decay=0.98, floor=0.005) for resource in RESOURCES}
     )
+    proposals: Proposals = "groups"
     largest_share: float = 1.0  # of a group's filters that one iteration may take; presets but `netadapt`: 0.5
     short_term_steps: int = 200
     long_term_epochs: int = 10
@@ -70,6 +81,8 @@ class Settings:
     importance: Literal["l2"] = "l2"
     round_channels_to: int = 8
     min_channels: int = 8
+    max_removed: float = 1.0  # of a group's original channels, in the whole search
+    group_limits: Mapping[str, GroupLimits] = field(default_factory=dict)  # by globs; of several the strictest holds
     include: tuple[str, ...] = ()  # globs on layer names; empty: every group
     exclude: tuple[str, ...] = ()
     augment: bool = False  # small random shifts of the images that are trained on

@@ -92,10 +92,7 @@ def validate(model: type[M], document: Any, *, at: str = "") -> M:
 
 def faults(errors: Iterable[Mapping[str, Any]], at: str = "") -> list[dict[str, str]]:
     """Pydantic's errors with JSON pointers; the input itself is not repeated."""
-    return [
-        {"pointer": at + "".join(f"/{_escape(str(part))}" for part in error["loc"]), "detail": _words(error)}
-        for error in errors
-    ]
+    return [{"pointer": at + json_pointer(*map(str, error["loc"])), "detail": _words(error)} for error in errors]
 
 
 def _words(error: Mapping[str, Any]) -> str:
@@ -109,9 +106,9 @@ def _place(field: Mapping[str, str]) -> str:
     return field.get("pointer") or field.get("parameter") or field.get("header") or "the body"
 
 
-def _escape(part: str) -> str:
+def json_pointer(*parts: str) -> str:
     """RFC 6901."""
-    return part.replace("~", "~0").replace("/", "~1")
+    return "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts)
 
 
 def _refuse_constant(constant: str) -> None:

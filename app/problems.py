@@ -14,7 +14,7 @@ from app.database import DatabaseError
 from app.datasets.records import DatasetBuiltIn, DatasetError, DatasetInUse, DatasetNotFound, ThumbnailNotFound
 from app.idempotency import FirstStillRunning, IdempotencyError, KeyRefused, KeyReused
 from app.jobs.errors import JobError, JobNotFound, LeaseLost, PartNotFound, ReferenceNotFound, WrongState
-from app.json_body import BodyMalformed, BodyNotJson, BodyTooLarge, InvalidFields
+from app.json_body import BodyMalformed, BodyNotJson, BodyTooLarge, InvalidFields, json_pointer
 from app.models.records import ModelError, ModelInUse, ModelNotFound
 from app.paging import CursorRefused
 from app.problem_documents import problem_document
@@ -84,6 +84,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     adapt_errors.FormatRefused: Problem(415, "format-refused", "Not a format that is read here"),
     adapt_errors.DatasetRefused: Problem(422, "dataset-refused", "The data set is refused"),
     adapt_errors.NotEnoughData: Problem(422, "not-enough-data", "Not enough data"),
+    adapt_errors.NoSuchLayer: Problem(422, "no-such-layer", "No such layer"),
     adapt_errors.BudgetUnreachable: Problem(422, "budget-unreachable", "Budget unreachable"),
     adapt_errors.ScheduleTooShort: Problem(422, "schedule-too-short", "The schedule ends before the budget"),
     adapt_errors.BudgetNotMet: Problem(422, "budget-not-met", "Budget not met"),
@@ -140,6 +141,11 @@ def fields_at_fault(error: Exception) -> Sequence[dict[str, str]]:
             return [{"header": "Idempotency-Key", "detail": str(error)}]
         case CursorRefused():
             return [{"parameter": "cursor", "detail": str(error)}]
+        case adapt_errors.NoSuchLayer():
+            return [
+                {"pointer": json_pointer("settings", *place), "detail": error.why(pattern, hint)}
+                for place, pattern, hint in error.faults
+            ]
         case adapt_errors.BudgetUnreachable():
             return [{"pointer": f"/budget/{error.resource}", "detail": str(error)}]
         case adapt_errors.ScheduleTooShort():

@@ -275,6 +275,7 @@ class ProposalRow(Base):
     predicted: Mapped[dict[str, Any] | None]
     next_larger: Mapped[dict[str, Any] | None]
     kept: Mapped[list[Any] | None]
+    further: Mapped[dict[str, Any] | None]
     accuracy_before_finetune: Mapped[float | None]
     accuracy: Mapped[float | None]
     loss: Mapped[float | None]

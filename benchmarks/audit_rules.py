@@ -7,6 +7,7 @@ search's own business, and an audit that copied it would prove nothing.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Any
 
@@ -37,6 +38,19 @@ class Record:
         """Channels of the original by group."""
         return {group["id"]: group["channels"] for group in self.model["groups"] if group["prunable"]}
 
+    @property
+    def together(self) -> dict[str, list[Json]]:
+        """What the settings let the search shrink: the first group of each proposal -> all groups of it."""
+        found: dict[str, list[Json]] = {}
+        first_of_size: dict[tuple[int, int], str] = {}
+        for group in self.model["groups"]:
+            if group["prunable"] and _is_chosen(group, self.job["settings"]):
+                first = group["id"]
+                if self.job["settings"].get("proposals") == "paper" and group["kind"] == "bottleneck":
+                    first = first_of_size.setdefault((group["channels"], _filters_each(group)), first)
+                found.setdefault(first, []).append(group)
+        return found
+
     def of_iteration(self, number: int) -> list[Json]:
         return [proposal for proposal in self.proposals if proposal["iteration"] == number]
 
@@ -50,7 +64,7 @@ class Record:
             found[iteration["iteration"]] = dict(counts)
             for proposal in self.of_iteration(iteration["iteration"]):
                 if proposal["picked"]:
-                    counts[proposal["group"]] = proposal["filters_after"]
+                    counts |= dict.fromkeys(_kept(proposal), int(proposal["filters_after"]))
         return {**found, len(self.iterations) + 1: counts}
 
 
@@ -77,12 +91,14 @@ def events_are_gapless(record: Record) -> Iterator[str]:
 
 
 def one_proposal_per_group_and_iteration(record: Record) -> Iterator[str]:
+    together = {first: [group["id"] for group in groups] for first, groups in record.together.items()}
     for iteration in record.iterations:
         groups = sorted(proposal["group"] for proposal in record.of_iteration(iteration["iteration"]))
-        if groups != sorted(record.prunable):
-            prunable = sorted(record.prunable)
-            yield f"iteration {iteration['iteration']} has proposals for {groups}, prunable are {prunable}"
+        if groups != sorted(together):
+            yield f"iteration {iteration['iteration']} has proposals for {groups}, prunable are {sorted(together)}"
     for proposal in record.proposals:
+        if list(_kept(proposal)) != together.get(proposal["group"]):
+            yield f"{_name(proposal)} shrinks {list(_kept(proposal))}, its group is one of {together}"
         if proposal["state"] not in ("evaluated", "skipped", "failed"):
             yield f"{_name(proposal)} is {proposal['state']}"
         if not proposal["picked"] and not proposal["reason"]:
@@ -106,18 +122,20 @@ def every_count_follows_from_the_picks(record: Record) -> Iterator[str]:
 
 def every_count_is_the_largest_that_meets_the_constraint(record: Record) -> Iterator[str]:
     settings = record.job["settings"]
-    step = settings["round_channels_to"]
     constraints = {iteration["iteration"]: iteration["constraint"] for iteration in record.iterations}
     for proposal in record.evaluated():
         constraint = constraints.get(proposal["iteration"], {})
         before, after = proposal["filters_before"], proposal["filters_after"]
-        least = max(min(settings["min_channels"], before), before * (1 - settings.get("largest_share", 1.0)))
-        if not (least <= after < before and after % step == 0):
+        groups = record.together.get(proposal["group"], [])
+        step = max((_step(group, settings) for group in groups), default=1)
+        least = max((_fewest(group, settings) for group in groups), default=1.0)
+        largest = (before - 1) // step * step
+        at_once = min(before * (1 - settings.get("largest_share", 1.0)), largest)
+        if not (max(least, at_once) - CLOSE <= after < before and after % step == 0):
             yield f"{_name(proposal)}: {before} -> {after} filters is no step of the rounding"
         if not _meets(proposal["predicted"], constraint):
             yield f"{_name(proposal)} misses its constraint"
         larger = proposal["next_larger"]
-        largest = (before - 1) // step * step
         if larger is None:
             if after != largest:
                 yield f"{_name(proposal)}: {largest} filters were never looked at"
@@ -158,10 +176,11 @@ def every_proposal_was_trained(record: Record) -> Iterator[str]:
 
 def kept_filters_are_whole(record: Record) -> Iterator[str]:
     for proposal in record.evaluated():
-        kept = proposal["kept"]
-        inside = all(0 <= index < proposal["filters_before"] for index in kept)
-        if len(kept) != proposal["filters_after"] or kept != sorted(set(kept)) or not inside:
-            yield f"{_name(proposal)} keeps {len(kept)} filters that are not {proposal['filters_after']} of its own"
+        for group, kept in _kept(proposal).items():
+            inside = all(0 <= index < proposal["filters_before"] for index in kept)
+            if len(kept) != proposal["filters_after"] or kept != sorted(set(kept)) or not inside:
+                count = proposal["filters_after"]
+                yield f"{_name(proposal)} keeps {len(kept)} filters of {group} that are not {count} of its own"
 
 
 def deltas_are_against_the_control(record: Record) -> Iterator[str]:
@@ -233,6 +252,40 @@ def _taken_up_again(record: Record) -> set[int]:
             spoken = False
         spoken = spoken or event["event"] == "message"
     return found
+
+
+def _is_chosen(group: Json, settings: Json) -> bool:
+    include, exclude = settings.get("include") or ["*"], settings.get("exclude") or []
+    of_the_paper = settings.get("proposals") != "paper" or group["kind"] in ("expansion", "bottleneck")
+    return _matches(group, include) and not _matches(group, exclude) and of_the_paper
+
+
+def _matches(group: Json, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(layer, pattern) for layer in group["layers"] for pattern in patterns)
+
+
+def _filters_each(group: Json) -> int:
+    return int(group.get("filters_each") or 1)
+
+
+def _step(group: Json, settings: Json) -> int:
+    """Of the rounding, in channels of the group."""
+    rounding = int(settings["round_channels_to"])
+    return rounding // math.gcd(rounding, _filters_each(group))
+
+
+def _fewest(group: Json, settings: Json) -> float:
+    """Channels that must stay: by the minimum and by the largest share removed."""
+    own = [limits for pattern, limits in settings.get("group_limits", {}).items() if _matches(group, [pattern])]
+    minima = [limits["min_channels"] for limits in own if limits.get("min_channels") is not None]
+    shares = [limits["max_removed"] for limits in own if limits.get("max_removed") is not None]
+    minimum = max(minima, default=settings["min_channels"]) / _filters_each(group)
+    return float(max(minimum, group["channels"] * (1 - min(shares, default=settings.get("max_removed", 1.0)))))
+
+
+def _kept(proposal: Json) -> dict[str, Any]:
+    """What each group of the proposal keeps."""
+    return {proposal["group"]: proposal["kept"], **proposal.get("further", {})}
 
 
 def _meets(predicted: Json, constraint: Json) -> bool:

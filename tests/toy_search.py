@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from adapt.events import EpochDone, Evaluation, Latency, OriginalEvaluated, Scor
 from adapt.executors.contract import Candidate, Failure
 from adapt.graph.costs import costs
 from adapt.graph.network import Graph, Network, Node, Weights
-from adapt.graph.pruning import ChannelGroup, Kept, Slice, prune
+from adapt.graph.pruning import ChannelGroup, Kept, Kind, Slice, prune
 from adapt.search import Job
 from adapt.spec import Settings
 from adapt.stop import Stop
@@ -72,6 +72,12 @@ def chain_groups(network: Network) -> tuple[ChannelGroup, ...]:
             )
         )
     return tuple(groups)
+
+
+def bottleneck_groups(network: Network) -> tuple[ChannelGroup, ...]:
+    """The groups of `chain_network`, called expansion and bottleneck by turns."""
+    kinds: tuple[Kind, ...] = ("bottleneck", "expansion")
+    return tuple(replace(group, kind=kinds[index % 2]) for index, group in enumerate(chain_groups(network)))
 
 
 def _unit(*parts: object) -> float:

@@ -4,7 +4,7 @@ Recording is idempotent: a resumed search tells again what it reads back, and wh
 over (but for messages, which people may read twice). Files are stored before the transaction that names them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import singledispatchmethod
 from typing import Any
@@ -236,12 +236,13 @@ class Recording:
         if key in self._known.proposals:
             return
         self._known.proposals.add(key)
-        group = self._groups[event.group]
+        first, *others = (self._groups[group] for group in (event.group, *event.further))
         proposal = NewProposal(
             iteration=event.iteration,
-            group=group.id,
-            layers=list(group.layers),
-            kind=group.kind,
+            group=first.id,
+            further=further_of(event),
+            layers=[layer for group in (first, *others) for layer in group.layers],
+            kind=first.kind,
             filters_before=event.filters_before,
             **values,
         )
@@ -279,6 +280,13 @@ def figures_of(network: Network, latency: Latency | None, accuracy: float, check
     )
 
 
+def further_of(event: ProposalSkipped | ProposalGivenUp | ProposalEvaluated) -> dict[str, Sequence[int] | None]:
+    """The groups that shrink with the proposal's first one, and what each keeps where that was decided."""
+    if isinstance(event, ProposalEvaluated):
+        return dict(event.further)
+    return dict.fromkeys(event.further)
+
+
 def by_name(resources: Resources) -> dict[str, float]:
     """As a document: mypy takes a Literal's values for no strings."""
     return {str(name): value for name, value in resources.items()}
@@ -292,6 +300,13 @@ def latency_figures(latency: Latency | None) -> LatencyFigures:
     return LatencyFigures(predicted=latency.predicted_ms, measured=latency.ms, low=latency.low, high=latency.high)
 
 
+def _told_of(event: EpochDone) -> tuple[str, dict[str, Any]]:
+    """An epoch in words, and its figures (accuracy and loss on the hold-out)."""
+    score = event.holdout
+    text = f"epoch {event.epoch} of {event.epochs}: hold-out accuracy {score.accuracy:.4f}, loss {score.loss:.4g}"
+    return text, {"epoch": event.epoch, "epochs": event.epochs, "accuracy": score.accuracy, "loss": score.loss}
+
+
 def _known(record: JobProgressRecord) -> _Record:
     iterations = {iteration.iteration for iteration in record.finished}
     controls = set(iterations)
@@ -300,13 +315,6 @@ def _known(record: JobProgressRecord) -> _Record:
         iterations.add(unfinished.iteration)
         if unfinished.control is not None:
             controls.add(unfinished.iteration)
-def _told_of(event: EpochDone) -> tuple[str, dict[str, Any]]:
-    """An epoch in words, and its figures (accuracy and loss on the hold-out)."""
-    score = event.holdout
-    text = f"epoch {event.epoch} of {event.epochs}: hold-out accuracy {score.accuracy:.4f}, loss {score.loss:.4g}"
-    return text, {"epoch": event.epoch, "epochs": event.epochs, "accuracy": score.accuracy, "loss": score.loss}
-
-
         proposals = {(unfinished.iteration, proposal.group) for proposal in record.proposals}
     return _Record(
         iterations=iterations,

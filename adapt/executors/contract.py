@@ -14,7 +14,8 @@ from adapt.stop import Stop
 class Candidate:
     """One proposal to train: which channels of the original stay, and the seed of its short-term fine-tune.
 
-    `group` None is the control: nothing is cut. `seed` comes from (job seed, iteration, group) alone.
+    `group` names it, by the first of its groups where several shrink together. `group` None is the control: nothing
+    is cut. `seed` comes from (job seed, iteration, group) alone.
     """
 
     group: str | None

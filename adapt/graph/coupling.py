@@ -53,15 +53,13 @@ class Layers:
     def __init__(self, graph: Graph) -> None:
         self.shapes = infer_shapes(graph)
         self.weight_shapes = graph.weight_shapes
-        self.nodes: dict[str, Node] = {
-            node.weights["weight"]: node for node in graph.nodes if node.operator in ("conv2d", "linear")
-        }
+        self.nodes = _mixing_nodes(graph)
         self.rank = {weight: index for index, weight in enumerate(self.nodes)}
         uses = Counter(name for node in graph.nodes for name in node.weights.values())
         self.shared = frozenset(name for name, count in uses.items() if count > 1)
         mixing = [n.name for n in graph.nodes if n.operator in ("conv2d", "linear") and not self._hands_on(n)]
         self.topology = Topology(graph, mixing)
-        self._names = self._unique_names()
+        self._names = layer_names(graph)
 
     def hands_on(self, weight: str) -> bool:
         """True for a depthwise convolution: channel c of the input is channel c of the output."""
@@ -85,11 +83,20 @@ class Layers:
             return 1
         return self.shapes[self.nodes[weight].inputs[0]][1] // self.weight_shapes[weight][1]
 
-    def _unique_names(self) -> dict[str, str]:
-        paths = {weight: weight.removesuffix(".weight") for weight in self.nodes}
-        counts = Counter(layer_name(node) for node in self.nodes.values())
-        names = {w: layer_name(node) if counts[layer_name(node)] == 1 else paths[w] for w, node in self.nodes.items()}
-        return names if len(set(names.values())) == len(names) else paths
+
+def layer_names(graph: Graph) -> Mapping[str, str]:
+    """Weight -> the path of its convolution or linear layer in the user's network, in topological order; where
+    several share a path, the paths of their weights."""
+    nodes = _mixing_nodes(graph)
+    paths = {weight: weight.removesuffix(".weight") for weight in nodes}
+    counts = Counter(layer_name(node) for node in nodes.values())
+    names = {w: layer_name(node) if counts[layer_name(node)] == 1 else paths[w] for w, node in nodes.items()}
+    return names if len(set(names.values())) == len(names) else paths
+
+
+def _mixing_nodes(graph: Graph) -> dict[str, Node]:
+    """By the name of their weight."""
+    return {node.weights["weight"]: node for node in graph.nodes if node.operator in ("conv2d", "linear")}
 
 
 def judged(coupling: Coupling, layers: Layers) -> Coupling:

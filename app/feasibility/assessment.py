@@ -83,7 +83,7 @@ def assess(structure: Structure, settings: Settings, asked: Asked, latency: Know
     basis: Basis = "predicted"
     certain_from = 1.0
     if latency is not None:
-        original["latency_ms"], smallest["latency_ms"], basis = _latencies(structure.graph, small, settings, latency)
+        original["latency_ms"], smallest["latency_ms"], basis = _latencies(structure, small, settings, latency)
         if not latency.fixed:
             certain_from = NOISE if basis == "measured" else math.inf
     elif "latency_ms" in asked:
@@ -145,21 +145,25 @@ def _refuse_short_schedule(asked: Asked, original: Resources, settings: Settings
     check_reaches(resolve(known, figures, figures), settings.schedule, figures)
 
 
-def _latencies(graph: Graph, small: Graph, settings: Settings, latency: KnownLatency) -> tuple[float, float, Basis]:
+def _latencies(
+    structure: Structure, small: Graph, settings: Settings, latency: KnownLatency
+) -> tuple[float, float, Basis]:
     """Milliseconds of the original and of the smallest network, and how they were come by."""
     found = latency.measured
-    everything = not settings.include and not settings.exclude
-    if found is not None and everything and _minimum(settings) == (found.round_channels_to, found.min_channels):
+    if found is not None and _timed(structure, found) == small:
         return found.original_ms, found.smallest_ms, "measured"
     predictor = fit(latency.table)
-    original_ms, smallest_ms = predictor.predict_ms(graph), predictor.predict_ms(small)
+    original_ms, smallest_ms = predictor.predict_ms(structure.graph), predictor.predict_ms(small)
     # The search scales predictions by the measured original too: a bias of the table then cancels.
     scale = 1.0 if found is None else found.original_ms / original_ms
     return original_ms * scale, smallest_ms * scale, "predicted"
 
 
-def _minimum(settings: Settings) -> tuple[int, int]:
-    return settings.round_channels_to, settings.min_channels
+def _timed(structure: Structure, found: MeasuredOnce) -> Graph:
+    """The smallest network that a profile ran."""
+    bounds = Settings(round_channels_to=found.round_channels_to, min_channels=found.min_channels)
+    groups = structure.groups or ()
+    return pruned_graph(structure.graph, groups, smallest_counts(groups, bounds))
 
 
 def _not_known(asked: Asked, original: Resources, smallest: Resources, reason: str, retry_after_s: int) -> Feasibility:

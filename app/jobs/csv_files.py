@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ PROPOSAL_COLUMNS: tuple[str, ...] = (
     *_of_resources("predicted"),
     "next_larger.filters",
     *_of_resources("next_larger.predicted"),
-    *("kept", "accuracy_before_finetune", "accuracy", "loss", "delta_accuracy", "delta_latency_ms", "slope"),
+    *("kept", "further", "accuracy_before_finetune", "accuracy", "loss", "delta_accuracy", "delta_latency_ms", "slope"),
     *("picked", "steps", "attempts", "seconds"),
 )
 ITERATION_COLUMNS: tuple[str, ...] = (
@@ -37,7 +38,8 @@ ITERATION_COLUMNS: tuple[str, ...] = (
 
 
 def csv_lines(columns: Sequence[str], documents: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """The header and a line for each document. Lists are joined by blanks; what is unknown is an empty cell."""
+    """The header and a line for each document. Lists are joined by blanks, an object of the user's own keys is JSON;
+    what is unknown is an empty cell."""
     yield _line(columns)
     for document in documents:
         yield _line([_cell(_at(document, column)) for column in columns])
@@ -76,6 +78,8 @@ def _cell(value: Any) -> str:
             return repr(value)
         case list() | tuple():
             return _quoted(" ".join(map(str, value)))
+        case dict():
+            return json.dumps(value, ensure_ascii=False, separators=(",", ":")) if value else ""
     return _quoted(str(value))
 
 

@@ -148,6 +148,7 @@ class JobRecorder:
         values["group_id"] = values.pop("group")
         for name in ("layers", "kept"):
             values[name] = None if values[name] is None else list(values[name])
+        values["further"] = {group: kept and list(kept) for group, kept in new.further.items()} or None
         row = ProposalRow(
             id=known or new_id("prp"),
             job_id=claimed.id,

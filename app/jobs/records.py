@@ -1,7 +1,7 @@
 """Jobs and what belongs to them, as frozen values: what the repositories take and hand out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -157,7 +157,10 @@ class NextLarger:
 
 @dataclass(frozen=True, kw_only=True)
 class NewProposal:
-    """`kept` are indices among the filters before this iteration; what was not evaluated leaves figures None."""
+    """`kept` are indices among the filters before this iteration; what was not evaluated leaves figures None.
+
+    `further` names the groups that get the same count together with `group`, each with what it keeps.
+    """
 
     iteration: int
     group: str
@@ -179,6 +182,7 @@ class NewProposal:
     steps: int | None = None
     attempts: int | None = None
     seconds: float | None = None
+    further: Mapping[str, Sequence[int] | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,6 +90,7 @@ def to_proposal(row: ProposalRow) -> Proposal:
         predicted=row.predicted,
         next_larger=None if row.next_larger is None else NextLarger(**row.next_larger),
         kept=None if row.kept is None else tuple(row.kept),
+        further=row.further or {},
         accuracy_before_finetune=row.accuracy_before_finetune,
         accuracy=row.accuracy,
         loss=row.loss,

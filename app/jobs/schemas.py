@@ -156,19 +156,26 @@ class NextLargerOut(BaseModel):
     predicted: dict[str, float]
 
 
+_UNITS = "Channels of the group: in grouped convolutions of several filters each (`filters_each` of the model's group)."
+
+
 class ProposalOut(BaseModel):
     id: str
     iteration: int
-    group: str
-    layers: list[str]
+    group: str = Field(description="The channel group that shrinks; its first one where several do.")
+    layers: list[str] = Field(description="The layers whose filters go, of all its groups.")
     kind: GroupKind
-    filters_before: int
-    filters_after: int | None
+    filters_before: int = Field(description=_UNITS)
+    filters_after: int | None = Field(description=_UNITS)
     state: ProposalState
     reason: str | None
     predicted: dict[str, float] | None
     next_larger: NextLargerOut | None
-    kept: list[int] | None
+    kept: list[int] | None = Field(description="Of `group`: indices, among its filters before, of those that stay.")
+    further: dict[str, list[int] | None] = Field(
+        description="The groups that shrink to the same count with `group` (setting proposals: paper), and what each "
+        "of them keeps."
+    )
     accuracy_before_finetune: float | None
     accuracy: float | None
     loss: float | None
@@ -202,7 +209,7 @@ class CheckpointOut(BaseModel):
     params: int | None
     memory_bytes: int | None
     accuracy: float | None
-    filters: dict[str, int]
+    filters: dict[str, int] = Field(description=f"By group. {_UNITS}")
     files: list[FileOut]
     created_at: str
 

@@ -2,6 +2,7 @@
 
 from adapt.budget import parse_budget, resolve
 from adapt.data.fit import channels_fit
+from adapt.layer_patterns import check_patterns
 from adapt.presets import settings_from_document, settings_to_document
 from adapt.spec import RESOURCES
 from app.database import Sessions, reading, unit_of_work
@@ -32,7 +33,7 @@ class JobService:
     def submit(self, caller: Caller, asked: JobIn) -> Job:
         """A queued job. What can be known to fail is refused here, and nothing is kept of it.
 
-        Raises ReferenceNotFound, InvalidFields, BudgetUnreachable, ScheduleTooShort, TableDoesNotCover.
+        Raises ReferenceNotFound, InvalidFields, NoSuchLayer, BudgetUnreachable, ScheduleTooShort, TableDoesNotCover.
         """
         self._check_material(caller, asked)
         settings, budget = asked.settings.effective(), asked.budget.as_asked()
@@ -83,13 +84,14 @@ class JobService:
             return JobRepository(session).add_job(caller, new)
 
     def _check_material(self, caller: Caller, asked: JobIn) -> None:
-        """Raises what is not there by its pointer, and InvalidFields for a data set that does not fit, or a setting
-        that this model has no use for."""
+        """Raises what is not there by its pointer, NoSuchLayer, and InvalidFields for a data set that does not fit, or
+        a setting that this model has no use for."""
         with reading(self._sessions) as session:
             model = ModelRepository(session).find_model(caller, asked.model)
             dataset = DatasetRepository(session).find_dataset(caller, asked.dataset)
             target = TargetRepository(session).find_target(caller, asked.target)
-        if model is None:
+            structure = None if model is None else ModelRepository(session).get_structure(caller, asked.model)
+        if model is None or structure is None:
             raise ReferenceNotFound("/model", f"there is no model {asked.model}")
         if dataset is None:
             raise ReferenceNotFound("/dataset", f"there is no data set {asked.dataset}")
@@ -97,6 +99,7 @@ class JobService:
             raise ReferenceNotFound("/target", f"there is no target {asked.target}")
         _check_fits(model, dataset)
         _check_is_trained(model, asked.settings)
+        check_patterns(structure.graph, asked.settings.effective())
 
 
 def _check_fits(model: Model, dataset: Dataset) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from adapt.presets import PRESETS, effective_settings
-from adapt.spec import RESOURCES, ExecutorName, Final, Pick, Settings
+from adapt.spec import RESOURCES, ExecutorName, Final, Pick, Proposals, Settings
 
 NOT_BUILT: Mapping[str, frozenset[Any]] = {
     "pick": frozenset({"mnasnet-reward"}),
@@ -19,7 +19,11 @@ NOT_BUILT: Mapping[str, frozenset[Any]] = {
 }
 """Values that the public contract names and this version does not have."""
 
-_Patterns = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=100)]
+_Pattern = Annotated[str, Field(min_length=1, max_length=200)]
+_Patterns = Annotated[list[_Pattern], Field(max_length=100)]
+_GLOB = "Globs on layer names (`features.*`); each has to match a layer of the network."
+_MIN_CHANNELS = "Filters that every layer of a group keeps."
+_MAX_REMOVED = "Share of a group's original channels that the whole search may remove."
 
 
 def _built(name: str) -> BeforeValidator:
@@ -57,6 +61,19 @@ class ScheduleByResource(_Strict):
         return self
 
 
+class GroupLimitsIn(_Strict):
+    """For the groups that a pattern names, in place of the settings' own value; of several patterns the strictest."""
+
+    min_channels: int | None = Field(default=None, ge=1, le=65_536, description=_MIN_CHANNELS)
+    max_removed: float | None = Field(default=None, ge=0, le=1, description=_MAX_REMOVED)
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if self.min_channels is None and self.max_removed is None:
+            raise ValueError("sets neither min_channels nor max_removed")
+        return self
+
+
 def _schedule_of_one_kind(value: Any) -> Any:
     """A pair or a map: choosing by its keys makes the error speak of what was meant."""
     if value is None:
@@ -73,7 +90,14 @@ class SettingsIn(_Strict):
     preset: Literal["netadapt", "mobilenetv3", "quick"] = "netadapt"
     pick: Annotated[Pick | None, _built("pick")] = None
     schedule: Annotated[StepIn | ScheduleByResource | None, BeforeValidator(_schedule_of_one_kind)] = None
-    largest_share: float | None = Field(default=None, gt=0, le=1)
+    proposals: Proposals | None = Field(
+        default=None,
+        description="groups: each channel group by itself. paper: as MobileNetV3, section 4.2, each expansion by "
+        "itself and all bottlenecks of one size together.",
+    )
+    largest_share: float | None = Field(
+        default=None, gt=0, le=1, description="Of a group that one iteration may take, but for a step of the rounding."
+    )
     short_term_steps: int | None = Field(default=None, ge=1, le=1_000_000)
     long_term_epochs: int | None = Field(default=None, ge=0, le=10_000)
     batch_size: int | None = Field(default=None, ge=2, le=65_536)
@@ -87,9 +111,11 @@ class SettingsIn(_Strict):
     weight_decay: float | None = Field(default=None, ge=0, le=1)
     importance: Annotated[Literal["l2"] | None, _built("importance")] = None
     round_channels_to: int | None = Field(default=None, ge=1, le=1024)
-    min_channels: int | None = Field(default=None, ge=1, le=65_536)
-    include: _Patterns | None = None
-    exclude: _Patterns | None = None
+    min_channels: int | None = Field(default=None, ge=1, le=65_536, description=_MIN_CHANNELS)
+    max_removed: float | None = Field(default=None, ge=0, le=1, description=_MAX_REMOVED)
+    group_limits: Annotated[dict[_Pattern, GroupLimitsIn], Field(max_length=100, description=_GLOB)] | None = None
+    include: _Patterns | None = Field(default=None, description=f"Only these are cut. {_GLOB}")
+    exclude: _Patterns | None = Field(default=None, description=f"These are never cut. {_GLOB}")
     distill: Annotated[Literal[False] | None, _built("distill")] = None
     augment: bool | None = None
     search: Annotated[Literal["exact"] | None, _built("search")] = None
@@ -108,6 +134,10 @@ class SettingsIn(_Strict):
             raise ValueError("reward belongs to the pick 'mnasnet-reward', which is not built yet")
         return value
 
+    def asked_for(self) -> dict[str, Any]:
+        """What the request itself sets: null is as good as left out."""
+        return self.model_dump(exclude_none=True, exclude_unset=True)
+
     def effective(self) -> Settings:
         """With the preset's values filled in."""
         given = self.model_dump(exclude_none=True, exclude={"distill", "search", "reward"})
@@ -119,6 +149,7 @@ def built_values() -> dict[str, Any]:
     return {
         "presets": list(PRESETS),
         "picks": list(get_args(Pick)),
+        "proposals": list(get_args(Proposals)),
         "importances": ["l2"],
         "searches": ["exact"],
         "finals": list(get_args(Final)),
@@ -127,7 +158,3 @@ def built_values() -> dict[str, Any]:
         "distill": [False],
         "augment": [False, True],
     }
-    def asked_for(self) -> dict[str, Any]:
-        """What the request itself sets: null is as good as left out."""
-        return self.model_dump(exclude_none=True, exclude_unset=True)
-

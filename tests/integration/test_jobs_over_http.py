@@ -133,7 +133,7 @@ def search_once(app: ServedApp) -> ClaimedJob:
     write(app, "add_checkpoint", claimed, original)
     write(app, "add_iteration", claimed, NewIteration(iteration=1, constraint={"macs": 90.0}, before={"macs": 100.0}))
     write(app, "set_control", claimed, 1, Control(accuracy=0.5, loss=1.0, learning_rate=0.1))
-    write(app, "add_proposal", claimed, proposal("g1", accuracy=0.5, delta_accuracy=-0.25))
+    write(app, "add_proposal", claimed, proposal("g1", accuracy=0.5, delta_accuracy=-0.25, further={"g3": (1, 2)}))
     write(app, "add_proposal", claimed, proposal("g2", state="skipped", filters_after=None, reason="too small"))
     done = FinishedIteration(
         iteration=1, picked=["g1"], reasons={}, after={"macs": 80.0}, kept={"g1": (0,)}, holdout={"accuracy": 0.5}
@@ -181,6 +181,18 @@ class TestSubmitting:
             ({"settings": {"schedule": "fast"}}, "/settings/schedule"),
             ({"settings": {"schedule": {"macs": {"initial": 2, "decay": 1}}}}, "/settings/schedule/macs/initial"),
             ({"settings": {"seed": 2**63 - 1, "holdout": 0.9}}, "/settings/holdout"),
+            ({"settings": {"proposals": "all"}}, "/settings/proposals"),
+            ({"settings": {"max_removed": 1.5}}, "/settings/max_removed"),
+            (
+                {"settings": {"group_limits": {"first": {"max_removed": -1}}}},
+                "/settings/group_limits/first/max_removed",
+            ),
+            ({"settings": {"group_limits": {"first": {}}}}, "/settings/group_limits/first"),
+            ({"settings": {"group_limits": ["first"]}}, "/settings/group_limits"),
+            ({"settings": {"include": ["first", "frist"]}}, "/settings/include/1"),
+            ({"settings": {"exclude": ["features.*"]}}, "/settings/exclude/0"),
+            ({"settings": {"group_limits": {"a/b~*": {"max_removed": 0.5}}}}, "/settings/group_limits/a~1b~0*"),
+            ({"settings": {"training_epochs": 3}}, "/settings/training_epochs"),
             ({"colour": "red"}, "/colour"),
             ({"name": ""}, "/name"),
         ],
@@ -192,6 +204,27 @@ class TestSubmitting:
         assert answer.headers["content-type"] == "application/problem+json"
         assert pointer in [field["pointer"] for field in answer.json()["errors"]]
         assert ann.get("/v1/jobs").json() == before
+
+    def test_a_pattern_without_a_layer_is_named_with_the_nearest_that_there_are(self, ann, model):
+        problem = submit(ann, model, settings={"exclude": ["First", "head"], "include": ["s*", "layer.*"]}).json()
+        assert problem["type"] == "urn:netadapt:problem:no-such-layer"
+        assert {field["pointer"]: field["detail"] for field in problem["errors"]} == {
+            "/settings/exclude/0": "'First' matches no convolution or linear layer of this network; "
+            "the nearest are first",
+            "/settings/include/1": "'layer.*' matches no convolution or linear layer of this network; "
+            "there are first, second, head",
+        }
+
+    def test_limits_by_group_are_echoed_and_bound_what_can_be_reached(self, ann, model):
+        limits = {"first": {"max_removed": 0.5}, "*": {"min_channels": 8}}
+        job = submit(ann, model, settings={"group_limits": limits, "max_removed": 0.9, "augment": True}).json()
+        echoed = job["settings"]["group_limits"]
+        assert {name: {k: v for k, v in own.items() if v is not None} for name, own in echoed.items()} == limits
+        assert (job["settings"]["max_removed"], job["settings"]["proposals"]) == (0.9, "groups")
+        assert job["settings"]["augment"] is True
+        frozen = {"group_limits": {"*": {"max_removed": 0}}}
+        answer = ann.post("/v1/jobs?validate_only=true", json={"model": model, **REQUEST, "settings": frozen}).json()
+        assert (answer["feasible"], answer["smallest"]["macs"]) == (False, answer["original"]["macs"])
 
     @pytest.mark.parametrize(
         "body",
@@ -272,7 +305,8 @@ class TestSubmitting:
 
         before = left()
         unfit = json.dumps({**REQUEST, "target": "tgt_nobody"})
-        for request in (json.dumps({"budget": {}}), "{", unfit):
+        unnamed = json.dumps({**REQUEST, "settings": {"include": ["nothing.*"]}})
+        for request in (json.dumps({"budget": {}}), "{", unfit, unnamed):
             answer = ann.post("/v1/jobs", files={"model": ("net.pt2", network(2)), "request": (None, request)})
             assert answer.status_code in {400, 404, 422}
         assert left() == before
@@ -323,6 +357,7 @@ class TestLookingAndActing:
         assert [p["group"] for p in first["data"] + second["data"]] == ["g1", "g2"]
         assert second["next_cursor"] is None
         assert (first["data"][0]["picked"], [first["data"][0]["id"]]) == (True, iteration["picked"])
+        assert [p["further"] for p in first["data"] + second["data"]] == [{"g3": [1, 2]}, {}]
         own = ann.get(f"/v1/jobs/{job}/iterations/1/proposals").json()
         assert own["data"] == first["data"] + second["data"]
         assert ann.get(f"/v1/jobs/{job}/iterations/2/proposals").status_code == 404
@@ -338,6 +373,7 @@ class TestLookingAndActing:
         rows = list(csv.DictReader(io.StringIO(answer.text)))
         assert [row["layers"] for row in rows] == ["'=cmd|calc"] * 2
         assert (rows[0]["delta_accuracy"], rows[0]["predicted.macs"], rows[0]["kept"]) == ("-0.25", "5.0", "0 2")
+        assert (json.loads(rows[0]["further"]), rows[1]["further"]) == ({"g3": [1, 2]}, "")
         assert (rows[1]["filters_after"], rows[1]["picked"]) == ("", "false")
         assert len(ann.get(f"/v1/jobs/{job}/iterations?format=csv").text.splitlines()) == 2
 

@@ -1,5 +1,6 @@
 import csv
 import io
+import json
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +25,14 @@ def test_numbers_are_never_quoted_and_what_is_unknown_is_empty():
     columns = ["a", "b.c", "b.d", "e", "f"]
     document = {"a": -0.5, "b": {"c": None}, "e": True, "f": [1, 2]}
     assert list(csv_lines(columns, [document, {"b": None}]))[1:] == ["-0.5,,,true,1 2\r\n", ",,,,\r\n"]
+
+
+def test_an_object_with_keys_of_the_users_own_is_json_in_one_cell():
+    document = {"further": {'=cmd|"calc"': [0, 2], "b": None}}
+    _, line = csv_lines(["further"], [document])
+    (row,) = csv.reader(io.StringIO(line, newline=""))
+    assert json.loads(row[0]) == document["further"]
+    assert list(csv_lines(["further", "a"], [{"further": {}, "a": 1}]))[1:] == [",1\r\n"]
 
 
 def test_all_pages_are_gone_through():

@@ -8,7 +8,7 @@ import pytest
 from adapt.budget import Share
 from adapt.errors import ScheduleTooShort, TableDoesNotCover
 from adapt.graph.costs import costs
-from adapt.spec import RESOURCES, Step
+from adapt.spec import RESOURCES, GroupLimits, Step
 from app.feasibility.assessment import KnownLatency, MeasuredOnce, assess
 from app.models.records import Structure
 from tests.feasible import NETWORK, SETTINGS, STRUCTURE, smallest, table
@@ -48,6 +48,22 @@ def test_settings_bound_what_is_reachable() -> None:
     answer = assess(STRUCTURE, frozen, {"macs": Share(0.99)}, None)
     assert answer.feasible is False
     assert answer.smallest["macs"] == ORIGINAL.macs
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"max_removed": 0.5},
+        {"group_limits": {"*": GroupLimits(max_removed=0.5)}},
+        {"group_limits": {"conv0": GroupLimits(min_channels=16)}},
+        {"min_channels": 12},
+    ],
+)
+def test_what_may_not_be_removed_is_not_counted_as_reachable(bounds: dict) -> None:
+    least = costs(smallest()).params
+    answer = assess(STRUCTURE, replace(SETTINGS, **bounds), {"params": float(least)}, None)
+    assert (answer.feasible, answer.certain) == (False, True)
+    assert (answer.smallest["params"] or 0) > least
 
 
 def test_unknown_groups_are_waited_for() -> None:
@@ -103,7 +119,7 @@ def test_measured_figures_of_the_same_smallest_network_are_certain_and_labelled(
 def test_for_other_settings_the_table_predicts_in_units_of_the_measured_original() -> None:
     measured = MeasuredOnce(original_ms=10.0, smallest_ms=4.0, round_channels_to=8, min_channels=8)
     known = KnownLatency(table=table(), fixed=False, measured=measured)
-    answer = assess(STRUCTURE, replace(SETTINGS, exclude=("nothing",)), {"latency_ms": 0.001}, known)
+    answer = assess(STRUCTURE, replace(SETTINGS, exclude=("conv2",)), {"latency_ms": 0.001}, known)
     assert (answer.feasible, answer.basis, answer.certain) == (False, "predicted", False)
     assert math.isclose(answer.original["latency_ms"] or 0, 10.0)
 

@@ -11,6 +11,7 @@ from adapt.budget import Share
 from adapt.errors import (
     BudgetNotMet,
     BudgetUnreachable,
+    NoSuchLayer,
     OriginalAccuracyTooLow,
     ProposalFailed,
     ScheduleTooShort,
@@ -29,8 +30,16 @@ from adapt.events import (
 )
 from adapt.loop import adapt_network
 from adapt.search import Progress
-from adapt.spec import RESOURCES, Settings, Step
-from tests.toy_search import FormulaMeter, StandInExecutor, StandInTrainer, chain_groups, chain_network, toy_job
+from adapt.spec import RESOURCES, GroupLimits, Settings, Step
+from tests.toy_search import (
+    FormulaMeter,
+    StandInExecutor,
+    StandInTrainer,
+    bottleneck_groups,
+    chain_groups,
+    chain_network,
+    toy_job,
+)
 
 QUICK = Settings(
     schedule=dict.fromkeys(RESOURCES, Step(initial=0.1, decay=0.96, floor=0.005)),
@@ -223,8 +232,98 @@ def test_stop_ends_the_search_with_stopped():
         run(job)
 
 
-def test_a_search_resumed_after_any_iteration_ends_with_the_same_network():
-    job = toy_job({"macs": Share(0.4)}, QUICK)
+def paper_job(asked, settings=QUICK, **parts):
+    """Bottlenecks conv0, conv2 (16 channels) and conv4 (8) between the expansions conv1 and conv3 (both 24)."""
+    network = chain_network((16, 24, 16, 24, 8))
+    groups = bottleneck_groups(network)
+    own = {"original": network, "groups": groups, "executor": StandInExecutor(network, groups)}
+    return toy_job(asked, replace(settings, proposals="paper"), **(own | parts))
+
+
+def test_the_papers_proposals_shrink_all_bottlenecks_of_one_size_together_and_each_expansion_alone():
+    job = paper_job({"macs": Share(0.3)})
+    events = run(job)
+    kept = {0: {group.id: tuple(range(group.channels)) for group in job.groups}}
+    kept |= {done.iteration: done.kept for done in of(IterationDone, events)}
+    for event in of(ProposalEvaluated, events):
+        assert set(event.further) == ({"conv2"} if event.group == "conv0" else set())
+        assert {len(chosen) for chosen in event.positions.values()} == {event.filters_after}
+    told = {event.group for kind in (ProposalEvaluated, ProposalSkipped) for event in of(kind, events)}
+    assert told == {"conv0", "conv1", "conv3", "conv4"}
+    for done in of(IterationDone, events):
+        picked = next(
+            event
+            for event in of(ProposalEvaluated, events)
+            if (event.iteration, event.group) == (done.iteration, *done.picked)
+        )
+        before = kept[done.iteration - 1]
+        for group, chosen in picked.positions.items():
+            assert done.kept[group] == tuple(before[group][position] for position in chosen)
+        changed = {group for group in before if before[group] != done.kept[group]}
+        assert changed == set(picked.positions)
+    narrow = of(Finished, run(paper_job({"macs": Share(0.8)}, replace(QUICK, exclude=("conv1", "conv3")))))[0].kept
+    assert len(narrow["conv0"]) == len(narrow["conv2"]) < 16
+
+
+def test_each_bottleneck_of_one_size_keeps_its_own_largest_filters():
+    job = paper_job({"macs": Share(0.6)})
+    event = next(event for event in of(ProposalEvaluated, run(job)) if event.group == "conv0" and event.iteration == 1)
+    for group, chosen in event.positions.items():
+        norms = (job.original.weights[f"{group}.weight"] ** 2).sum(axis=(1, 2, 3))
+        assert set(chosen) == set(norms.argsort()[-event.filters_after :])
+    assert event.kept != event.further["conv2"]
+
+
+def test_a_skipped_or_failed_proposal_names_all_its_groups():
+    network = chain_network((16, 24, 16, 24, 8))
+    executor = StandInExecutor(network, bottleneck_groups(network), fail=frozenset({"conv0"}))
+    events = run(paper_job({"macs": Share(0.2)}, executor=executor))
+    assert {event.further for event in of(ProposalGivenUp, events) if event.group == "conv0"} == {("conv2",)}
+    few = run(paper_job({"macs": Share(0.9)}, replace(QUICK, group_limits={"conv2": GroupLimits(max_removed=0.0)})))
+    assert {event.further for event in of(ProposalSkipped, few) if event.group == "conv0"} == {("conv2",)}
+
+
+def test_groups_that_are_neither_expansion_nor_bottleneck_are_none_of_the_papers_proposals():
+    with pytest.raises(BudgetUnreachable):
+        run(toy_job({"macs": Share(0.9)}, replace(QUICK, proposals="paper")))
+
+
+def test_no_group_loses_more_than_its_largest_share_or_its_own_limit():
+    limited = replace(
+        QUICK,
+        max_removed=0.75,
+        min_channels=4,
+        group_limits={"conv1": GroupLimits(max_removed=0.5), "conv[01]": GroupLimits(max_removed=0.9, min_channels=8)},
+    )
+    job = toy_job({"macs": Share(0.25)}, limited)
+    counts = {group: len(kept) for group, kept in of(Finished, run(job))[0].kept.items()}
+    assert counts["conv0"] >= 8
+    assert counts["conv1"] >= 12
+    assert counts["conv2"] >= 8
+    with pytest.raises(BudgetUnreachable, match="max_removed"):
+        run(toy_job({"macs": Share(0.25)}, replace(limited, max_removed=0.25)))
+
+
+def test_a_pattern_that_matches_no_layer_is_refused_before_anything_is_measured():
+    meter = FormulaMeter()
+    wrong = replace(QUICK, include=("conv*", "cnov1"), exclude=("Head",), group_limits={"con": GroupLimits()})
+    with pytest.raises(NoSuchLayer) as error:
+        run(toy_job({"macs": Share(0.9)}, wrong, meter=meter))
+    assert [(place, pattern) for place, pattern, _ in error.value.faults] == [
+        (("include", "1"), "cnov1"),
+        (("exclude", "0"), "Head"),
+        (("group_limits", "con"), "con"),
+    ]
+    hints = [hint for *_, hint in error.value.faults]
+    assert "conv1" in hints[0]
+    assert hints[1] == "the nearest are head"
+    assert hints[2] == "con* matches conv0, conv1, conv2"
+    assert meter.asked == []
+
+
+@pytest.mark.parametrize("make", [toy_job, paper_job])
+def test_a_search_resumed_after_any_iteration_ends_with_the_same_network(make):
+    job = make({"macs": Share(0.4)}, QUICK)
     whole = run(job)
     end = of(Finished, whole)[0]
     rates = {event.iteration: event.learning_rate for event in of(ControlEvaluated, whole)}
@@ -250,24 +349,35 @@ shares = st.floats(min_value=0.1, max_value=1.2)
     initial=st.floats(min_value=0.005, max_value=0.5),
     decay=st.floats(min_value=0.8, max_value=1.0),
     floor=st.sampled_from([0.0, 0.005]),
-    share=st.sampled_from([0.5, 1.0]),
+    share=st.sampled_from([0.1, 0.5, 1.0]),
+    removed=st.sampled_from([0.6, 1.0]),
+    own=st.sampled_from([{}, {"conv2": GroupLimits(min_channels=6)}, {"conv[01]": GroupLimits(max_removed=0.3)}]),
+    proposals=st.sampled_from(["groups", "paper"]),
     rounding=st.sampled_from([1, 4, 8]),
     rule=st.sampled_from(["highest-accuracy", "best-slope"]),
     luck=st.integers(min_value=0, max_value=1000),
 )
-def test_what_check_calls_feasible_ends_met(asked, initial, decay, floor, share, rounding, rule, luck):
+def test_what_check_calls_feasible_ends_met(
+    asked, initial, decay, floor, share, removed, own, proposals, rounding, rule, luck
+):
     chosen = replace(
         QUICK,
         schedule=dict.fromkeys(RESOURCES, Step(initial=initial, decay=decay, floor=floor)),
         largest_share=share,
+        max_removed=removed,
+        group_limits=own,
+        proposals=proposals,
         round_channels_to=rounding,
         pick=rule,
     )
-    network = chain_network()
+    network = chain_network((16, 24, 16, 32))
+    groups = bottleneck_groups(network)
     job = toy_job(
         {name: Share(fraction) for name, fraction in asked.items()},
         chosen,
-        executor=StandInExecutor(network, chain_groups(network), seed=luck),
+        original=network,
+        groups=groups,
+        executor=StandInExecutor(network, groups, seed=luck),
         meter=FormulaMeter(bias=0.0),
     )
     try:

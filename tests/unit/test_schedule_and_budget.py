@@ -1,5 +1,8 @@
 """Budgets, schedules and counts: the arithmetic that the search steers by."""
 
+import json
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,9 +11,9 @@ from adapt.budget import Budget, Share, parse_limit, resolve
 from adapt.errors import ScheduleTooShort
 from adapt.graph.pruning import ChannelGroup, Slice
 from adapt.presets import PRESETS, effective_settings, settings_from_document, settings_to_document
-from adapt.reach import selected_groups, smaller_counts, smallest_counts
+from adapt.reach import Bundle, bundles, smaller_counts, smallest_counts
 from adapt.schedule import check_reaches, estimate_iterations, tighten
-from adapt.spec import RESOURCES, Settings, Step, derive_seed
+from adapt.spec import RESOURCES, GroupLimits, Settings, Step, derive_seed
 
 
 def group(channels: int, *, name: str = "features.0", multiple: int = 1, prunable: bool = True) -> ChannelGroup:
@@ -25,6 +28,10 @@ def group(channels: int, *, name: str = "features.0", multiple: int = 1, prunabl
         reason=None if prunable else "it makes the classes",
         channel_multiple=multiple,
     )
+
+
+def alone(channels: int, **values) -> Bundle:
+    return Bundle(groups=(group(channels, **values),))
 
 
 def test_a_limit_is_a_number_or_a_percentage():
@@ -100,41 +107,100 @@ def test_every_preset_always_arrives(preset):
 
 def test_smaller_counts_are_multiples_largest_first():
     settings = Settings(round_channels_to=8, min_channels=16)
-    assert smaller_counts(group(60), 60, settings) == [56, 48, 40, 32, 24, 16]
-    assert smaller_counts(group(60), 16, settings) == []
-    assert smaller_counts(group(60, multiple=12), 60, settings) == [48, 24]
+    assert smaller_counts(alone(60), 60, settings) == [56, 48, 40, 32, 24, 16]
+    assert smaller_counts(alone(60), 16, settings) == []
+    assert smaller_counts(alone(60, multiple=12), 60, settings) == [48, 24]
+
+
+@pytest.mark.parametrize(("share", "least"), [(0.0, 100), (0.29, 71), (0.7, 30), (0.9, 10), (1.0, 1)])
+def test_the_largest_share_removed_is_exact(share, least):
+    settings = Settings(round_channels_to=1, min_channels=1, max_removed=share)
+    assert smallest_counts([group(100)], settings) == {"features.0": least}
+    assert (
+        smaller_counts(alone(100), 100, replace(settings, largest_share=0.1)) == list(range(99, 89, -1))[: 100 - least]
+    )
+
+
+def test_of_several_patterns_the_strictest_holds_and_each_stands_in_for_the_settings_own():
+    groups = [group(64, name=f"features.{index}") for index in range(3)]
+    settings = Settings(
+        min_channels=16,
+        max_removed=0.5,
+        group_limits={
+            "features.0": GroupLimits(max_removed=0.9),
+            "features.[01]": GroupLimits(min_channels=24),
+            "*.1": GroupLimits(min_channels=40),
+        },
+    )
+    assert smallest_counts(groups, settings) == {"features.0": 24, "features.1": 40, "features.2": 32}
+
+
+def test_groups_that_shrink_together_visit_the_counts_that_all_of_them_may_have():
+    settings = Settings(
+        proposals="paper", round_channels_to=8, group_limits={"features.1": GroupLimits(min_channels=20)}
+    )
+    groups = [
+        replace(group(48, name="features.0", multiple=16), kind="bottleneck"),
+        replace(group(48, name="features.1"), kind="bottleneck"),
+        replace(group(48, name="features.2"), kind="expansion"),
+        replace(group(32, name="features.3"), kind="bottleneck"),
+        group(48, name="features.4"),
+    ]
+    found = bundles(groups, settings)
+    assert [(bundle.id, bundle.further) for bundle in found] == [
+        ("features.0", ("features.1",)),
+        ("features.2", ()),
+        ("features.3", ()),
+    ]
+    assert smaller_counts(found[0], 48, settings) == [32]
+    assert smallest_counts(groups, settings) == {
+        "features.0": 32, "features.1": 32, "features.2": 8, "features.3": 8, "features.4": 48
+    }  # fmt: skip
+    alone_now = bundles(groups, replace(settings, exclude=("features.1",)))
+    assert {bundle.further for bundle in alone_now} == {()}
 
 
 @given(
     current=st.integers(min_value=1, max_value=600),
     rounding=st.integers(min_value=1, max_value=64),
     least=st.integers(min_value=1, max_value=64),
+    share=st.sampled_from([0.01, 0.3, 0.5]),
+    removed=st.floats(min_value=0, max_value=1),
 )
-def test_giving_up_half_at_a_time_reaches_the_smallest_count(current, rounding, least):
-    settings = Settings(round_channels_to=rounding, min_channels=least, largest_share=0.5)
-    one = group(current)
+def test_a_share_at_a_time_reaches_the_smallest_count(current, rounding, least, share, removed):
+    settings = Settings(round_channels_to=rounding, min_channels=least, largest_share=share, max_removed=removed)
+    one = alone(current)
     count = current
     while counts := smaller_counts(one, count, settings):
-        assert all(n < count and n % rounding == 0 and n >= max(least, count / 2) for n in counts)
+        assert all(n < count and n % rounding == 0 and n >= least for n in counts)
+        assert counts[-1] >= count * (1 - share) - 1e-6 or counts == [(count - 1) // rounding * rounding]
+        assert counts[-1] >= current * (1 - removed) - 1e-6
         count = counts[-1]
-    assert smallest_counts([one], settings)[one.id] == count
+    assert smallest_counts(one.groups, settings)[one.id] == count
 
 
 def test_include_and_exclude_are_globs_on_layer_names():
     groups = [group(8, name="features.0"), group(8, name="features.1"), group(8, name="head", prunable=False)]
-    chosen = selected_groups(groups, Settings(include=("features.*",), exclude=("*.1",)))
+    chosen = bundles(groups, Settings(include=("features.*",), exclude=("*.1",)))
     assert [one.id for one in chosen] == ["features.0"]
 
 
 def test_explicit_settings_override_the_preset_and_survive_the_record():
     settings = effective_settings(
-        {"preset": "mobilenetv3", "short_term_steps": 7, "schedule": {"macs": {"initial": 0.2, "decay": 0.9}}}
+        {
+            "preset": "mobilenetv3",
+            "short_term_steps": 7,
+            "schedule": {"macs": {"initial": 0.2, "decay": 0.9}},
+            "include": ["a.*"],
+            "group_limits": {"a.*": {"min_channels": 16}, "b": {"max_removed": 0.5}},
+        }
     )
     assert settings.pick == "best-slope"
     assert settings.short_term_steps == 7
     assert settings.schedule["macs"] == Step(initial=0.2, decay=0.9)
     assert settings.schedule["params"] == PRESETS["mobilenetv3"].schedule["params"]
-    assert settings_from_document(settings_to_document(settings)) == settings
+    assert settings.group_limits == {"a.*": GroupLimits(min_channels=16), "b": GroupLimits(max_removed=0.5)}
+    assert settings_from_document(json.loads(json.dumps(settings_to_document(settings)))) == settings
     assert set(settings.schedule) == set(RESOURCES)
 
 

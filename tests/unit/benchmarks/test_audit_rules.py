@@ -49,9 +49,9 @@ def sound_parts() -> Parts:
         },
         "model": {
             "groups": [
-                {"id": "a", "channels": 32, "prunable": True},
-                {"id": "b", "channels": 16, "prunable": True},
-                {"id": "head", "channels": 10, "prunable": False},
+                {"id": "a", "kind": "plain", "layers": ["a"], "channels": 32, "prunable": True},
+                {"id": "b", "kind": "plain", "layers": ["b"], "channels": 16, "prunable": True},
+                {"id": "head", "kind": "linear", "layers": ["head"], "channels": 10, "prunable": False},
             ]
         },
         "iterations": iterations,
@@ -72,6 +72,34 @@ def found(parts: Parts) -> list[str]:
 
 def test_a_sound_record_passes() -> None:
     assert found(sound_parts()) == []
+
+
+def test_a_sound_record_of_the_papers_proposals_passes_and_a_group_left_behind_is_named() -> None:
+    parts = sound_parts()
+    parts["job"]["settings"]["proposals"] = "paper"
+    a, b, head = parts["model"]["groups"]
+    twin = {**b, "id": "c", "layers": ["c"], "kind": "bottleneck"}
+    parts["model"]["groups"] = [{**a, "kind": "expansion"}, {**b, "kind": "bottleneck"}, twin, head]
+    for checkpoint in parts["checkpoints"]:
+        checkpoint["filters"]["c"] = checkpoint["filters"]["b"]
+    for each in parts["proposals"]:
+        each["further"] = {"c": list(each["kept"])} if each["group"] == "b" else {}
+    assert found(parts) == []
+    parts["proposals"][3]["further"] = {}
+    assert any("shrinks ['b']" in text for text in found(parts))
+    parts["proposals"][3]["further"] = {"c": [0, 1, 2]}
+    assert any("keeps 3 filters of c" in text for text in found(parts))
+
+
+def test_what_the_settings_leave_alone_needs_no_proposal_and_a_limit_that_is_passed_is_named() -> None:
+    parts = sound_parts()
+    parts["job"]["settings"] |= {"exclude": ["x"], "max_removed": 0.5, "group_limits": {"a": {"max_removed": 0.8}}}
+    assert found(parts) == []
+    parts["job"]["settings"]["group_limits"] = {}
+    assert any("32" not in text and "no step of the rounding" in text for text in found(parts))
+    excluding = sound_parts()
+    excluding["job"]["settings"]["exclude"] = ["a"]
+    assert any("prunable are ['b']" in text for text in found(excluding))
 
 
 def swap_pick(parts: Parts) -> None:
