@@ -64,7 +64,8 @@ class NewModel:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """A channel group as it is listed; its slices are in `Structure`."""
+    """A channel group as it is listed; its slices are in `Structure`. `filters_each` None: it came before that was
+    kept."""
 
     id: str
     kind: GroupKind
@@ -72,6 +73,7 @@ class Group:
     channels: int
     prunable: bool
     reason: str | None
+    filters_each: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

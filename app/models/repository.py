@@ -154,6 +154,7 @@ def _listed(group: ChannelGroup) -> Group:
         channels=group.channels,
         prunable=group.prunable,
         reason=group.reason,
+        filters_each=group.filters_each,
     )
 
 

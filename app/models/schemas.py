@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from app.models.records import Group, Model
 from app.records import CheckState, GroupKind
@@ -30,7 +30,11 @@ class GroupOut(BaseModel):
     id: str
     kind: GroupKind
     layers: list[str]
-    channels: int
+    channels: int = Field(description="Units that stay or go as one, each of `filters_each` filters of a layer.")
+    filters_each: int | None = Field(
+        description="1 but for grouped convolutions, where whole groups, or one filter of every group, go together. "
+        "null: the model was read before this was kept."
+    )
     prunable: bool
     reason: str | None
 
@@ -41,6 +45,7 @@ class GroupOut(BaseModel):
             kind=group.kind,
             layers=list(group.layers),
             channels=group.channels,
+            filters_each=group.filters_each,
             prunable=group.prunable,
             reason=group.reason,
         )
