@@ -130,7 +130,7 @@ def _refuse_other_kinds(names: set[str]) -> None:
     if "models/model.json" in tops:
         return
     if "serialized_exported_program.json" in names | tops:
-        raise FormatRefused("", f"an archive in the layout of an older torch.export; with torch 2.13, {_HOW}")
+        raise FormatRefused("", f"an archive in the layout of an older torch.export; with torch 2.9 or newer, {_HOW}")
     if any(name.startswith("code/") for name in tops) or "constants.pkl" in tops:
         raise FormatRefused("", f"a TorchScript file, which holds code; {_HOW}")
     if "data.pkl" in names | tops:

@@ -246,6 +246,19 @@ def checked_attributes(operator: Operator, given: Mapping[str, Any], where: str)
     return attributes
 
 
+def respelled(node: AtenNode) -> tuple[AtenNode, ...]:
+    """A node that computes two things at once as the two that it is; any other node as it stands."""
+    factor = node.arguments.get("value", 1)
+    if node.target != "torch.ops.aten.addcmul.default" or factor != 1:
+        return (node,)
+    added, first, second = (node.arguments.get(name) for name in ("self", "tensor1", "tensor2"))
+    product = f"{node.output}_product"
+    return (
+        replace(node, target="torch.ops.aten.mul.Tensor", output=product, arguments={"self": first, "other": second}),
+        replace(node, target="torch.ops.aten.add.Tensor", arguments={"self": added, "other": Reference(product)}),
+    )
+
+
 def resolve_symbols(value: Any, sizes: Mapping[str, int | str]) -> Any:
     """An argument with the results of sym_size nodes filled in: numbers, or BATCH."""
     if isinstance(value, list):

@@ -12,7 +12,7 @@ from adapt.errors import FormatRefused, NetworkRefused
 from adapt.formats.archive import Archive, open_archive
 from adapt.formats.aten_constants import Array
 from adapt.formats.pt2_graph import MODEL, SCHEMA_MAJOR, GraphReader, Signature
-from adapt.formats.pt2_weights import entry_name, read_config, read_tensor, read_tensors, tensor_meta
+from adapt.formats.pt2_weights import PICKLED_WEIGHTS, entry_name, read_config, read_tensor, read_tensors, tensor_meta
 from adapt.formats.strict_json import MAX_JSON_BYTES, member, parse_object
 from adapt.formats.tensors import check_values
 from adapt.graph.network import Graph, Network, Shape
@@ -43,6 +43,11 @@ def _check_container(archive: Archive) -> None:
     models = [name for name in archive.names() if name.startswith("models/")]
     if models != [MODEL]:
         raise NetworkRefused("", f"the archive holds {len(models)} models, one is expected")
+    if PICKLED_WEIGHTS in archive.names():
+        raise FormatRefused(
+            PICKLED_WEIGHTS,
+            "is a pickle, as torch 2.8 wrote it, and nothing is ever unpickled; export with torch 2.9 on",
+        )
     if archive.read("byteorder", 16) != b"little":
         raise NetworkRefused("byteorder", "only little-endian files are read")
     if archive.read("archive_format", 16) != b"pt2":
@@ -53,7 +58,7 @@ def _check_schema(document: dict[str, Any]) -> None:
     major = member(member(document, "schema_version", dict, MODEL), "major", int, MODEL)
     if major != SCHEMA_MAJOR:
         raise FormatRefused(
-            MODEL, f"schema version {major} is not read; export with torch 2.13, which writes version {SCHEMA_MAJOR}"
+            MODEL, f"schema version {major} is not read; torch 2.9 to 2.14 write version {SCHEMA_MAJOR}"
         )
 
 

@@ -16,6 +16,7 @@ from adapt.formats.aten import (
     read_attributes,
     references,
     resolve_symbols,
+    respelled,
     sym_size,
     value_name,
 )
@@ -155,7 +156,9 @@ class GraphReader:
         elif self.weights.computes(node):
             self._compare(node.output, self.weights.compute(node))
         else:
-            self._read_operator(self.weights.as_linear(node), index)
+            for part in respelled(node):
+                self._read_operator(self.weights.as_linear(part), index)
+            self._compare_value(node.output)
 
     def _read_operator(self, node: AtenNode, index: int) -> None:
         weights, inputs, plain = self._sort_arguments(node)
@@ -186,7 +189,6 @@ class GraphReader:
                 ),
                 node,
             )
-        self._compare_value(node.output)
 
     def _sort_arguments(self, node: AtenNode) -> tuple[dict[str, str], dict[str, list[str]], dict[str, Any]]:
         """The arguments that are weights, those that are values (both by name), and the plain ones."""

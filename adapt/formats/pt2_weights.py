@@ -16,6 +16,7 @@ from adapt.formats.tensors import as_float32, bfloat16_as_float32, check_shape, 
 from adapt.graph.network import Shape
 
 CONFIG = "data/weights/model_weights_config.json"
+PICKLED_WEIGHTS = "data/weights/model.pt"
 _CONSTANTS_CONFIG = "data/constants/model_constants_config.json"
 _ENTRY_NAME = re.compile(r"(?:weight|tensor)_\d{1,6}")
 _LONG, _BFLOAT16, _STRIDED = 5, 13, 7

@@ -94,6 +94,7 @@ OTHER_KINDS = {
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5"),
     "onnx": (b"\x08\x08\x12\x07pytorch" + bytes(100), "not an ONNX file, or a truncated"),
     "safetensors without architecture": (struct.pack("<Q", 2) + b"{}", "architecture"),
+    "torch 2.8": (with_entry(GOOD, "data/weights/model.pt", b"x"), "torch 2.8"),
     "another schema": (edited(GOOD, model=lambda d: d["schema_version"].update(major=7)), "schema version 7"),
 }
 

@@ -146,6 +146,10 @@ BODIES = {
     "efficient channel attention": (efficient_channel_attention, None),
     "global context": (global_context, None),
     "selected kernels": (selected_kernels, None),
+    "product and sum at once": (
+        lambda net, x: torch.addcmul(net.column, net.factor[:, None, None], x),
+        ["scale", "scale"],
+    ),
     "global response norm": (response_normalised, None),
     "upsampled": (
         lambda net, x: x + F.interpolate(F.max_pool2d(x, 2), scale_factor=2, mode="nearest"),
