@@ -1,0 +1,33 @@
+"""The pages beside the code name what the code has."""
+
+import re
+from pathlib import Path
+from typing import get_args
+
+from adapt.graph.pruning import Kind
+from adapt.spec import Proposals
+from app.jobs.schemas import ProposalOut
+from app.jobs.settings_schema import SettingsIn
+from app.models.schemas import GroupOut
+
+ROOT = Path(__file__).resolve().parents[2]
+SEARCH = (ROOT / "docs" / "search.md").read_text()
+
+
+def test_every_page_that_the_readme_names_is_there() -> None:
+    pages = re.findall(r"`(docs/[a-z_]+\.md)`", (ROOT / "README.md").read_text())
+    assert "docs/search.md" in pages
+    assert all((ROOT / page).is_file() for page in pages)
+
+
+def test_the_page_about_the_search_tells_every_kind_of_group_and_of_proposal() -> None:
+    named = set(re.findall(r"`([a-z_]+)`", SEARCH))
+    assert named >= {*get_args(Kind), *get_args(Proposals)}
+
+
+def test_the_page_about_the_search_names_settings_and_fields_that_there_are() -> None:
+    bounds = {"include", "exclude", "min_channels", "max_removed", "largest_share", "group_limits", "round_channels_to"}
+    fields = {"further", "kept", "filters_before", "filters_after", "filters_each", "channels", "prunable", "reason"}
+    assert bounds <= set(SettingsIn.model_fields)
+    assert fields <= {*ProposalOut.model_fields, *GroupOut.model_fields}
+    assert all(f"`{name}`" in SEARCH for name in bounds | fields - {"prunable"})
