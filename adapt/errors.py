@@ -62,9 +62,9 @@ class NotEnoughData(DatasetRefused):
 
 
 class NoSuchLayer(AdaptError):
-    """`faults`: of each pattern its place in the settings, such as ("include", "0"), the pattern, and a hint."""
+    """`faults`: of each pattern its place in the settings, as ("include", "0"), the pattern, and a hint or None."""
 
-    def __init__(self, faults: tuple[tuple[tuple[str, str], str, str], ...]) -> None:
+    def __init__(self, faults: tuple[tuple[tuple[str, str], str, str | None], ...]) -> None:
         super().__init__(faults)
         self.faults = faults
 
@@ -72,8 +72,8 @@ class NoSuchLayer(AdaptError):
         return "; ".join(f"{place[0]}: {self.why(pattern, hint)}" for place, pattern, hint in self.faults)
 
     @staticmethod
-    def why(pattern: str, hint: str) -> str:
-        return f"{pattern!r} matches no convolution or linear layer of this network; {hint}"
+    def why(pattern: str, hint: str | None) -> str:
+        return f"{pattern!r} matches no convolution or linear layer of this network" + (f"; {hint}" if hint else "")
 
 
 class BudgetUnreachable(AdaptError):

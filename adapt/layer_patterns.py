@@ -9,7 +9,8 @@ from adapt.graph.coupling import layer_names
 from adapt.graph.network import Graph
 from adapt.spec import Settings
 
-_SHOWN = 3
+_SHOWN = 3  # names in a hint
+_HINTS = 5  # looking for near names takes time, and a request may hold hundreds of patterns
 
 
 def names_one(patterns: Iterable[str], layers: Sequence[str]) -> bool:
@@ -21,13 +22,14 @@ def check_patterns(graph: Graph, settings: Settings) -> None:
     """Raises NoSuchLayer for the patterns that match no convolution or linear layer of `graph`: a misspelt name in
     `exclude` would otherwise cut what was to stay."""
     names = list(layer_names(graph).values())
-    wrong = [
-        (place, pattern, _hint(pattern, names))
-        for place, pattern in _patterns(settings)
-        if not names_one([pattern], names)
-    ]
+    wrong = [(place, pattern) for place, pattern in _patterns(settings) if not names_one([pattern], names)]
     if wrong:
-        raise NoSuchLayer(tuple(wrong))
+        raise NoSuchLayer(
+            tuple(
+                (place, pattern, _hint(pattern, names) if number < _HINTS else None)
+                for number, (place, pattern) in enumerate(wrong)
+            )
+        )
 
 
 def _patterns(settings: Settings) -> Iterator[tuple[tuple[str, str], str]]:
