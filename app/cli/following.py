@@ -74,7 +74,7 @@ def _iteration_text(data: dict[str, Any]) -> str:
 
 
 def _proposal_text(data: dict[str, Any]) -> str:
-    where = f"iteration {data.get('iteration')}, {data.get('group')}"
+    where = f"iteration {data.get('iteration')}, {' + '.join([data['group'], *data.get('further', {})])}"
     if data.get("state") != "evaluated":
         return f"{where}: {data.get('state')}: {data.get('reason')}"
     return f"{where}: {data.get('filters_before')} -> {data.get('filters_after')}, {percent(data.get('accuracy'))}"

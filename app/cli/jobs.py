@@ -130,7 +130,7 @@ def proposals(
     columns = {
         "iteration": lambda row: row["iteration"],
         "": lambda row: "*" if row.get("picked") else "",
-        "group": lambda row: row["group"],
+        "group": lambda row: " + ".join([row["group"], *row.get("further", {})]),
         "kind": lambda row: row.get("kind"),
         "filters": lambda row: f"{row['filters_before']} -> {row['filters_after'] or '-'}",
         "state": lambda row: row["state"],
