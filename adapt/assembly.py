@@ -9,6 +9,7 @@ from pathlib import Path
 from adapt.budget import Asked
 from adapt.data.dataset import Dataset, TrainingData
 from adapt.data.fit import fit_to
+from adapt.data.report import of_images
 from adapt.data.split import split_holdout
 from adapt.events import Evaluation
 from adapt.executors.contract import Executor, Failure
@@ -28,18 +29,27 @@ from adapt.training.trainer import NetworkTrainer
 
 @contextmanager
 def fitted_data(
-    network: Network, dataset: Dataset, normalization: Normalization, settings: Settings
+    network: Network,
+    dataset: Dataset,
+    normalization: Normalization,
+    settings: Settings,
+    classes: Sequence[str] | None = None,
 ) -> Iterator[tuple[Dataset, TrainingData]]:
-    """The data set at the network's size and, split off its training part, what is trained and chosen on.
+    """The data set at the network's size, and what is trained and chosen on: its training images, and the hold-out
+    that it declares or that is cut from them. `classes` are the names of the network's outputs, where it has names.
 
     Raises DatasetRefused when the data do not fit the network, NotEnoughData when no hold-out can be cut from them.
     """
     # Images of another size are written there at the network's, and mapped while the block lasts.
     with tempfile.TemporaryDirectory(prefix="netadapt-images-") as folder:
-        fitted = fit_to(dataset, network.graph.input_shape, class_count(network), folder=Path(folder))
-        train_rows, holdout_rows = split_holdout(fitted.train.part_labels, settings.seed, settings.holdout)
-        train, holdout = fitted.train.subset(train_rows), fitted.train.subset(holdout_rows)
-        yield fitted, TrainingData(train=train, holdout=holdout, normalization=normalization)
+        outputs = class_count(network)
+        fitted = fit_to(dataset, network.graph.input_shape, outputs, names=classes, folder=Path(folder))
+        train, holdout = fitted.train, fitted.holdout
+        if holdout is None:
+            train_rows, holdout_rows = split_holdout(train.part_labels, settings.seed, settings.holdout)
+            train, holdout = train.subset(train_rows), train.subset(holdout_rows)
+        pixels = of_images(fitted.train) if settings.normalization == "data" else normalization
+        yield fitted, TrainingData(train=train, holdout=holdout, normalization=pixels)
 
 
 @contextmanager
@@ -55,12 +65,14 @@ def assembled(
     lock_directory: Path | None,
     stop: Stop,
     recorded: Mapping[str | None, Evaluation | Failure] | None = None,
+    classes: Sequence[str] | None = None,
 ) -> Iterator[Job]:
     """The job of a search; its executor is closed at the end. `recorded` are outcomes of an interrupted iteration.
+    `classes` are the names of the network's outputs, where it has names.
 
     Raises DatasetRefused when the data do not fit the network, NotEnoughData when no hold-out can be cut from them.
     """
-    with fitted_data(original, dataset, normalization, settings) as (fitted, data):
+    with fitted_data(original, dataset, normalization, settings, classes) as (fitted, data):
         task = TrainingTask(
             original=original.graph, groups=tuple(groups), data=data, settings=settings, lock_directory=lock_directory
         )
@@ -77,15 +89,26 @@ def assembled(
                 stop=stop,
                 notes=(
                     *fitted.notes[len(dataset.notes) :],
-                    _stated(normalization),
+                    _stated_parts(fitted, data),
+                    _stated(data.normalization, settings),
                     *_left_alone(groups, settings),
                 ),
             )
 
 
-def _stated(normalization: Normalization) -> str:
-    mean, std = (", ".join(f"{value:g}" for value in values) for values in (normalization.mean, normalization.std))
-    return f"pixels go into the network as (pixel / 255 - mean) / std, mean {mean}, std {std}: as the model says"
+def _stated_parts(fitted: Dataset, data: TrainingData) -> str:
+    declared = fitted.splits.get("holdout_from") if fitted.holdout is not None else None
+    origin = f"as {declared} of the data set" if declared else "cut from the training images, stratified, by the seed"
+    return (
+        f"{len(data.train)} images to train on; the hold-out that proposals are judged by: {len(data.holdout)} "
+        f"({origin}); to report on: {len(fitted.test)} ({fitted.splits.get('test_from', 'the test part')})"
+    )
+
+
+def _stated(pixels: Normalization, settings: Settings) -> str:
+    mean, std = (", ".join(f"{value:g}" for value in values) for values in (pixels.mean, pixels.std))
+    source = "taken from the training images" if settings.normalization == "data" else "as the model says"
+    return f"pixels go into the network as (pixel / 255 - mean) / std, mean {mean}, std {std}: {source}"
 
 
 def _left_alone(groups: Sequence[ChannelGroup], settings: Settings) -> Iterator[str]:

@@ -7,13 +7,16 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapt.errors import AdaptError
+from adapt.errors import AdaptError, Stopped
+from adapt.stop import Stop, never
 
+LOOK_S = 0.2  # how often somebody who waits for a child looks whether to stop
 _ROOT = Path(__file__).resolve().parents[1]  # so that the child imports this `adapt` and no other
 _KEPT = ("PATH", "LANG", "LD_LIBRARY_PATH", "TMPDIR")
 _log = logging.getLogger(__name__)
@@ -39,32 +42,50 @@ class ChildEnded(AdaptError):
         return self.why
 
 
-def run_in_child(module: str, arguments: Sequence[str], limits: ChildLimits) -> dict[str, Any]:
-    """The JSON object that `python -m module memory_bytes cpu_s *arguments` prints. Raises ChildEnded.
+def run_in_child(module: str, arguments: Sequence[str], limits: ChildLimits, *, stop: Stop = never) -> dict[str, Any]:
+    """The JSON object that `python -m module memory_bytes cpu_s *arguments` prints.
 
-    No thread is forked: the child is a fresh interpreter. It must begin with `limit_this_process`.
+    No thread is forked: the child is a fresh interpreter. It must begin with `limit_this_process`. Raises ChildEnded,
+    and Stopped when `stop` turns true: the child is ended then.
     """
     numbers = [str(limits.memory_bytes), str(limits.cpu_s)]
     command = [sys.executable, "-P", "-m", module, *numbers, *arguments]
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
     # A thread pool of OpenBLAS alone reserves more address space than the limit.
     environment |= {"PYTHONPATH": str(_ROOT), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    try:
-        finished = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=limits.wall_s, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ChildEnded(f"reading it takes longer than {limits.wall_s:g} s") from error
-    if finished.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
-        raise ChildEnded(f"reading it takes more than {limits.cpu_s} s of CPU time, or was stopped from outside")
-    if finished.returncode != 0:
-        errors = finished.stderr.decode(errors="replace")
-        _log.error("%s ended with %d: %s", module, finished.returncode, errors[-2000:])
-        memory = "MemoryError" in errors or finished.returncode < 0
-        why = f"it may need more than {limits.memory_bytes >> 20} MiB of memory" if memory else "the file is damaged"
-        raise ChildEnded(f"the reader could not cope with this file: {why}")
-    outcome: dict[str, Any] = json.loads(finished.stdout)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as child:
+        try:
+            output, errors = _output_of(child, limits.wall_s, stop)
+        finally:
+            child.kill()  # does nothing to one that has ended
+    if child.returncode != 0:
+        raise _ended(module, child.returncode, errors.decode(errors="replace"), limits)
+    outcome: dict[str, Any] = json.loads(output)
     return outcome
+
+
+def _output_of(child: "subprocess.Popen[bytes]", wall_s: float, stop: Stop) -> tuple[bytes, bytes]:
+    """What it printed and what it complained of, at its end. Raises ChildEnded and Stopped before that."""
+    end = time.monotonic() + wall_s
+    while True:
+        left = end - time.monotonic()
+        try:
+            return child.communicate(timeout=max(0.0, left if stop is never else min(LOOK_S, left)))
+        except subprocess.TimeoutExpired as error:
+            if stop():
+                raise Stopped from error
+            if left <= 0:
+                raise ChildEnded(f"reading it takes longer than {wall_s:g} s") from error
+
+
+def _ended(module: str, code: int, errors: str, limits: ChildLimits) -> ChildEnded:
+    if code in (-signal.SIGXCPU, -signal.SIGKILL):
+        return ChildEnded(f"reading it takes more than {limits.cpu_s} s of CPU time, or was stopped from outside")
+    _log.error("%s ended with %d: %s", module, code, errors[-2000:])
+    memory = "MemoryError" in errors or code < 0
+    why = f"it may need more than {limits.memory_bytes >> 20} MiB of memory" if memory else "the file is damaged"
+    return ChildEnded(f"the reader could not cope with this file: {why}")
 
 
 def limit_this_process(arguments: Sequence[str]) -> list[str]:

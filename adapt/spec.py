@@ -11,6 +11,8 @@ Resources = Mapping[Resource, float]
 """Resource -> value: latency in milliseconds at the target's batch, mult-adds, parameters, bytes."""
 
 Pick = Literal["highest-accuracy", "best-slope"]
+NormalizationFrom = Literal["model", "data"]
+"""Which mean and deviation pixels are normalised by: those stated with the model, or those of the training images."""
 Final = Literal["finetune", "none"]
 Proposals = Literal["groups", "paper"]
 """Who shrinks in one proposal: what must be of one size, or what MobileNetV3 (section 4.2) shrinks at once."""
@@ -86,6 +88,7 @@ class Settings:
     include: tuple[str, ...] = ()  # globs on layer names; empty: every group
     exclude: tuple[str, ...] = ()
     augment: bool = False  # small random shifts of the images that are trained on
+    normalization: NormalizationFrom = "model"
     final: Final = "finetune"
     executor: ExecutorName = "processes"
     device: Literal["cpu"] = "cpu"

@@ -1,8 +1,8 @@
 """The only SQL about stored files. The files themselves: app/storage.py."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import ColumnElement, delete, exists, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -30,6 +30,17 @@ class BlobRepository:
     def forget_unreferenced(self, *, older_than_s: float = 3600.0) -> None:
         """Drops the rows of files that nothing points at any more; a sweep of the storage then removes the files."""
         old = BlobRow.created_at < database_now(self._session) - timedelta(seconds=older_than_s)
+        self._forget(old)
+
+    def forget_unused(self, sha256: str) -> bool:
+        """Drops one file's row if nothing points at it; whether it did."""
+        return bool(self._forget(BlobRow.sha256 == sha256))
+
+    def list_hashes(self) -> frozenset[str]:
+        """Every hash that a row names: what a sweep of the storage must leave."""
+        return frozenset(self._session.scalars(select(BlobRow.sha256)))
+
+    def _forget(self, which: ColumnElement[bool]) -> list[str]:
         users = (
             ModelRow.weights_sha256,
             ModelRow.onnx_sha256,
@@ -42,11 +53,17 @@ class BlobRepository:
             JobValueRow.value["sha256"].as_string(),  # a file that a resumed job must find again
         )
         unused = [~exists().where(column == BlobRow.sha256) for column in users]
-        self._session.execute(delete(BlobRow).where(old, *unused).execution_options(synchronize_session=False))
+        gone = delete(BlobRow).where(which, *unused).execution_options(synchronize_session=False)
+        return list(self._session.scalars(gone.returning(BlobRow.sha256)))
 
-    def list_hashes(self) -> frozenset[str]:
-        """Every hash that a row names: what a sweep of the storage must leave."""
-        return frozenset(self._session.scalars(select(BlobRow.sha256)))
+
+def discard(sessions: Sessions, storage: Storage, sha256: str, *, written_before: datetime) -> None:
+    """Removes one stored file at once, unless a row needs it, or somebody has sent the same bytes again since
+    `written_before` (their row may not be committed yet): then a sweep will see to it."""
+    with unit_of_work(sessions) as session:
+        unused = BlobRepository(session).forget_unused(sha256)
+    if unused:
+        storage.discard(sha256, written_before=written_before)
 
 
 def sweep(sessions: Sessions, storage: Storage) -> list[str]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,11 @@ class Storage:
         """Silent when it is not there: two may delete at once."""
         with suppress(FileNotFoundError):
             self._fs.rm_file(self._place(sha256))
+
+    def discard(self, sha256: str, *, written_before: datetime) -> None:
+        """As `delete`, but what was written again since then stays."""
+        if self._modified(self._place(sha256)) < written_before.timestamp():
+            self.delete(sha256)
 
     def sweep(self, referenced: Collection[str], *, older_than_s: float = 3600.0) -> list[str]:
         """Removes the blobs that no row names, and writes that were broken off; says which blobs went.

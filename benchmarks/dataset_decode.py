@@ -36,7 +36,7 @@ def main() -> None:
         start = time.perf_counter()
         list_images(upload, "zip", folder, limits)
         listed = time.perf_counter() - start
-        decoded = decode_listed(folder, limits, lambda: False)
+        decoded = decode_listed(folder, limits)
         ready = time.perf_counter() - start
         facts = decoded.facts
         data = load_decoded(

@@ -41,7 +41,9 @@ def live_api(folder: Path, *, max_upload_bytes: int = 50 * 1024 * 1024) -> Itera
     with unit_of_work(services.sessions) as session:
         secrets = [TokenRepository(session).create_token(owner)[1] for owner in ("ann", "bob")]
     with _served(api) as url:
-        ann, bob = (httpx.Client(base_url=url, headers={"Authorization": f"Bearer {secret}"}) for secret in secrets)
+        ann, bob = (
+            httpx.Client(timeout=120, base_url=url, headers={"Authorization": f"Bearer {secret}"}) for secret in secrets
+        )
         with ann, bob:
             yield LiveApi(client=ann, stranger=bob, services=services, folder=folder)
     close_services(services)

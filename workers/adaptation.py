@@ -70,6 +70,7 @@ def _search(claimed: ClaimedJob, service: Service, signal: StopSignal) -> None:
             lock_directory=service.lock_directory,
             stop=signal,
             recorded=read_outcomes(material.record),
+            classes=material.model.classes,
         ) as search:
             for note in () if "original" in material.record.values else search.notes:
                 recording.write(Message(text=note))

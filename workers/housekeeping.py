@@ -1,10 +1,12 @@
-"""What the short lane does when it has nothing else to do: about once an hour, files that no row needs are removed."""
+"""What the short lane does when it has nothing else to do: about once an hour, rows and files that nobody needs go."""
 
 import logging
 import time
 from collections.abc import Callable
 
 from app.blobs import sweep
+from app.database import unit_of_work
+from app.datasets.repository import DatasetRepository
 from workers.service import Service
 
 log = logging.getLogger(__name__)
@@ -23,5 +25,7 @@ class Housekeeping:
         if self._clock() < self._due:
             return
         self._due = self._clock() + EVERY_S
+        with unit_of_work(self._service.sessions) as session:
+            DatasetRepository(session).forget_refused()
         if gone := sweep(self._service.sessions, self._service.storage):
             log.info("swept %d stored files that nothing needed any more", len(gone))

@@ -62,7 +62,7 @@ def _train(claimed: ClaimedJob, material: Material, dataset: Dataset, service: S
     reporter.tell(begun)
     last = read_epoch(material.record, service.storage)
     lock = MachineLock(service.lock_directory)
-    with fitted_data(untrained, dataset, model.normalization, settings) as (_, data):
+    with fitted_data(untrained, dataset, model.normalization, settings, model.classes) as (_, data):
         state = None if last is None else last.state
         epochs = train_from_scratch(untrained, data, settings, state=state, lock=lock, stop=stop, auxiliary=auxiliary)
         for epoch in epochs:

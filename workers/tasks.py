@@ -4,6 +4,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from adapt.agreement import largest_difference
 from adapt.data.decoding import DecodingLimits, decode_listed, list_images
 from adapt.errors import AdaptError, DatasetRefused, NetworkRefused, Stopped
 from adapt.groups import channel_groups
-from adapt.latency.machine_lock import MachineLock
+from app.blobs import discard
 from app.database import reading, unit_of_work
 from app.datasets.intake import DECODE_TASK, keep_decoded
+from app.datasets.records import Dataset
 from app.datasets.repository import DatasetRepository
 from app.feasibility.assessment import MeasuredOnce
 from app.feasibility.service import profile_result
@@ -37,8 +39,18 @@ log = logging.getLogger(__name__)
 AGREEMENT = 1e-4
 """Largest difference allowed between the rebuilt module and the ONNX file written from it, of the output's scale."""
 
-Write = Callable[[Session], dict[str, Any] | None]
-"""What a finished task writes, in the transaction that ends it; its value is the task's result."""
+
+def nothing() -> None:
+    """What most tasks do afterwards."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """`write` is what a finished task writes, in the transaction that ends it; its value is the task's result. What
+    may only happen once that is committed comes `afterwards`."""
+
+    write: Callable[[Session], dict[str, Any] | None]
+    afterwards: Callable[[], None] = nothing
 
 
 def run_task(claimed: ClaimedTask, service: Service, shutdown: Callable[[], bool]) -> None:
@@ -51,10 +63,11 @@ def run_task(claimed: ClaimedTask, service: Service, shutdown: Callable[[], bool
 
     with held_lease(renew, signal, lease_s=service.settings.lease_s):
         try:
-            write = KINDS[claimed.kind](claimed, service, signal)
+            ending = KINDS[claimed.kind](claimed, service, signal)
             with unit_of_work(service.sessions) as session:
-                result = write(session)
+                result = ending.write(session)
                 TaskQueue(session).finish_task(claimed, result=result)
+            ending.afterwards()
         except LeaseLost:
             log.warning("%s: the lease is another worker's now", claimed.id)
         except Stopped:
@@ -69,7 +82,7 @@ def run_task(claimed: ClaimedTask, service: Service, shutdown: Callable[[], bool
                 TaskQueue(session).finish_task(claimed, error=problem_of(error))
 
 
-def check_model(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Write:
+def check_model(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Ending:
     """Finds the channel groups, and whether the rebuilt module and our ONNX file compute the same."""
     model_id = claimed.payload["model"]
     with reading(service.sessions) as session:
@@ -85,11 +98,11 @@ def check_model(claimed: ClaimedTask, service: Service, signal: StopSignal) -> W
     except Exception as error:  # whatever a network contains, it may not stay `checking` for ever
         log.log(logging.INFO if isinstance(error, AdaptError) else logging.ERROR, "%s", model_id, exc_info=error)
         problem = problem_of(error)
-        return lambda session: ModelRepository(session).refuse(model_id, problem)
-    return lambda session: ModelRepository(session).finish_check(model_id, groups)
+        return Ending(write=lambda session: ModelRepository(session).refuse(model_id, problem))
+    return Ending(write=lambda session: ModelRepository(session).finish_check(model_id, groups))
 
 
-def profile_model(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Write:
+def profile_model(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Ending:
     """Fills the look-up table of a target with a model's operators, for predictions and feasibility checks."""
     owner = Caller(id=claimed.owner)
     with reading(service.sessions) as session:
@@ -105,16 +118,16 @@ def profile_model(claimed: ClaimedTask, service: Service, signal: StopSignal) ->
         min_channels=PROFILE_ROUNDING,
     )
     result = profile_result(measured, profile.table, profile.seconds)
-    return lambda session: result
+    return Ending(write=lambda session: result)
 
 
-def decode_dataset(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Write:
+def decode_dataset(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Ending:
     """Decodes a large upload, once, to arrays that every job maps."""
     dataset_id = claimed.payload["dataset"]
     with reading(service.sessions) as session:
         dataset = DatasetRepository(session).find_dataset(Caller(id=claimed.owner), dataset_id)
     if dataset is None:
-        return lambda session: None  # deleted meanwhile
+        return Ending(write=lambda session: None)  # deleted meanwhile
     limits = DecodingLimits(workers=len(os.sched_getaffinity(0)))
     try:
         if dataset.sha256 is None:
@@ -124,20 +137,27 @@ def decode_dataset(claimed: ClaimedTask, service: Service, signal: StopSignal) -
             tempfile.TemporaryDirectory(prefix="netadapt-decode-") as name,
         ):
             folder = Path(name)
-            list_images(path, dataset.format, folder, limits)
-            ingested = keep_decoded(
-                service.storage, folder, decode_listed(folder, limits, signal, lock=MachineLock(service.lock_directory))
-            )
+            list_images(path, dataset.format, folder, limits, stop=signal, lock_directory=service.lock_directory)
+            decoded = decode_listed(folder, limits, stop=signal, lock_directory=service.lock_directory)
+            ingested = keep_decoded(service.storage, folder, decoded)
     except Stopped:
         raise
     except Exception as error:  # whatever an archive contains, it may not stay `checking` for ever
         log.log(logging.INFO if isinstance(error, AdaptError) else logging.ERROR, "%s", dataset_id, exc_info=error)
         problem = problem_of(error)
-        return lambda session: DatasetRepository(session).refuse(dataset_id, problem)
-    return lambda session: DatasetRepository(session).finish_decode(dataset_id, ingested)
+        return Ending(
+            write=lambda session: DatasetRepository(session).refuse(dataset_id, problem),
+            afterwards=lambda: _discard_upload(dataset, service),
+        )
+    return Ending(write=lambda session: DatasetRepository(session).finish_decode(dataset_id, ingested))
 
 
-KINDS: dict[str, Callable[[ClaimedTask, Service, StopSignal], Write]] = {
+def _discard_upload(dataset: Dataset, service: Service) -> None:
+    if dataset.sha256 is not None:
+        discard(service.sessions, service.storage, dataset.sha256, written_before=dataset.created_at)
+
+
+KINDS: dict[str, Callable[[ClaimedTask, Service, StopSignal], Ending]] = {
     "model-check": check_model,
     "profile": profile_model,
     DECODE_TASK: decode_dataset,

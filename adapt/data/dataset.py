@@ -4,16 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from adapt.data.arrays import Images, Labels, Rows
+from adapt.data.counting import Counts, counts_by_class
+from adapt.data.splits import Role
 from adapt.spec import Normalization
-
-Images = NDArray[np.uint8]
-"""[n, H, W, C], 0-255; may be mapped from a file."""
-Labels = NDArray[np.int64]
-"""[n], 0..classes-1."""
-Rows = NDArray[np.int64]
-"""Indices into images and labels."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,7 +45,10 @@ def whole_part(images: Images, labels: Labels) -> Part:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
     """`origin` is "digits" or the format it was read from ("npz", "zip" ...); `splits` says in words where the test
-    part comes from; `notes` what a person should know (ignored entries, classes without an image)."""
+    part comes from; `notes` what a person should know (ignored entries, classes without an image).
+
+    `holdout` None: none was declared, each job cuts its own off the training images. A declared one is of the same
+    pool of images as `train`."""
 
     name: str
     origin: str
@@ -58,6 +56,7 @@ class Dataset:
     test: Part
     classes: tuple[str, ...]
     splits: Mapping[str, int | str]
+    holdout: Part | None = None
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -67,11 +66,14 @@ class Dataset:
         return height, width, channels
 
     @property
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Class name -> images in each part: {"3": {"train": 144, "test": 36}}."""
-        train = np.bincount(self.train.part_labels, minlength=len(self.classes))
-        test = np.bincount(self.test.part_labels, minlength=len(self.classes))
-        return {name: {"train": int(train[label]), "test": int(test[label])} for label, name in enumerate(self.classes)}
+    def labels_by_role(self) -> dict[Role, Labels]:
+        """Labels of each part's images."""
+        holdout = np.empty(0, dtype=np.int64) if self.holdout is None else self.holdout.part_labels
+        return {Role.TRAIN: self.train.part_labels, Role.TEST: self.test.part_labels, Role.HOLDOUT: holdout}
+
+    @property
+    def counts(self) -> Counts:
+        return counts_by_class(self.labels_by_role, self.classes)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,9 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from adapt.child_process import ChildEnded, ChildLimits, run_in_child
+from adapt.data.counting import check_enough, counts_by_class, describe_splits, notes_on_classes
 from adapt.data.dataset import Dataset, Part
 from adapt.data.inspection import PRIVATE_BYTES, DatasetFacts
-from adapt.data.listing import Listing, check_enough, read_listing
+from adapt.data.listing import Listing, read_listing
 from adapt.data.report import Statistics, describe_sizes, write_sample
+from adapt.data.splits import Role
 from adapt.errors import DatasetRefused, NotEnoughData, Stopped
-from adapt.latency.machine_lock import MachineLock
+from adapt.stop import Stop, never
 
 MOST_UNREADABLE = 0.05
 """Of the images: with more that cannot be decoded the data set is refused."""
@@ -31,6 +32,7 @@ _CONVERTED = {
     "palette": "with a palette: turned to plain colour",
     "sixteen": "of 16 bits: the upper 8 are kept",
     "cmyk": "in CMYK: turned to RGB",
+    "several": "of several pictures (animated, or pages): the first is taken",
     "turned": "turned as their EXIF orientation says",
 }
 
@@ -49,42 +51,50 @@ class DecodingLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
-    """In the folder now: images.npy [n, H, W, C] uint8, labels.npy [2, n] (class, -1 where unreadable; 1 for test),
+    """In the folder now: images.npy [n, H, W, C] uint8, labels.npy [2, n] (class, -1 where unreadable; splits.Role),
     sample.npy [k, h, w, C], the thumbnails."""
 
     facts: DatasetFacts
     report: dict[str, Any]
 
 
-def list_images(path: Path, kind: str, folder: Path, limits: DecodingLimits) -> int:
+def list_images(
+    path: Path,
+    kind: str,
+    folder: Path,
+    limits: DecodingLimits,
+    *,
+    stop: Stop = never,
+    lock_directory: Path | None = None,
+) -> int:
     """How many images the upload has, once its directory and labels are found sound; `folder` then has the listing.
 
-    `kind` is zip, tar, tar.gz or parquet. Raises DatasetRefused or NotEnoughData.
+    `kind` is one of sniffing.FORMATS but npz; for the rest see `decode_listed`. Raises DatasetRefused, NotEnoughData
+    and Stopped.
     """
     given = {"path": str(path.resolve()), "kind": kind, "folder": str(folder.resolve()), "max_bytes": limits.max_bytes}
-    return int(_run("list", given, limits.of_child(300))["images"])
+    return int(_run("list", given, limits.of_child(300), stop, lock_directory)["images"])
 
 
 def decode_listed(
-    folder: Path, limits: DecodingLimits, stop: Callable[[], bool], *, lock: MachineLock | None = None
+    folder: Path, limits: DecodingLimits, *, stop: Stop = never, lock_directory: Path | None = None
 ) -> Decoded:
-    """Decodes what `list_images` listed. Raises DatasetRefused, NotEnoughData, and Stopped between two pieces.
+    """Decodes what `list_images` listed. Raises DatasetRefused, NotEnoughData and Stopped.
 
-    `lock` is held, as training holds it, during each piece: decoding would disturb a measurement.
+    With `lock_directory` the children share the machine's lock as training does, image by image: decoding would
+    disturb a measurement, and a measurement need not wait for more than the image at hand.
     """
     listing = read_listing(folder)
 
     def in_pieces(step: str, more: dict[str, Any]) -> list[dict[str, Any]]:
-        return _in_pieces(step, listing, folder, more, limits, stop, lock)
+        return _in_pieces(step, listing, folder, more, limits, stop, lock_directory)
 
     surveys = in_pieces("survey", {})
     sizes: Counter[tuple[int, int]] = Counter()
     for survey in surveys:
         sizes.update({(height, width): count for height, width, count in survey["sizes"]})
     if not sizes:
-        raise DatasetRefused(
-            "", f"none of its {len(listing.labels)} images can be decoded; the first is {_first_name(listing)}"
-        )
+        raise DatasetRefused("", f"none of its {len(listing.labels)} images can be decoded: {surveys[0]['first']}")
     grey = sum(survey["grey"] for survey in surveys) == sum(sizes.values())
     shape = _stored_shape(sizes, 1 if grey else 3, len(listing.labels), limits.max_bytes)
     np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=(len(listing.labels), *shape))
@@ -105,12 +115,19 @@ def load_decoded(
     """The data set in two files that `decode_listed` wrote; the images are mapped."""
     # By name, not by Path: the map then remembers the name that it was given, a link that ends with .npy.
     pool = np.load(str(images), mmap_mode="r", allow_pickle=False)
-    classed, test = np.load(labels, allow_pickle=False)
+    classed, roles = np.load(labels, allow_pickle=False)
     readable = classed >= 0
-    parts = [
-        Part(images=pool, labels=classed, rows=np.flatnonzero(readable & (test == declared))) for declared in (0, 1)
-    ]
-    return Dataset(name=name, origin=origin, train=parts[0], test=parts[1], classes=classes, splits=splits, notes=notes)
+    parts = {role: Part(images=pool, labels=classed, rows=np.flatnonzero(readable & (roles == role))) for role in Role}
+    return Dataset(
+        name=name,
+        origin=origin,
+        train=parts[Role.TRAIN],
+        holdout=parts[Role.HOLDOUT] if len(parts[Role.HOLDOUT]) else None,
+        test=parts[Role.TEST],
+        classes=classes,
+        splits=splits,
+        notes=notes,
+    )
 
 
 def _in_pieces(
@@ -119,8 +136,8 @@ def _in_pieces(
     folder: Path,
     more: dict[str, Any],
     limits: DecodingLimits,
-    stop: Callable[[], bool],
-    lock: MachineLock | None,
+    stop: Stop,
+    lock_directory: Path | None,
 ) -> list[dict[str, Any]]:
     count = len(listing.labels)
     each = max(1, min(max(IMAGES_A_CHILD, -(-count // 64)), -(-count // limits.workers)))
@@ -129,16 +146,18 @@ def _in_pieces(
         if stop():
             raise Stopped
         given = {"folder": str(folder.resolve()), "start": start, "stop": min(start + each, count), **more}
-        with nullcontext() if lock is None else lock.training(stop):
-            return _run(step, given, limits.of_child(each))
+        return _run(step, given, limits.of_child(each), stop, lock_directory)
 
     with ThreadPoolExecutor(limits.workers) as pool:  # each thread only waits for its child
         return list(pool.map(one, range(0, count, each)))
 
 
-def _run(step: str, given: dict[str, Any], limits: ChildLimits) -> dict[str, Any]:
+def _run(
+    step: str, given: dict[str, Any], limits: ChildLimits, stop: Stop, lock_directory: Path | None
+) -> dict[str, Any]:
+    lock = "" if lock_directory is None else str(lock_directory.resolve())
     try:
-        outcome = run_in_child(MODULE, [step, json.dumps(given)], limits)
+        outcome = run_in_child(MODULE, [lock, step, json.dumps(given)], limits, stop=stop)
     except ChildEnded as error:
         raise DatasetRefused("", error.why) from error
     if outcome["kind"] in _ERRORS:
@@ -166,7 +185,7 @@ def _finish(
     shape: tuple[int, int, int],
     pieces: list[dict[str, Any]],
 ) -> Decoded:
-    labels = np.array([listing.labels, listing.test], dtype=np.int64)
+    labels = np.array([listing.labels, listing.roles], dtype=np.int64)
     failed = [position for piece in pieces for position in piece["failed"]]
     named = [f"{name}: {why}" for piece in pieces for name, why in piece["named"]][:5]
     labels[0, failed] = -1
@@ -177,19 +196,21 @@ def _finish(
             f"{len(failed)} of {len(listing.labels)} images ({share:.0%}) cannot be decoded, at most "
             f"{MOST_UNREADABLE:.0%} may be; the first are {'; '.join(named)}",
         )
-    train = labels[0, (labels[0] >= 0) & (labels[1] == 0)]
-    check_enough(train, listing.classes, 2, "two readable training images are the least")
+    parts = {role: labels[0, (labels[0] >= 0) & (labels[1] == role)] for role in Role}
+    why = "two readable training images are the least"
+    check_enough(parts[Role.TRAIN], np.array(listing.labels), listing.classes, 2, why, of="readable training image")
     np.save(folder / "labels.npy", labels, allow_pickle=False)
-    counts = _counts(labels, listing.classes)
-    splits: dict[str, int | str] = {
-        "train": len(train),
-        "test": int(((labels[0] >= 0) & (labels[1] == 1)).sum()),
-        "test_from": listing.test_from,
-    }
+    counts = counts_by_class(parts, listing.classes)
+    splits = describe_splits(parts, test_from=listing.test_from, holdout_from=listing.holdout_from)
     unreadable = (
         [f"{len(failed)} of {len(listing.labels)} images cannot be decoded and were left out: "] if failed else []
     )
-    notes = [*listing.notes, *(text + "; ".join(named) for text in unreadable), *_told(pieces, shape)]
+    notes = [
+        *listing.notes,
+        *notes_on_classes(counts),
+        *(text + "; ".join(named) for text in unreadable),
+        *_told(pieces, shape),
+    ]
     images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     thumbnails = write_sample(images, labels[0], folder / "sample.npy")
     statistics = Statistics.of_sums(pieces)
@@ -206,16 +227,6 @@ def _finish(
     return Decoded(facts=facts, report=report)
 
 
-def _counts(labels: "np.typing.NDArray[np.int64]", classes: list[str]) -> dict[str, dict[str, int]]:
-    by_split = [
-        np.bincount(labels[0, (labels[0] >= 0) & (labels[1] == declared)], minlength=len(classes))
-        for declared in (0, 1)
-    ]
-    return {
-        name: {"train": int(by_split[0][label]), "test": int(by_split[1][label])} for label, name in enumerate(classes)
-    }
-
-
 def _told(pieces: list[dict[str, Any]], shape: tuple[int, int, int]) -> Iterator[str]:
     done: Counter[str] = Counter()
     for piece in pieces:
@@ -228,7 +239,3 @@ def _told(pieces: list[dict[str, Any]], shape: tuple[int, int, int]) -> Iterator
             f"{done['scaled']} images of another size were scaled (bilinear, antialiased) to cover {shape[0]} x "
             f"{shape[1]} (height x width), the size in which this data set is kept, and cropped from the centre"
         )
-
-
-def _first_name(listing: Listing) -> str:
-    return listing.names[0] if listing.names else "row 0"

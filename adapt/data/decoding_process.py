@@ -1,13 +1,15 @@
 """Reads images that strangers sent, inside limits: `python -m adapt.data.decoding_process`.
 
-Arguments: address space in bytes, CPU seconds, "list" | "survey" | "decode", and that step's arguments as JSON.
+Arguments: address space in bytes, CPU seconds, the folder of the machine's lock or nothing, "list" | "survey" |
+"decode", and that step's arguments as JSON.
 """
 
 import json
 import resource
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +18,39 @@ import numpy as np
 from adapt.child_process import limit_this_process
 from adapt.data.folders import sort_into_classes
 from adapt.data.inspection import PRIVATE_BYTES
-from adapt.data.listing import Listing, read_listing, write_listing
-from adapt.data.members import MOST_IMAGE_BYTES, MemberReader, list_members, shown, unpack_gzip
+from adapt.data.listing import AUTOMATIC_TEST, Listing, read_listing, write_listing
+from adapt.data.members import MOST_IMAGE_BYTES, PACKED_TARS, MemberReader, list_members, shown, unpack_tar
 from adapt.data.pictures import Unreadable, decode, look_at
+from adapt.data.splits import Role
 from adapt.errors import DatasetRefused, NotEnoughData
+from adapt.latency.machine_lock import MachineLock
 
 MOST_NAMED = 5
+PausePoint = Callable[[], None]
 
 
 def main(arguments: list[str]) -> None:
     """Unexpected exceptions leave with a traceback on stderr and exit code 1."""
-    step, text = limit_this_process(arguments)
+    lock, step, text = limit_this_process(arguments)
     resource.setrlimit(resource.RLIMIT_DATA, (PRIVATE_BYTES, PRIVATE_BYTES))
-    print(json.dumps(_outcome(STEPS[step], json.loads(text))))
+    with _sharing_machine(lock) as pause_point:
+        outcome = _outcome(STEPS[step], json.loads(text), pause_point)
+    print(json.dumps(outcome))
 
 
-def _outcome(step: Any, given: dict[str, Any]) -> dict[str, Any]:
+@contextmanager
+def _sharing_machine(lock: str) -> Iterator[PausePoint]:
+    """As a trainer does: whoever wants to measure goes first at each pause point. Without a lock there is no pause."""
+    if not lock:
+        yield lambda: None
+        return
+    with MachineLock(Path(lock)).training() as hold:
+        yield hold.pause_point
+
+
+def _outcome(step: Any, given: dict[str, Any], pause_point: PausePoint) -> dict[str, Any]:
     try:
-        return {"kind": "done", **step(**given)}
+        return {"kind": "done", **step(**given, pause_point=pause_point)}
     except MemoryError:
         return {"kind": "memory"}
     except NotEnoughData as error:
@@ -42,28 +59,35 @@ def _outcome(step: Any, given: dict[str, Any]) -> dict[str, Any]:
         return {"kind": "dataset", "arguments": list(error.args)}
 
 
-def list_step(path: str, kind: str, folder: str, max_bytes: int) -> dict[str, Any]:
+def list_step(path: str, kind: str, folder: str, max_bytes: int, pause_point: PausePoint) -> dict[str, Any]:
     """Writes the listing to `folder`: which images there are, of which class. No image is opened."""
-    listing = _list_parquet(path) if kind == "parquet" else _list_archive(path, kind, Path(folder), max_bytes)
+    if kind == "parquet":
+        listing = _list_parquet(path)
+    else:
+        listing = _list_archive(path, kind, Path(folder), max_bytes, pause_point)
     write_listing(listing, Path(folder))
     return {"images": len(listing.labels)}
 
 
-def survey_step(folder: str, start: int, stop: int) -> dict[str, Any]:
-    """Sizes of these images by their headers, and how many are grey; damaged ones are left to the next step."""
+def survey_step(folder: str, start: int, stop: int, pause_point: PausePoint) -> dict[str, Any]:
+    """Sizes of these images by their headers, how many are grey, and the first that is none; the next step names all
+    that are damaged."""
     sizes: Counter[tuple[int, int]] = Counter()
     grey = 0
-    for _position, _name, content in _contents(read_listing(Path(folder)), start, stop):
+    first = ""
+    for _position, name, content in _contents(read_listing(Path(folder)), start, stop):
+        pause_point()
         try:
             look = look_at(_present(content))
-        except Unreadable:
+        except Unreadable as error:
+            first = first or f"{shown(name)}: {error}"
             continue
         sizes[look.size] += 1
         grey += look.grey
-    return {"sizes": [[height, width, count] for (height, width), count in sizes.items()], "grey": grey}
+    return {"sizes": [[height, width, count] for (height, width), count in sizes.items()], "grey": grey, "first": first}
 
 
-def decode_step(folder: str, start: int, stop: int, shape: list[int]) -> dict[str, Any]:
+def decode_step(folder: str, start: int, stop: int, shape: list[int], pause_point: PausePoint) -> dict[str, Any]:
     """Writes these images' pixels to their rows of images.npy; says which could not be read, and sums of the rest."""
     listing = read_listing(Path(folder))
     height, width, channels = shape
@@ -73,6 +97,7 @@ def decode_step(folder: str, start: int, stop: int, shape: list[int]) -> dict[st
     named: list[list[str]] = []
     total, squares, counted = np.zeros(channels), np.zeros(channels), 0
     for position, name, content in _contents(listing, start, stop):
+        pause_point()
         try:
             pixels = decode(_present(content), (height, width, channels), done)
         except Unreadable as error:
@@ -80,7 +105,7 @@ def decode_step(folder: str, start: int, stop: int, shape: list[int]) -> dict[st
             named += [[shown(name), str(error)]] if len(named) < MOST_NAMED else []
             continue
         pool[position] = pixels
-        if not listing.test[position]:
+        if listing.roles[position] == Role.TRAIN:
             share = pixels.reshape(-1, channels) / 255
             total, squares, counted = total + share.mean(0), squares + (share**2).mean(0), counted + 1
     pool.flush()
@@ -88,12 +113,14 @@ def decode_step(folder: str, start: int, stop: int, shape: list[int]) -> dict[st
     return {"failed": failed, "named": named, "done": dict(done), **sums}
 
 
-def _list_archive(path: str, kind: str, folder: Path, max_bytes: int) -> Listing:
+def _list_archive(path: str, kind: str, folder: Path, max_bytes: int, pause_point: PausePoint) -> Listing:
     archive = Path(path)
-    if kind == "tar.gz":
-        archive, kind = folder / "unpacked.tar", "tar"
-        unpack_gzip(Path(path), archive, max_bytes=max_bytes)
+    if kind in PACKED_TARS:
+        archive = folder / "unpacked.tar"
+        unpack_tar(Path(path), kind, archive, max_bytes=max_bytes, pause_point=pause_point)
+        kind = "tar"
     found = sort_into_classes(list_members(archive, kind, max_bytes=max_bytes))
+    declared = found.declared
     return Listing(
         path=str(archive),
         kind=kind,
@@ -101,8 +128,9 @@ def _list_archive(path: str, kind: str, folder: Path, max_bytes: int) -> Listing
         places=[member.place for member in found.images],
         sizes=[member.size for member in found.images],
         labels=list(found.labels),
-        test=[] if found.test is None else [position in found.test for position in range(len(found.images))],
-        test_from=found.test_from,
+        roles=[] if declared is None else [int(role) for role in declared.roles],
+        test_from=AUTOMATIC_TEST if declared is None else declared.test_from,
+        holdout_from="" if declared is None else declared.holdout_from,
         classes=list(found.classes),
         notes=list(found.notes),
     ).checked()
@@ -112,6 +140,7 @@ def _list_parquet(path: str) -> Listing:
     from adapt.data.parquet import ParquetImages  # here: it loads 50 MB of library that no archive needs
 
     found = ParquetImages(Path(path)).read_labels()
+    declared = found.declared
     return Listing(
         path=path,
         kind="parquet",
@@ -119,8 +148,9 @@ def _list_parquet(path: str) -> Listing:
         places=[],
         sizes=[],
         labels=list(found.labels),
-        test=[],
-        test_from="a stratified 20 % of the rows, fixed",
+        roles=[] if declared is None else [int(role) for role in declared.roles],
+        test_from=AUTOMATIC_TEST if declared is None else declared.test_from,
+        holdout_from="" if declared is None else declared.holdout_from,
         classes=list(found.classes),
         notes=list(found.notes),
     ).checked()
@@ -132,7 +162,7 @@ def _contents(listing: Listing, start: int, stop: int) -> Iterator[tuple[int, st
         from adapt.data.parquet import ParquetImages
 
         for row, content in ParquetImages(Path(listing.path)).read_images(start, stop):
-            yield row, f"row {row}", Unreadable("has no image bytes, or far too many") if content is None else content
+            yield row, f"row {row}", content
         return
     with MemberReader(Path(listing.path), listing.kind) as reader:
         for position in range(start, stop):

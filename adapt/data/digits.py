@@ -3,7 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from adapt.data.dataset import Dataset, Images, whole_part
+from adapt.data.arrays import Images
+from adapt.data.dataset import Dataset, whole_part
 from adapt.data.split import split_stratified
 
 NAME = "digits"

@@ -1,20 +1,29 @@
 """The files inside a zip or tar that somebody sent, by name and place; nothing is unpacked to a path by its name."""
 
+import bz2
 import gzip
+import lzma
 import re
 import tarfile
+import unicodedata
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 from adapt.errors import DatasetRefused
 
 MOST_ENTRIES = 500_000
 MOST_NAME_CHARACTERS = 1000
 MOST_IMAGE_BYTES = 64 << 20  # of one file in the archive
+MOST_EXPANSION = 200  # times its size that a packed tar may unpack to; images hardly shrink at all
+FREELY_UNPACKED_BYTES = 64 << 20  # whatever the expansion: a few plain pictures may shrink to next to nothing
 CHUNK_BYTES = 1 << 20
+DEFLATE64 = 9  # of a zip's ways to compress
+UTF8_FLAG = 0x800
+FINDER_ICON = "Icon\r"  # a folder's own icon on macOS, under this very name: the one control character that is usual
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 
@@ -74,20 +83,44 @@ class MemberReader:
         return content
 
 
-def unpack_gzip(path: Path, out: Path, *, max_bytes: int) -> None:
-    """Writes the tar inside a .tar.gz to `out`. Raises DatasetRefused beyond `max_bytes`."""
-    with _refusing("tar.gz"), gzip.open(path) as packed, out.open("wb") as file:
-        left = max_bytes
+def unpack_tar(
+    path: Path, kind: str, out: Path, *, max_bytes: int, pause_point: Callable[[], None] = lambda: None
+) -> None:
+    """Writes the tar inside a packed one (a kind of PACKED_TARS) to `out`; `pause_point` is called now and then.
+
+    Raises DatasetRefused beyond `max_bytes` or MOST_EXPANSION.
+    """
+    expanded = max(FREELY_UNPACKED_BYTES, MOST_EXPANSION * path.stat().st_size)
+    with _refusing(kind), PACKED_TARS[kind](path) as packed, out.open("wb") as file:
+        left = min(max_bytes, expanded)
         while chunk := packed.read(CHUNK_BYTES):
+            pause_point()
             left -= len(chunk)
-            if left < 0:
+            if left < 0 and max_bytes <= expanded:
                 raise DatasetRefused("", f"unpacks to more than {max_bytes} bytes, the limit")
+            if left < 0:
+                raise DatasetRefused("", f"unpacks to more than {MOST_EXPANSION} times its size: no archive of images")
             file.write(chunk)
 
 
+def _open_zstd(path: Path) -> IO[bytes]:
+    import pyarrow as pa  # here: it loads 50 MB of library that no other archive needs
+
+    stream: IO[bytes] = pa.input_stream(str(path), compression="zstd")
+    return stream
+
+
+PACKED_TARS: dict[str, Callable[[Path], Any]] = {
+    "tar.gz": gzip.open,
+    "tar.bz2": bz2.open,
+    "tar.xz": lzma.open,
+    "tar.zst": _open_zstd,
+}
+
+
 def shown(name: str) -> str:
-    """A sender's name, fit for a message."""
-    return _CONTROL.sub("?", name)[:200]
+    """A sender's name, fit for a message and for a database: no control characters, no halves of surrogate pairs."""
+    return _CONTROL.sub("?", name.encode(errors="replace").decode())[:200]
 
 
 def _zip_members(path: Path) -> list[Member]:
@@ -96,18 +129,34 @@ def _zip_members(path: Path) -> list[Member]:
         _check_count(len(infos))
         members = []
         for place, info in enumerate(infos):
-            name = _checked_name(info.filename)
+            name = _checked_name(_zip_name(info))
             kind = (info.external_attr >> 16) & 0o170000  # Unix file type, 0 where another system packed
             if kind not in (0, 0o100000, 0o040000):
                 raise DatasetRefused(shown(name), "is a link or a device; only files and folders are accepted")
-            if info.is_dir():
+            if not name or info.filename.endswith(("/", "\\")):
                 continue
             if info.flag_bits & 1:
-                raise DatasetRefused(shown(name), "is encrypted")
+                raise DatasetRefused(shown(name), "is encrypted; pack it without a password")
+            if info.compress_type == DEFLATE64:
+                raise DatasetRefused(
+                    shown(name),
+                    "is compressed by Deflate64, as Windows' own packer does in large archives; pack it with 7-Zip or "
+                    "`python -m zipfile -c`, or send a tar",
+                )
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise DatasetRefused(shown(name), "is compressed in another way than deflate")
+                raise DatasetRefused(shown(name), "is compressed in another way than deflate; pack it as a plain zip")
             members.append(Member(name=name, place=place, size=info.file_size))
         return members
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """macOS writes UTF-8 without the flag that says so; zipfile reads such names as code page 437."""
+    if info.flag_bits & UTF8_FLAG:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode()
+    except UnicodeError:
+        return info.filename
 
 
 def _tar_members(path: Path) -> list[Member]:
@@ -116,13 +165,22 @@ def _tar_members(path: Path) -> list[Member]:
         for count, info in enumerate(archive, start=1):
             _check_count(count)
             archive.members = []  # type: ignore[attr-defined]  # or it keeps every header
-            name = _checked_name(info.name)
-            if info.isdir():
+            name = _checked_name(_tar_name(info.name))
+            if not name or info.isdir():
                 continue
             if not info.isreg() or info.issparse():
                 raise DatasetRefused(shown(name), "is a link, a device or a sparse file; only plain files are accepted")
             members.append(Member(name=name, place=info.offset_data, size=info.size))
     return members
+
+
+def _tar_name(name: str) -> str:
+    """Bytes that are no UTF-8, which tarfile leaves as halves of surrogate pairs, read as Latin-1."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return name.encode(errors="surrogateescape").decode("latin-1")
+    return name
 
 
 def _check_count(count: int) -> None:
@@ -131,8 +189,14 @@ def _check_count(count: int) -> None:
 
 
 def _checked_name(name: str) -> str:
-    """With forward slashes and without `./`. Raises DatasetRefused for what would lead out of the archive."""
-    plain = name.replace("\\", "/")
+    """With forward slashes and without `./`; empty for what is nobody's file.
+
+    Raises DatasetRefused for what would lead out of the archive.
+    """
+    # macOS takes accents apart, everybody else writes them as one character: "Café" is one class.
+    plain = unicodedata.normalize("NFC", name.replace("\\", "/"))
+    if plain.rsplit("/", 1)[-1] == FINDER_ICON:
+        return ""
     if plain.startswith("/") or _DRIVE.match(plain) or ".." in plain.split("/"):
         raise DatasetRefused(shown(name), "leads out of the archive; pack with relative names")
     if _CONTROL.search(plain) or len(plain) > MOST_NAME_CHARACTERS:

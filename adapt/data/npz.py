@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from adapt.data.dataset import Dataset, Images, Labels, Part, whole_part
+from adapt.data.arrays import Images, Labels
+from adapt.data.dataset import Dataset, Part, whole_part
 from adapt.data.npz_archive import Entry, NpzArchive
 from adapt.data.split import split_stratified
 from adapt.errors import DatasetRefused

@@ -24,7 +24,7 @@ def opened_dataset(path: Path) -> Iterator[Dataset]:
             return
         limits = DecodingLimits(workers=len(os.sched_getaffinity(0)))
         list_images(path, kind, folder, limits)
-        facts = decode_listed(folder, limits, lambda: False).facts
+        facts = decode_listed(folder, limits).facts
         images, labels = folder / "images.npy", folder / "labels.npy"
         yield load_decoded(
             images, labels, name=path.stem, origin=kind, classes=facts.classes, splits=facts.splits, notes=facts.notes

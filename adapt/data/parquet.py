@@ -1,8 +1,7 @@
 """Images and labels in a .parquet file, in the layout that Hugging Face `datasets` writes. In a child process only."""
 
-import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,29 @@ os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # the others reser
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from adapt.data.huggingface import class_names, features_of, read_features
 from adapt.data.members import MOST_ENTRIES, MOST_IMAGE_BYTES, shown
+from adapt.data.pictures import Unreadable
+from adapt.data.splits import Declared, Role, declared_by, roles_of
 from adapt.errors import DatasetRefused
 
-IMAGE_COLUMNS, LABEL_COLUMNS = ("image", "img"), ("label", "labels", "fine_label", "class")
+IMAGE_COLUMNS = ("image", "img")
+LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "target")
+SPLIT_COLUMN = "split"
 MOST_CLASSES = 65_536
 ROWS_AT_A_TIME = 64
+_TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+_LABELS = (pa.types.is_integer, pa.types.is_boolean, *_TEXT)
+BUFFER_BYTES = 1 << 20  # read ahead of a column: without it a whole row group is, which may be gigabytes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
+    """`declared` None: no test part was declared."""
+
     labels: tuple[int, ...]
     classes: tuple[str, ...]
+    declared: Declared | None
     notes: tuple[str, ...]
 
 
@@ -32,63 +42,83 @@ class ParquetImages:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._file = pq.ParquetFile(path, memory_map=False, pre_buffer=False)
+            self._file = pq.ParquetFile(path, memory_map=False, pre_buffer=False, buffer_size=BUFFER_BYTES)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise DatasetRefused("", f"is no .parquet file that can be read: {_first_line(error)}") from error
-        schema = self._file.schema_arrow
-        self._image = _column(schema, IMAGE_COLUMNS, "image")
-        self._label = _column(schema, LABEL_COLUMNS, "label")
-        _check_image_type(self._image, schema.field(self._image).type)
         if self._file.metadata.num_rows > MOST_ENTRIES:
             raise DatasetRefused("", f"has {self._file.metadata.num_rows} rows, at most {MOST_ENTRIES} are read")
+        schema = self._file.schema_arrow
+        self._features = read_features(schema)
+        self._image = _image_column(schema, self._features)
+        self._label = _label_column(schema, self._features)
 
     def read_labels(self) -> Labelled:
         """Class numbers and names; text labels are sorted as text. Raises DatasetRefused, naming the row."""
-        kind = self._file.schema_arrow.field(self._label).type
-        text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind)
-        if not text and not pa.types.is_integer(kind):
-            raise DatasetRefused(self._label, f"is a column of {kind}; labels are integers or text")
-        found: list[Any] = []
-        for batch in self._batches([self._label], range(self._file.num_row_groups)):
-            found += batch.column(0).to_pylist()
-        if None in found:
-            raise DatasetRefused(f"{self._label}, row {found.index(None)}", "has no label")
+        found = self._read_column(self._label)
         if not found:
             raise DatasetRefused("", "has no rows")
-        if text:
-            classes = sorted(set(found))
-            number = {name: label for label, name in enumerate(classes)}
-            notes = ("class names are the labels sorted as text",)
-            return Labelled(
-                labels=tuple(number[name] for name in found), classes=tuple(map(shown, classes)), notes=notes
-            )
-        return self._numbered(found)
+        if None in found:
+            raise DatasetRefused(f"{self._label}, row {found.index(None)}", "has no label")
+        labels, classes, notes = self._numbered(found)
+        declared, told = self._declared()
+        others = [name for name in features_of(self._features, "ClassLabel") if name not in (self._label, SPLIT_COLUMN)]
+        told += [f"the labels are those of {self._label}, not of {shown(', '.join(others))}"] if others else []
+        return Labelled(labels=labels, classes=classes, declared=declared, notes=(*notes, *told))
 
-    def read_images(self, start: int, stop: int) -> Iterator[tuple[int, bytes | None]]:
-        """(row, encoded image) of these rows, a few at a time; None where there are no bytes or far too many."""
+    def read_images(self, start: int, stop: int) -> Iterator[tuple[int, bytes | Unreadable]]:
+        """(row, encoded image or why there is none) of these rows, a few at a time."""
         first = 0
         for group in range(self._file.num_row_groups):
             rows = self._file.metadata.row_group(group).num_rows
             if first < stop and first + rows > start:
-                row = first
-                for batch in self._batches([self._image], [group]):
-                    column = batch.column(0)
-                    values = column.field("bytes") if pa.types.is_struct(column.type) else column
-                    for value in values:
-                        if start <= row < stop:
-                            small = value.is_valid and value.as_buffer().size <= MOST_IMAGE_BYTES
-                            yield row, value.as_py() if small else None
-                        row += 1
+                yield from self._images_of(group, first, start, stop)
             first += rows
 
-    def _numbered(self, found: list[int]) -> Labelled:
-        names = _class_names(self._file.schema_arrow, self._label)
-        most = len(names) if names else MOST_CLASSES
+    def _images_of(self, group: int, row: int, start: int, stop: int) -> Iterator[tuple[int, bytes | Unreadable]]:
+        """Those of one row group, whose first row is `row`."""
+        for batch in self._batches([self._image], [group]):
+            skipped = min(max(0, start - row), len(batch))
+            for place, value in enumerate(batch.column(0)[skipped:], start=row + skipped):
+                if place >= stop:
+                    return
+                yield place, _encoded(value)
+            row += len(batch)
+
+    def _numbered(self, found: list[Any]) -> tuple[tuple[int, ...], tuple[str, ...], list[str]]:
+        """(labels, class names, notes)."""
+        if not isinstance(found[0], int):
+            names = sorted(set(found))
+            number = {name: label for label, name in enumerate(names)}
+            told = ["class names are the labels sorted as text"]
+            return tuple(number[name] for name in found), tuple(map(shown, names)), told
+        given = class_names(self._features, self._label)
+        given = given or (("False", "True") if isinstance(found[0], bool) else ())
+        most = len(given) or MOST_CLASSES
         for row, label in enumerate(found):
             if not 0 <= label < most:
-                raise DatasetRefused(f"{self._label}, row {row}", f"is {label}, labels are 0..{most - 1}")
-        classes = names or tuple(str(label) for label in range(max(found) + 1))
-        return Labelled(labels=tuple(found), classes=classes, notes=())
+                hint = "; -1 stands for an image without a label: leave those rows out" if label == -1 else ""
+                raise DatasetRefused(f"{self._label}, row {row}", f"is {label}, labels are 0..{most - 1}{hint}")
+        classes = given or tuple(str(label) for label in range(max(found) + 1))
+        return tuple(map(int, found)), classes, []
+
+    def _declared(self) -> tuple[Declared | None, list[str]]:
+        """What a column `split` of words says of the rows, and notes."""
+        schema = self._file.schema_arrow
+        if SPLIT_COLUMN not in schema.names:
+            return None, []
+        names = class_names(self._features, SPLIT_COLUMN)
+        found = [
+            names[value] if isinstance(value, int) and 0 <= value < len(names) else str(value)
+            for value in self._read_column(SPLIT_COLUMN)
+        ]
+        roles, words = roles_of(set(found)), sorted(set(found))
+        if set(roles) == set(words) and Role.TRAIN in roles.values():
+            return declared_by(found, roles), []
+        return None, [f"the column split was ignored: its values are {shown(', '.join(words[:5]))}"]
+
+    def _read_column(self, name: str) -> list[Any]:
+        groups = range(self._file.num_row_groups)
+        return [value for batch in self._batches([name], groups) for value in batch.column(0).to_pylist()]
 
     def _batches(self, columns: list[str], groups: Any) -> Iterator[pa.RecordBatch]:
         try:
@@ -102,37 +132,53 @@ class ParquetImages:
             raise DatasetRefused(columns[0], f"cannot be read: {_first_line(error)}") from error
 
 
-def _column(schema: pa.Schema, names: tuple[str, ...], what: str) -> str:
-    for name in names:
-        if name in schema.names:
-            return name
-    there = ", ".join(shown(name) for name in schema.names[:20])
-    raise DatasetRefused("", f"has no {what} column ({' or '.join(names)}); its columns are {there}")
+def _image_column(schema: pa.Schema, features: Mapping[str, Any]) -> str:
+    encoded = [field.name for field in schema if _is_encoded(field.type)]
+    named = [name for name in IMAGE_COLUMNS if name in schema.names] or list(features_of(features, "Image"))
+    if not named and len(encoded) != 1:
+        raise DatasetRefused("", f"has no image column ({' or '.join(IMAGE_COLUMNS)}); {_columns(schema)}")
+    name = named[0] if named else encoded[0]
+    if name not in encoded:
+        kind = shown(str(schema.field(name).type))
+        raise DatasetRefused(
+            name, f"holds {kind}, not encoded images (struct<bytes: binary, path: string>); embed the images"
+        )
+    return str(name)
 
 
-def _check_image_type(name: str, kind: pa.DataType) -> None:
+def _is_encoded(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
-        if kind.get_field_index("bytes") < 0:
-            raise DatasetRefused(name, f"is {kind}, without the field `bytes`; embed the images")
-        kind = kind.field("bytes").type
-    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
-        raise DatasetRefused(name, f"holds {kind}, not encoded images (struct<bytes: binary, path: string>)")
+        return kind.get_field_index("bytes") >= 0 and _is_encoded(kind.field("bytes").type)
+    return any(is_of(kind) for is_of in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view))
 
 
-def _class_names(schema: pa.Schema, label: str) -> tuple[str, ...]:
-    """The names that `datasets` writes into the schema's metadata; empty where there are none."""
-    written = (schema.metadata or {}).get(b"huggingface")
-    if written is None:
-        return ()
-    try:
-        feature = json.loads(written)["info"]["features"][label]
-        names = feature["names"] if feature.get("_type") == "ClassLabel" else []
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return ()
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        return ()
-    return tuple(shown(name) for name in names[:MOST_CLASSES])
+def _encoded(value: pa.Scalar) -> bytes | Unreadable:
+    content = value["bytes"] if value.is_valid and pa.types.is_struct(value.type) else value
+    if not content.is_valid:
+        path = value.as_py().get("path") if value.is_valid else None
+        only = f" but only the path {shown(str(path))}: write the file with the images embedded" if path else ""
+        return Unreadable(f"has no image bytes{only}")
+    size = content.as_buffer().size
+    if size > MOST_IMAGE_BYTES:
+        return Unreadable(f"has {size} bytes, at most {MOST_IMAGE_BYTES} are read")
+    return bytes(content.as_py())
+
+
+def _label_column(schema: pa.Schema, features: Mapping[str, Any]) -> str:
+    classed = [name for name in features_of(features, "ClassLabel") if name in schema.names and name != SPLIT_COLUMN]
+    named = [name for name in LABEL_COLUMNS if name in schema.names] or classed
+    if not named:
+        raise DatasetRefused("", f"has no label column ({' or '.join(LABEL_COLUMNS)}); {_columns(schema)}")
+    kind = schema.field(named[0]).type
+    values = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not any(is_of(values) for is_of in _LABELS):
+        raise DatasetRefused(named[0], f"is a column of {shown(str(kind))}; labels are integers or text")
+    return str(named[0])
+
+
+def _columns(schema: pa.Schema) -> str:
+    return f"its columns are {', '.join(shown(name) for name in schema.names[:20])}"
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return shown((str(error).splitlines() or [type(error).__name__])[0])

@@ -1,4 +1,4 @@
-"""One encoded image to pixels, with limits: JPEG, PNG and WebP by Pillow, in a child process only."""
+"""One encoded image to pixels, with limits: by Pillow, in a child process only."""
 
 import io
 import warnings
@@ -7,13 +7,23 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from adapt.data.resizing import GREY, cover_and_crop
 
-FORMATS = ("JPEG", "PNG", "WEBP")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MOST_PIXELS = 50_000_000
-ORIENTATION = 0x0112  # the EXIF tag; 5-8 stand on their side
+ORIENTATION = 0x0112  # the EXIF tag
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+ON_ITS_SIDE = (5, 6, 7, 8)
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F"})
 SIXTEEN_BITS = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS  # Pillow's own limit beside ours; twice that and it refuses by itself
@@ -35,7 +45,7 @@ def look_at(content: bytes) -> Look:
     """Reads the header only. Raises Unreadable."""
     with _opened(content) as picture:
         width, height = picture.size
-        turned = picture.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+        turned = _orientation(picture) in ON_ITS_SIDE
         return Look(size=(width, height) if turned else (height, width), grey=picture.mode in GREY_MODES)
 
 
@@ -55,15 +65,17 @@ def decode(content: bytes, shape: tuple[int, int, int], done: Counter[str]) -> N
 
 def _decoded(picture: Image.Image, shape: tuple[int, int, int], done: Counter[str]) -> NDArray[np.uint8]:
     height, width, channels = shape
-    mode, size = picture.mode, picture.size
-    if picture.format == "JPEG" and picture.getexif().get(ORIENTATION, 1) == 1:
+    mode, size, orientation = picture.mode, picture.size, _orientation(picture)
+    several = picture.format != "MPO" and getattr(picture, "is_animated", False)  # a phone's MPO is one photo
+    if picture.format == "JPEG" and orientation == 1:
         picture.draft(None, (2 * width, 2 * height))  # a photo is decoded at half, a quarter, an eighth of its size
     picture.load()
-    turned = ImageOps.exif_transpose(picture)
+    turned = picture.transpose(TURNS[orientation]) if orientation in TURNS else picture
     converted = _converted(turned, channels)
     pixels = np.asarray(cover_and_crop(converted, (height, width)))
     done["scaled"] += size != (width, height)
-    done["turned"] += picture.getexif().get(ORIENTATION, 1) in range(2, 9)
+    done["turned"] += orientation in TURNS
+    done["several"] += several
     done["alpha"] += mode in {"RGBA", "LA", "La", "PA"} or (
         mode in {"P", "L", "RGB"} and "transparency" in picture.info
     )
@@ -76,8 +88,13 @@ def _decoded(picture: Image.Image, shape: tuple[int, int, int], done: Counter[st
 
 def _converted(picture: Image.Image, channels: int) -> Image.Image:
     """In mode L or RGB; an alpha channel is dropped, sixteen bits become the upper eight."""
+    if picture.mode == "F":
+        raise Unreadable("has floating-point pixels, whose range is not known")
     if picture.mode in SIXTEEN_BITS:
-        picture = Image.fromarray((np.asarray(picture).astype(np.uint32) >> 8).astype(np.uint8))
+        numbers = np.asarray(picture).astype(np.int64)
+        if numbers.min() < 0 or numbers.max() > 65_535:
+            raise Unreadable("has pixels of more than 16 bits")
+        picture = Image.fromarray((numbers >> 8).astype(np.uint8))
     wanted = "L" if channels == GREY else "RGB"
     if picture.mode == wanted:
         return picture
@@ -87,13 +104,23 @@ def _converted(picture: Image.Image, channels: int) -> Image.Image:
     return picture.convert(wanted)
 
 
+def _orientation(picture: Image.Image) -> int:
+    """1 is upright, and so is what says nothing that can be read: a photo is not lost for its damaged metadata."""
+    try:
+        found = picture.getexif().get(ORIENTATION, 1)
+    except MemoryError:
+        raise
+    except Exception:  # Pillow's EXIF and TIFF readers raise a dozen kinds on broken input
+        return 1
+    return found if isinstance(found, int) else 1
+
+
 def _opened(content: bytes) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # sizes are judged below, and metadata is not ours to mend
             picture = Image.open(io.BytesIO(content), formats=FORMATS)
             width, height = picture.size
-            picture.getexif()
     except MemoryError:
         raise
     except Exception as error:
@@ -105,4 +132,4 @@ def _opened(content: bytes) -> Image.Image:
 
 def _reason(error: Exception) -> str:
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return "is no JPEG, PNG or WebP" if text.startswith("cannot identify") else text[:200]
+    return "is no image of a kind that is read" if text.startswith("cannot identify") else text[:200]

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adapt.data.dataset import Images, Part
+from adapt.data.arrays import Images
+from adapt.data.dataset import Part
 from adapt.data.resizing import resized
+from adapt.spec import Normalization
 
 THUMBNAILS = 24
 THUMBNAIL_SIDE = 128  # pixels at most
@@ -42,6 +44,12 @@ class Statistics:
             share = part.images[row].reshape(-1, part.images.shape[3]) / 255
             sums["total"], sums["squares"] = sums["total"] + share.mean(0), sums["squares"] + (share**2).mean(0)
         return cls.of_sums([sums])
+
+
+def of_images(part: Part) -> Normalization:
+    """That by which the images have mean 0 and deviation 1 in each channel; a channel of one value is not stretched."""
+    taken = Statistics.of_part(part)
+    return Normalization(mean=tuple(taken.mean), std=tuple(value if value > 0 else 1.0 for value in taken.std))
 
 
 def describe_sizes(sizes: Counter[tuple[int, int]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from adapt.data.dataset import Images
+from adapt.data.arrays import Images
 
 IN_MEMORY_BYTES = 64 << 20  # larger results go to a file, where there is a folder for it
 GREY, COLOUR = 1, 3

@@ -4,8 +4,20 @@ from pathlib import Path
 
 from adapt.errors import DatasetRefused
 
-FORMATS = ("npz", "zip", "tar", "tar.gz", "parquet")
-_OTHERS = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"Rar!": "rar", b"7z\xbc\xaf": "7z", b"(\xb5/\xfd": "zstd"}
+FORMATS = ("npz", "zip", "tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst", "parquet")
+_PACKED = {b"\x1f\x8b": "tar.gz", b"BZh": "tar.bz2", b"\xfd7zXZ\x00": "tar.xz", b"(\xb5/\xfd": "tar.zst"}
+_PICTURES = "is one picture, no data set: send a zip or a tar of one folder per class"
+_OTHERS = {
+    b"Rar!": "is a rar archive: pack the folders as a zip or a tar",
+    b"7z\xbc\xaf": "is a 7z archive: pack the folders as a zip or a tar",
+    b"\x93NUMPY": "is a single array (.npy): write images and labels into one file with numpy.savez",
+    b"\x89HDF": "is an HDF5 file: write its arrays into one file with numpy.savez",
+    b"\x80": "may be a pickle, which is never opened: write its arrays into one file with numpy.savez",
+    b"\xff\xd8\xff": _PICTURES,
+    b"\x89PNG": _PICTURES,
+    b"GIF8": _PICTURES,
+    b"PK\x05\x06": "is an empty zip archive",
+}
 
 
 def sniff_format(path: Path) -> str:
@@ -17,13 +29,14 @@ def sniff_format(path: Path) -> str:
         return "npz" if name.endswith(b".npy") else "zip"
     if start.startswith(b"PAR1"):
         return "parquet"
-    if start.startswith(b"\x1f\x8b"):
-        return "tar.gz"
     if start[257:262] == b"ustar":
         return "tar"
-    for magic, kind in _OTHERS.items():
+    for magic, kind in _PACKED.items():
         if start.startswith(magic):
-            raise DatasetRefused("", f"is not an .npz or another format that is read, but {kind}: send a zip or a tar")
+            return kind
+    for magic, why in _OTHERS.items():
+        if start.startswith(magic):
+            raise DatasetRefused("", why)
     raise DatasetRefused(
         "", "is not an .npz file, no zip or tar of one folder per class, and no .parquet file with images and labels"
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from adapt.data.dataset import Labels, Rows
+from adapt.data.arrays import Labels, Rows
 from adapt.errors import NotEnoughData
 from adapt.spec import derive_seed
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from adapt.data.dataset import Images
+from adapt.data.arrays import Images
 
 SHARE = 8
 """The padding on each side is one part in this many of the side, at least one pixel."""

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adapt.data.dataset import Images, Labels, Part
+from adapt.data.arrays import Images, Labels
+from adapt.data.dataset import Part
 from adapt.data.split import batches, batches_per_epoch, in_order
 from adapt.events import Score
 from adapt.spec import Normalization

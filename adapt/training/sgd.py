@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from adapt.data.dataset import Part, Rows
+from adapt.data.arrays import Rows
+from adapt.data.dataset import Part
 from adapt.data.split import batches
 from adapt.graph.network import Network
 from adapt.modules import GraphModule, build_module

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from adapt.data.dataset import Images
+from adapt.data.arrays import Images
 from adapt.data.digits import digits
 from adapt.data.report import Statistics, describe_sizes, write_sample
 from app.datasets.records import Dataset, ThumbnailNotFound

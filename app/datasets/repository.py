@@ -1,8 +1,9 @@
 """The only SQL about data sets. Hands out records, never rows; never commits."""
 
+from datetime import timedelta
 from typing import Any, cast
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from app.blobs import BlobRepository
@@ -16,6 +17,9 @@ from app.problem_documents import problem_document
 from app.records import SYSTEM_OWNER, Caller, CheckState, new_id
 from app.tables import DatasetRow, JobRow, TaskRow
 from app.tasks.queue import TaskQueue
+
+REFUSAL_SHOWN_S = 24 * 3600.0
+"""How long a data set that a worker refused is listed with its reason."""
 
 
 class DatasetRepository:
@@ -82,9 +86,9 @@ class DatasetRepository:
         self._session.execute(update(DatasetRow).where(DatasetRow.id == dataset_id).values(values))
 
     def refuse(self, dataset_id: str, problem: dict[str, Any]) -> None:
-        """For the worker: it cannot be decoded. The row stays to say why, and lets go of the file."""
-        values = {"state": "refused", "error": problem, "sha256": None}
-        self._session.execute(update(DatasetRow).where(DatasetRow.id == dataset_id).values(values))
+        """For the worker: it cannot be decoded. The row stays for a while to say why; it lets go of the file, and the
+        same bytes may be sent again."""
+        self._refuse(DatasetRow.id == dataset_id, problem)
 
     def refuse_abandoned(self) -> None:
         """For a worker's housekeeping: data sets whose decoding ended every worker; jobs would wait for ever."""
@@ -92,8 +96,19 @@ class DatasetRepository:
         problem = problem_document(
             "check-failed", "Check failed", 422, "decoding this data set ended every worker that tried it"
         )
-        stuck = update(DatasetRow).where(DatasetRow.state == "checking", DatasetRow.id.in_(given_up))
-        self._session.execute(stuck.values(state="refused", error=problem, sha256=None))
+        self._refuse(and_(DatasetRow.state == "checking", DatasetRow.id.in_(given_up)), problem)
+
+    def forget_refused(self, *, older_than_s: float = REFUSAL_SHOWN_S) -> None:
+        """For a worker's housekeeping: whoever sent it has had the time to read why, and no job names it."""
+        old = DatasetRow.created_at < database_now(self._session) - timedelta(seconds=older_than_s)
+        used = exists().where(JobRow.dataset_id == DatasetRow.id)
+        gone = delete(DatasetRow).where(DatasetRow.state == "refused", old, ~used)
+        self._session.execute(gone.execution_options(synchronize_session=False))
+
+    def _refuse(self, which: ColumnElement[bool], problem: dict[str, Any]) -> None:
+        values = {"state": "refused", "error": problem, "sha256": None, "identity": DatasetRow.id}
+        refused = update(DatasetRow).where(which).values(values)
+        self._session.execute(refused.execution_options(synchronize_session=False))
 
     def _read_values(self, ingested: Ingested) -> dict[str, Any]:
         facts, blobs = ingested.facts, BlobRepository(self._session)

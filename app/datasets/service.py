@@ -103,7 +103,7 @@ class DatasetService:
         images = list_images(file.path, kind, folder, limits)
         if images > self._limits.images_at_once or file.bytes > self._limits.bytes_at_once:
             return None
-        return keep_decoded(self._storage, folder, decode_listed(folder, limits, lambda: False))
+        return keep_decoded(self._storage, folder, decode_listed(folder, limits))
 
     def _read_npz(self, file: UploadedFile, folder: Path) -> Ingested:
         # Large arrays are mapped from the scratch folder, and mappings count as address space too.

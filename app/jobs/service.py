@@ -1,7 +1,9 @@
 """The rules about jobs: what may be asked for, and what continues what."""
 
 from adapt.budget import parse_budget, resolve
+from adapt.data.class_order import class_order
 from adapt.data.fit import channels_fit
+from adapt.errors import DatasetRefused
 from adapt.layer_patterns import check_patterns
 from adapt.presets import settings_from_document, settings_to_document
 from adapt.spec import RESOURCES
@@ -113,6 +115,11 @@ def _check_fits(model: Model, dataset: Dataset) -> None:
     if dataset.classes is not None and len(dataset.classes) != model.class_count:
         detail = f"{dataset.id} has {len(dataset.classes)} classes, the network has {model.class_count} outputs"
         raise InvalidFields([{"pointer": "/dataset", "detail": detail}])
+    if dataset.classes is not None and model.classes:
+        try:
+            class_order(dataset.classes, model.classes)
+        except DatasetRefused as error:
+            raise InvalidFields([{"pointer": "/dataset", "detail": f"{dataset.id}: {error.why}"}]) from error
     channels = model.input_shape[0]
     found = channels if dataset.image_shape is None else dataset.image_shape[2]
     if dataset.owner != SYSTEM_OWNER and not channels_fit(found, channels):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from adapt.presets import PRESETS, effective_settings
-from adapt.spec import RESOURCES, ExecutorName, Final, Pick, Proposals, Settings
+from adapt.spec import RESOURCES, ExecutorName, Final, NormalizationFrom, Pick, Proposals, Settings
 
 NOT_BUILT: Mapping[str, frozenset[Any]] = {
     "pick": frozenset({"mnasnet-reward"}),
@@ -118,6 +118,10 @@ class SettingsIn(_Strict):
     exclude: _Patterns | None = Field(default=None, description=f"These are never cut. {_GLOB}")
     distill: Annotated[Literal[False] | None, _built("distill")] = None
     augment: bool | None = None
+    normalization: NormalizationFrom | None = Field(
+        default=None,
+        description="`model` as stated with the model, `data` by mean and deviation of the training images.",
+    )
     search: Annotated[Literal["exact"] | None, _built("search")] = None
     final: Annotated[Final | None, _built("final")] = None
     executor: Annotated[ExecutorName | None, _built("executor")] = None
@@ -157,4 +161,5 @@ def built_values() -> dict[str, Any]:
         "devices": ["cpu"],
         "distill": [False],
         "augment": [False, True],
+        "normalizations": list(get_args(NormalizationFrom)),
     }

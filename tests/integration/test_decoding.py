@@ -13,10 +13,12 @@ from PIL import Image
 
 from adapt.data.dataset import Dataset, TrainingData
 from adapt.data.decoding import Decoded, DecodingLimits, decode_listed, list_images, load_decoded
+from adapt.data.decoding_process import decode_step, survey_step
 from adapt.data.opening import opened_dataset
 from adapt.errors import DatasetRefused, NotEnoughData, Stopped
 from adapt.executors.handover import read_task, write_task
 from adapt.executors.task import TrainingTask
+from adapt.latency.machine_lock import MachineLock
 from adapt.spec import Settings, default_normalization
 from tests.image_files import encoded, folders, write_tar, write_zip
 from tests.small_task import small_network
@@ -27,7 +29,7 @@ LIMITS = DecodingLimits(max_bytes=64 << 20)
 def decode(path: Path, kind: str, folder: Path, limits: DecodingLimits = LIMITS) -> tuple[Decoded, Dataset]:
     folder.mkdir()
     list_images(path, kind, folder, limits)
-    decoded = decode_listed(folder, limits, lambda: False)
+    decoded = decode_listed(folder, limits)
     facts = decoded.facts
     return decoded, load_decoded(
         folder / "images.npy",
@@ -68,24 +70,39 @@ def test_a_packed_tar_with_declared_splits_and_images_of_many_kinds(tmp_path: Pa
         "set/train/class1/palette.png": encoded("P"),
         "set/train/class1/alpha.png": encoded("RGBA"),
         "set/train/class1/photo.webp": encoded(kind="WEBP"),
+        "set/train/class1/moving.gif": animated(),
+        "set/train/class1/map.bmp": encoded(kind="BMP"),
+        "set/train/class1/scan.tiff": encoded(kind="TIFF"),
+        "set/train/class1/sign.ppm": encoded(kind="PPM"),
+        "set/train/class2/odd_exif.jpg": encoded(size=(10, 12), kind="JPEG", exif=b"Exif\x00\x00broken"),
         "set/train/class2/turned.jpg": encoded(size=(10, 12), kind="JPEG", exif=turned),
         "set/train/class2/wide.jpg": encoded("CMYK", size=(60, 20), kind="JPEG"),
     }
     decoded, data = decode(write_tar(tmp_path / "x.tgz", files, "w:gz"), "tar.gz", tmp_path / "out")
-    assert (len(data.train), len(data.test), data.splits["test_from"]) == (22, 6, "test")
+    assert (len(data.train), len(data.test), data.splits["test_from"]) == (27, 6, "test")
     assert data.image_shape == (10, 10, 3)
     notes = " / ".join(decoded.facts.notes)
     for said in (
         "set",
         "2 images grey",
-        "1 image with a palette",
+        "2 images with a palette",
         "1 image with an alpha",
         "1 image turned",
         "16 bits",
+        "1 image of several pictures",
     ):
         assert said in notes
     assert decoded.report["sizes"]["largest"] == [20, 60]
+    gif = data.train.images[list(files).index("set/train/class1/moving.gif")]
+    assert abs(int(gif.mean()) - 10) < 2
     assert len(decoded.report["channel_mean"]) == 3
+
+
+def animated() -> bytes:
+    first, second = (Image.fromarray(np.full((10, 12, 3), grey, np.uint8)) for grey in (10, 200))
+    buffer = io.BytesIO()
+    first.save(buffer, "GIF", save_all=True, append_images=[second])
+    return buffer.getvalue()
 
 
 def sixteen_bits() -> bytes:
@@ -153,7 +170,25 @@ def test_a_file_opens_in_one_process_too_and_trains_in_others_without_a_copy(tmp
 def test_decoding_stops_when_asked(tmp_path: Path) -> None:
     list_images(write_zip(tmp_path / "x.zip", folders()), "zip", tmp_path, LIMITS)
     with pytest.raises(Stopped):
-        decode_listed(tmp_path, LIMITS, lambda: True)
+        decode_listed(tmp_path, LIMITS, stop=lambda: True)
+
+
+def test_while_somebody_measures_nothing_is_decoded_and_one_may_still_stop(tmp_path: Path) -> None:
+    looks = iter(range(20))
+    list_images(write_zip(tmp_path / "x.zip", folders()), "zip", tmp_path, LIMITS)
+    with MachineLock(tmp_path / "locks").measuring(), pytest.raises(Stopped):
+        decode_listed(tmp_path, LIMITS, stop=lambda: next(looks, None) is None, lock_directory=tmp_path / "locks")
+    assert not (tmp_path / "images.npy").exists()
+    decode_listed(tmp_path, LIMITS, lock_directory=tmp_path / "locks")
+
+
+def test_decoding_offers_to_let_go_of_the_machine_at_every_image(tmp_path: Path) -> None:
+    list_images(write_zip(tmp_path / "x.zip", folders()), "zip", tmp_path, LIMITS)
+    np.lib.format.open_memmap(tmp_path / "images.npy", mode="w+", dtype=np.uint8, shape=(18, 10, 12, 3))
+    pauses: list[str] = []
+    survey_step(str(tmp_path), 0, 18, lambda: pauses.append("survey"))
+    decode_step(str(tmp_path), 0, 18, [10, 12, 3], lambda: pauses.append("decode"))
+    assert pauses == ["survey"] * 18 + ["decode"] * 18
 
 
 def parquet(path: Path, labels: Any, names: list[str] | None = None, column: str = "image", **more: Any) -> Path:

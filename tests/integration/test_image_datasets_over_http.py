@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from adapt.latency.machine_lock import default_directory
-from app.database import unit_of_work
+from app.database import reading, unit_of_work
+from app.datasets.repository import DatasetRepository
 from app.datasets.service import DatasetService, IntakeLimits
 from app.jobs.records import Job
 from app.records import Caller
@@ -55,7 +56,7 @@ def kept(api: LiveApi) -> tuple[Any, ...]:
     return *rows, sorted(api.stored_files())
 
 
-def upload_for_a_worker(api: LiveApi, path: Path) -> str:
+def upload_for_a_worker(api: LiveApi, path: Path, caller: Caller = ANN) -> str:
     """As a large one would be: its data set is `checking`."""
     services, content = api.services, path.read_bytes()
     service = DatasetService(
@@ -63,7 +64,7 @@ def upload_for_a_worker(api: LiveApi, path: Path) -> str:
     )
     sha256 = hashlib.sha256(content).hexdigest()
     file = UploadedFile(path=path, sha256=sha256, bytes=len(content), filename=path.name)
-    dataset, _new = service.store_upload(ANN, file)
+    dataset, _new = service.store_upload(caller, file)
     assert dataset.state == "checking"
     return dataset.id
 
@@ -126,14 +127,53 @@ def test_a_large_archive_is_decoded_once_by_a_worker_and_then_mapped(
         assert data.counts == ready["counts"]
 
 
-def test_what_a_worker_cannot_decode_is_refused_with_its_reason(api: LiveApi, worker: Service, tmp_path: Path) -> None:
-    broken = {name: content[:70] for name, content in folders(each=4).items()}
-    dataset = upload_for_a_worker(api, write_zip(tmp_path / "x.zip", broken))
+def test_what_a_worker_cannot_decode_is_refused_with_its_reason_and_its_file_goes_at_once(
+    api: LiveApi, worker: Service, tmp_path: Path
+) -> None:
+    before = kept(api)
+    broken = write_zip(tmp_path / "x.zip", {name: content[:70] for name, content in folders(each=4).items()})
+    dataset = upload_for_a_worker(api, broken)
     work(worker)
     shown = api.client.get(f"/v1/datasets/{dataset}").json()
     assert (shown["state"], shown["sha256"]) == ("refused", None)
-    assert "none of its 12 images can be decoded; the first is class0/0.png" in shown["error"]["detail"]
-    assert api.client.delete(f"/v1/datasets/{dataset}").status_code == 204
+    assert (
+        "12 of 12 images (100%) cannot be decoded, at most 5% may be; the first are class0/0.png"
+        in shown["error"]["detail"]
+    )
+    assert (kept(api)[1], kept(api)[3]) == (before[1], before[3])
+    again = upload_for_a_worker(api, broken)  # the same bytes are looked at anew
+    assert again != dataset
+    work(worker)
+    for refused in (dataset, again):
+        assert api.client.delete(f"/v1/datasets/{refused}").status_code == 204
+    assert kept(api)[3] == before[3]
+
+
+def test_a_refused_data_set_is_listed_for_a_day_and_then_forgotten(
+    api: LiveApi, worker: Service, tmp_path: Path
+) -> None:
+    path = write_zip(tmp_path / "x.zip", {name: content[:60] for name, content in folders(each=4).items()})
+    dataset = upload_for_a_worker(api, path)
+    work(worker)
+    for older_than_s, status in ((3600, 200), (0, 404)):
+        with unit_of_work(worker.sessions) as session:
+            DatasetRepository(session).forget_refused(older_than_s=older_than_s)
+        assert api.client.get(f"/v1/datasets/{dataset}").status_code == status
+
+
+def test_a_file_that_somebody_else_has_sent_as_well_stays_when_it_is_refused(
+    api: LiveApi, worker: Service, tmp_path: Path
+) -> None:
+    path = write_zip(tmp_path / "x.zip", {name: content[:65] for name, content in folders(each=4).items()})
+    refused, waiting = upload_for_a_worker(api, path), upload_for_a_worker(api, path, Caller(id="bob"))
+    work(worker)
+    with reading(worker.sessions) as session:
+        theirs = DatasetRepository(session).get_dataset(Caller(id="bob"), waiting)
+    assert theirs.sha256 is not None
+    assert worker.storage.exists(theirs.sha256)
+    work(worker)
+    assert not worker.storage.exists(theirs.sha256)
+    assert api.client.delete(f"/v1/datasets/{refused}").status_code == 204
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,33 @@
 """Which images an archive has and of which class, before any is opened; and what is refused."""
 
+import bz2
+import gzip
 import io
+import lzma
 import stat
 import tarfile
+import unicodedata
 import warnings
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from adapt.data.folders import sort_into_classes
-from adapt.data.members import Member, MemberReader, list_members, unpack_gzip
+from adapt.data.members import Member, MemberReader, list_members, unpack_tar
+from adapt.data.sniffing import sniff_format
 from adapt.errors import DatasetRefused
-from tests.image_files import write_tar, write_zip
+from tests.image_files import RNG, encoded, write_tar, write_zip
 
 LIMIT = 1 << 20
+
+
+def zstd(content: bytes) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(content)
+    return bytes(sink.getvalue())
 
 
 def members(*names: str) -> list[Member]:
@@ -73,7 +86,7 @@ def test_bombs_are_refused_before_anything_is_unpacked(tmp_path: Path, monkeypat
         list_members(tmp_path / "x.zip", "zip", max_bytes=LIMIT)
     write_tar(tmp_path / "x.tgz", {"a/1.png": bytes(LIMIT + 1)}, "w:gz")
     with pytest.raises(DatasetRefused, match="unpacks to more than"):
-        unpack_gzip(tmp_path / "x.tgz", tmp_path / "out", max_bytes=LIMIT)
+        unpack_tar(tmp_path / "x.tgz", "tar.gz", tmp_path / "out", max_bytes=LIMIT)
     monkeypatch.setattr("adapt.data.members.MOST_ENTRIES", 2)
     for kind, write in (("zip", write_zip), ("tar", write_tar)):
         path = write(tmp_path / kind, {f"a/{number}.png": b"" for number in range(3)})
@@ -89,35 +102,121 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, kind: str, content: bytes
         sort_into_classes(list_members(tmp_path / "x", kind, max_bytes=LIMIT))
 
 
-def test_a_broken_gzip_is_refused(tmp_path: Path) -> None:
-    good = io.BytesIO(write_tar(tmp_path / "x.tgz", {"a/1.png": b"1" * 5000}, "w:gz").read_bytes()).getvalue()
-    (tmp_path / "y.tgz").write_bytes(good[: len(good) // 2])
+PACKED = {"tar.gz": gzip.compress, "tar.bz2": bz2.compress, "tar.xz": lzma.compress, "tar.zst": zstd}
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_packed_tars_are_told_apart_unpacked_and_refused_when_broken_or_a_bomb(tmp_path: Path, kind: str) -> None:
+    path, out, pauses = tmp_path / "x", tmp_path / "out", []
+    plain = write_tar(tmp_path / "plain", {"a/1.png": RNG.bytes(5000)}).read_bytes()
+    path.write_bytes(PACKED[kind](plain))
+    assert sniff_format(path) == kind
+    unpack_tar(path, kind, out, max_bytes=LIMIT, pause_point=lambda: pauses.append(1))
+    assert (out.read_bytes(), len(pauses)) == (plain, 1)
+    path.write_bytes(PACKED[kind](plain)[:3000])
     with pytest.raises(DatasetRefused, match="can be read"):
-        unpack_gzip(tmp_path / "y.tgz", tmp_path / "out", max_bytes=LIMIT)
+        list_members_of_packed(path, kind, out)
+    path.write_bytes(PACKED[kind](bytes(LIMIT + 1)))
+    with pytest.raises(DatasetRefused, match="unpacks to more than 1048576 bytes"):
+        unpack_tar(path, kind, out, max_bytes=LIMIT)
+
+
+def list_members_of_packed(path: Path, kind: str, out: Path) -> None:
+    unpack_tar(path, kind, out, max_bytes=LIMIT)
+    list_members(out, "tar", max_bytes=LIMIT)
+
+
+def test_a_packed_tar_far_larger_than_its_file_is_no_archive_of_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapt.data.members.FREELY_UNPACKED_BYTES", 1000)
+    (tmp_path / "x").write_bytes(gzip.compress(bytes(LIMIT)))
+    with pytest.raises(DatasetRefused, match="200 times its size"):
+        unpack_tar(tmp_path / "x", "tar.gz", tmp_path / "out", max_bytes=8 << 30)
+
+
+@pytest.mark.parametrize("utf8_flag", [True, False])
+def test_names_from_windows_and_macos_are_read_as_they_were_meant(tmp_path: Path, utf8_flag: bool) -> None:
+    apart = unicodedata.normalize("NFD", "Café")
+    names = [f"{apart}\\1.png", "Café/2.png", "Café/Icon\r", "猫/3.png", "leer\\"]
+    path = write_zip(tmp_path / "x.zip", dict.fromkeys(names, b"1"))
+    if not utf8_flag:  # macOS' packer writes UTF-8 and does not say so
+        path.write_bytes(path.read_bytes().replace(*FLAGGED_ENTRY).replace(*FLAGGED_IN_DIRECTORY))
+    found = list_members(tmp_path / "x.zip", "zip", max_bytes=LIMIT)
+    assert [member.name for member in found] == ["Café/1.png", "Café/2.png", "猫/3.png"]
+
+
+FLAGGED_ENTRY = (b"PK\x03\x04\x14\x00\x00\x08", b"PK\x03\x04\x14\x00\x00\x00")
+FLAGGED_IN_DIRECTORY = (b"PK\x01\x02\x14\x03\x14\x00\x00\x08", b"PK\x01\x02\x14\x03\x14\x00\x00\x00")
+
+
+def test_a_name_in_a_tar_that_is_no_utf8_can_be_shown_and_stored(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w", encoding="latin-1", format=tarfile.GNU_FORMAT) as archive:
+        archive.addfile(tarfile.TarInfo("Müll/1.png"), io.BytesIO())
+    (member,) = list_members(tmp_path / "x.tar", "tar", max_bytes=LIMIT)
+    assert member.name == "Müll/1.png"
+
+
+def test_what_is_known_not_to_be_a_data_set_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    for start, says in (
+        (b"Rar!", "rar"),
+        (b"7z\xbc\xaf", "7z"),
+        (b"\x93NUMPY", "savez"),
+        (b"\x80\x04", "pickle"),
+        (encoded(), "one picture"),
+    ):
+        (tmp_path / "x").write_bytes(start)
+        with pytest.raises(DatasetRefused, match=says):
+            sniff_format(tmp_path / "x")
 
 
 def test_classes_are_the_folders_sorted_as_text() -> None:
     found = sort_into_classes(members("10/a.png", "2/b.jpg", "1/c.webp", "2/deeper/d.JPEG"))
-    assert (found.classes, found.labels, found.test) == (("1", "10", "2"), (1, 2, 0, 2), None)
+    assert (found.classes, found.labels, found.declared) == (("1", "10", "2"), (1, 2, 0, 2), None)
     assert any("10 comes before 2" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(
-    ("names", "test", "test_from"),
+    ("names", "roles", "said"),
     [
-        (["train/a/1.png", "train/b/2.png", "test/a/3.png"], {2}, "test"),
-        (["set/Train/a/1.png", "set/Train/b/2.png", "set/val/a/3.png"], {2}, "val"),
-        (["train/a/1.png", "train/b/2.png", "val/a/3.png", "test/b/4.png"], {3}, "test"),
-        (["images/a/1.png", "images/b/2.png"], None, "a stratified 20 % of the images, fixed"),
-        (["train/a/1.png", "train/b/2.png"], None, "a stratified 20 % of the images, fixed"),
+        (["train/a/1.png", "train/b/2.png", "test/a/3.png"], "TRAIN TRAIN TEST", "test"),
+        (["set/Train/a/1.png", "set/Train/b/2.png", "set/val/a/3.png"], "TRAIN TRAIN TEST", "val"),
+        (
+            ["train/a/1.png", "train/b/2.png", "val/a/3.png", "test/b/4.png"],
+            "TRAIN TRAIN HOLDOUT TEST",
+            "test, hold-out val",
+        ),
+        (
+            [
+                "x/training_set/training_set/a/1.png",
+                "x/training_set/training_set/b/1.png",
+                "x/test_set/test_set/b/1.png",
+            ],
+            "TRAIN TRAIN TEST",
+            "test_set",
+        ),
+        (
+            ["seg_train/seg_train/a/1.png", "seg_train/seg_train/b/1.png", "seg_test/seg_test/b/1.png"],
+            "TRAIN TRAIN TEST",
+            "seg_test",
+        ),
+        (["train/images/a/1.png", "train/images/b/1.png", "test/images/b/1.png"], "TRAIN TRAIN TEST", "test"),
+        (["a/train/1.png", "b/train/1.png", "b/test/x/1.png"], "TRAIN TRAIN TEST", "test"),
     ],
 )
-def test_splits_and_folders_around_everything_are_recognised(
-    names: list[str], test: set[int] | None, test_from: str
-) -> None:
-    found = sort_into_classes(members(*names, "__MACOSX/train/a/._1.png", ".DS_Store"))
-    assert found.classes == ("a", "b")
-    assert (found.test, found.test_from) == (test, test_from)
+def test_declared_splits_are_recognised_wherever_people_put_them(names: list[str], roles: str, said: str) -> None:
+    found = sort_into_classes(members(*names, "__MACOSX/train/a/._1.png", ".DS_Store", "README.md"))
+    assert (found.classes, found.declared is not None) == (("a", "b"), True)
+    assert found.declared is not None
+    assert " ".join(role.name for role in found.declared.roles) == roles
+    holdout = f", hold-out {found.declared.holdout_from}" if found.declared.holdout_from else ""
+    assert found.declared.test_from + holdout == said
+
+
+@pytest.mark.parametrize("around", ["", "images/", "set/images/", "train/"])
+def test_folders_around_everything_are_taken_off(around: str) -> None:
+    found = sort_into_classes(members(f"{around}a/1.png", f"{around}b/2.png", f"{around}b/deeper/3.png"))
+    assert (found.classes, found.labels, found.declared) == (("a", "b"), (0, 1, 1), None)
 
 
 def test_folders_that_only_look_like_splits_are_classes() -> None:
@@ -125,8 +224,12 @@ def test_folders_that_only_look_like_splits_are_classes() -> None:
 
 
 def test_files_that_are_no_images_are_left_out_and_said_so() -> None:
-    found = sort_into_classes(members("a/1.png", "b/2.png", "b/x.gif", "README.md"))
-    assert found.notes == ("left out: 2 files that are no JPEG, PNG or WebP, the first b/x.gif",)
+    found = sort_into_classes(members("a/1.png", "b/2.png", "b/x.txt", "README.md", "a/Thumbs.db", "a/.hidden.png"))
+    assert found.notes == ("left out: 2 files that are no images, the first b/x.txt",)
+
+
+def test_pictures_of_kinds_that_are_not_read_stay_so_that_no_class_vanishes() -> None:
+    assert sort_into_classes(members("a/1.png", "b/2.HEIC")).classes == ("a", "b")
 
 
 @pytest.mark.parametrize(
@@ -135,6 +238,7 @@ def test_files_that_are_no_images_are_left_out_and_said_so() -> None:
         (["a/1.txt"], "no JPEG, PNG or WebP file"),
         ([], "no JPEG, PNG or WebP file"),
         (["a/1.png", "2.png"], "2.png: lies in no folder"),
+        (["x/a/1.png", "x/b/1.png", "x/2.png"], "x/2.png: lies in no folder of a class"),
         (["train/a/1.png", "test/2.png"], "test/2.png: lies in a split"),
         (["train/a/1.png", "test/a/2.png", "unlabeled/3.png"], "unlabeled: is a folder beside test, train"),
     ],
