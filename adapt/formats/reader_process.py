@@ -4,6 +4,7 @@ Arguments: address space in bytes, CPU seconds, upload, output, and where the up
 architecture that one's name. Prints one JSON line for `adapt.formats.sandbox`.
 """
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from adapt.zoo.published import read_published, refuse_unnamed
 
 def main(arguments: list[str]) -> None:
     """Unexpected exceptions leave with a traceback on stderr and exit code 1."""
+    gc.disable()  # it ends soon, and looks in vain for cycles in a large file's parsed JSON again and again
     upload, output, *architecture = limit_this_process(arguments)
     print(json.dumps(_outcome(Path(upload), Path(output), *architecture)))
 

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -179,3 +180,26 @@ def test_nothing_here_asks_for_the_whole_body() -> None:
     source = Path(app.uploads.__file__).read_text()
     assert ".body(" not in source
     assert ".form(" not in source
+
+
+def test_a_large_file_is_streamed_in_constant_memory(tmp_path: Path) -> None:
+    chunk, chunks = bytes(1 << 20), 64
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield b'--XX\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+        for _ in range(chunks):
+            yield chunk
+        yield b"\r\n" + END
+
+    async def run() -> int:
+        limits = UploadLimits(max_file_bytes=chunks << 20, max_field_bytes=1000)
+        async with receive_form(stream(), HEADERS, shape=SHAPE, limits=limits, folder=tmp_path) as form:
+            return form.file("file").bytes
+
+    tracemalloc.start()
+    try:
+        assert anyio.run(run) == chunks << 20
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20
