@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from adapt.errors import FormatRefused, NetworkRefused
+from adapt.formats.other_kinds import EXPORT, refuse_other_zips
 
 MAX_ENTRIES = 20_000
 _BROKEN = (
@@ -23,7 +24,6 @@ _BROKEN = (
     OverflowError,
     OSError,  # an offset outside the file
 )
-_HOW = "write one with torch.export.save(torch.export.export(model.eval(), (images,)), 'net.pt2')"
 _UTF8 = 0x800
 _LOCAL_HEADER = struct.Struct("<4s22x2H")  # signature; lengths of name and extra field
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\\:]")
@@ -89,7 +89,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
     try:
         opened = zipfile.ZipFile(path)
     except _BROKEN as error:
-        raise FormatRefused("", f"not a zip archive, or a truncated one ({error}); {_HOW}") from error
+        raise FormatRefused("", f"not a zip archive, or a truncated one ({error}); write {EXPORT}") from error
     with opened, path.open("rb") as file:
         yield Archive(file, _checked_entries(opened.infolist(), path.stat().st_size))
 
@@ -99,8 +99,8 @@ def _checked_entries(infos: list[zipfile.ZipInfo], file_bytes: int) -> dict[str,
         raise NetworkRefused("", f"the archive has {len(infos)} entries, 1 to {MAX_ENTRIES} are allowed")
     if min(info.header_offset for info in infos) != 0:
         # A cut-off .pt2 ends in its sample inputs, which are a zip archive of their own.
-        raise FormatRefused("", f"a truncated archive, or one with something in front of it; {_HOW}")
-    _refuse_other_kinds({info.filename for info in infos})
+        raise FormatRefused("", f"a truncated archive, or one with something in front of it; write {EXPORT}")
+    refuse_other_zips({info.filename for info in infos})
     entries: dict[str, zipfile.ZipInfo] = {}
     roots = set()
     for info in infos:
@@ -122,17 +122,3 @@ def _checked_entries(infos: list[zipfile.ZipInfo], file_bytes: int) -> dict[str,
     if sum(info.file_size for info in infos) > file_bytes:
         raise NetworkRefused("", "the entries are larger than the file, so they overlap")
     return entries
-
-
-def _refuse_other_kinds(names: set[str]) -> None:
-    """Names what a zip file is that was not written by today's torch.export.save."""
-    tops = {name.partition("/")[2] for name in names}
-    if "models/model.json" in tops:
-        return
-    if "serialized_exported_program.json" in names | tops:
-        raise FormatRefused("", f"an archive in the layout of an older torch.export; with torch 2.9 or newer, {_HOW}")
-    if any(name.startswith("code/") for name in tops) or "constants.pkl" in tops:
-        raise FormatRefused("", f"a TorchScript file, which holds code; {_HOW}")
-    if "data.pkl" in names | tops:
-        raise FormatRefused("", f"a pickled checkpoint (torch.save), which is never loaded; {_HOW}")
-    raise FormatRefused("", f"a zip archive without models/model.json, so no exported network; {_HOW}")

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from math import prod
 
+from adapt.errors import NetworkRefused
 from adapt.graph.network import Graph
 from adapt.graph.operators import OPERATORS
-from adapt.graph.shapes import infer_shapes
+from adapt.graph.shapes import infer_shapes, layer_name
 from adapt.spec import Resource
 
 FLOAT_BYTES = 4
@@ -56,6 +57,20 @@ def node_costs(graph: Graph) -> tuple[NodeCosts, ...]:
             )
         )
     return tuple(entries)
+
+
+def check_memory(graph: Graph, limit_bytes: int) -> None:
+    """Raises NetworkRefused, naming the node that takes most, when one image takes more than `limit_bytes`."""
+    needed = costs(graph).memory_bytes
+    if needed > limit_bytes:
+        largest = max(node_costs(graph), key=lambda entry: entry.memory_bytes)
+        node = next(node for node in graph.nodes if node.name == largest.name)
+        raise NetworkRefused(
+            layer_name(node),
+            f"its output {list(infer_shapes(graph)[node.name])} and weights take {largest.memory_bytes >> 20} MiB, "
+            f"the network {needed >> 20} MiB for one image; {limit_bytes >> 20} MiB are allowed: "
+            "export the network for smaller images",
+        )
 
 
 def costs(graph: Graph) -> Costs:

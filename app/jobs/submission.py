@@ -75,7 +75,7 @@ def stored_files(services: Services, caller: Caller, submission: Submission) -> 
     When the block raises, what was new is removed again.
     """
     form, asked = submission.form, submission.asked
-    models = ModelService(services.sessions, services.storage, services.scratch)
+    models = ModelService(services.sessions, services.storage, services.scratch, services.settings.max_network_bytes)
     datasets = DatasetService(services.sessions, services.storage, services.scratch)
     new_model = new_dataset = None
     try:

@@ -49,7 +49,7 @@ router = APIRouter(prefix=PATH, tags=["models"])
 
 
 def model_service(services: Services) -> ModelService:
-    return ModelService(services.sessions, services.storage, services.scratch)
+    return ModelService(services.sessions, services.storage, services.scratch, services.settings.max_network_bytes)
 
 
 @router.post(

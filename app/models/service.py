@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from adapt.checkpoint import network_format
 from adapt.child_process import ChildLimits
 from adapt.formats.sandbox import read_in_child
-from adapt.graph.costs import costs
+from adapt.graph.costs import check_memory, costs
 from adapt.graph.network import Graph
 from adapt.graph.shapes import check_classifier, infer_shapes
 from adapt.graph.shares import shares_by_kind
@@ -44,10 +44,12 @@ class ModelFields:
 
 
 class ModelService:
-    """Threads may share one. `scratch` is a folder for files that live as long as a call."""
+    """Threads may share one. `scratch` is a folder for files that live as long as a call; a network of which one image
+    takes more than `max_network_bytes` would end its worker, and is refused."""
 
-    def __init__(self, sessions: Sessions, storage: Storage, scratch: Path) -> None:
+    def __init__(self, sessions: Sessions, storage: Storage, scratch: Path, max_network_bytes: int) -> None:
         self._sessions, self._storage, self._scratch = sessions, storage, scratch
+        self._max_network_bytes = max_network_bytes
 
     def store_upload(self, caller: Caller, file: UploadedFile, fields: ModelFields) -> tuple[Model, bool]:
         """The model of an upload, and whether it is new: the same upload of the same owner gives the one there is.
@@ -57,6 +59,7 @@ class ModelService:
         """
         architecture = None if fields.architecture is None else _zoo_name(fields.architecture)
         with self._read(file, architecture) as (path, graph):
+            check_memory(graph, self._max_network_bytes)
             new = _describe(file, fields, graph, architecture)
             if (known := self._find_same(caller, new)) is not None:
                 return known, False
