@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import random
+import re
 import struct
 import zipfile
 from pathlib import Path
@@ -290,6 +291,23 @@ def test_any_mutation_is_refused_or_read_and_nothing_else(seed, tmp_path):
         data = mutated(contents[name] if inside else base, chance)
         with contextlib.suppress(AdaptError):
             read(zipped({**contents, name: data}) if inside else data, tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_is_changed_in_the_zips_directory_it_is_refused_or_read(seed, tmp_path):
+    """Offsets, sizes, flags, methods, names and checksums of the entries, in the directory and in their own headers."""
+    chance = random.Random(seed)
+    base = exported(Small(), batch=1)
+    headers = [match.start() for match in re.finditer(b"PK\x01\x02|PK\x03\x04|PK\x05\x06|PK\x06\x06", base)]
+    for _ in range(150):
+        data = bytearray(base)
+        for _ in range(chance.randint(1, 3)):
+            place = chance.choice(headers) + chance.randrange(60)
+            values = (b"\xff" * 4, bytes(4), chance.randbytes(1), chance.randbytes(2), b"\xff\xff\xff\x7f")
+            value = chance.choice(values)
+            data[place : place + len(value)] = value
+        with contextlib.suppress(AdaptError):
+            read(bytes(data), tmp_path)
 
 
 def mutated(data: bytes, chance: random.Random) -> bytes:

@@ -1,6 +1,9 @@
 """A checkpoint of ours that somebody changed is a stranger's file: every place of it is checked."""
 
+import contextlib
+import copy
 import json
+import random
 import struct
 from pathlib import Path
 
@@ -8,8 +11,9 @@ import numpy as np
 import pytest
 
 from adapt.checkpoint import read_about, read_graph, read_network, write_safetensors
-from adapt.errors import FormatRefused, NetworkRefused, UnsupportedOperator
+from adapt.errors import AdaptError, FormatRefused, NetworkRefused, UnsupportedOperator
 from adapt.formats.safetensors_file import METADATA_KEY, write_safetensors_file
+from adapt.graph.costs import costs
 from adapt.graph.network import Network
 from tests.pt2_files import small_pt2
 
@@ -127,3 +131,44 @@ def test_an_unknown_operator_is_an_unsupported_operator(network, tmp_path):
     with pytest.raises(UnsupportedOperator) as refused:
         read_network(path)
     assert refused.value.operator == "os.system"
+
+
+def changed_somewhere(document: dict, chance: random.Random) -> dict:
+    """The JSON with one to three of its members replaced by others of its own, by odd values, or left out."""
+    changed = copy.deepcopy(document)
+    for _ in range(chance.randint(1, 3)):
+        parent: object = changed
+        while True:
+            keys = list(parent) if isinstance(parent, dict) else list(range(len(parent)))
+            if not keys:
+                break
+            key = chance.choice(keys)
+            if isinstance(parent[key], dict | list) and parent[key] and chance.random() < 0.8:
+                parent = parent[key]
+                continue
+            if chance.random() < 0.15:
+                del parent[key]
+            else:
+                parent[key] = copy.deepcopy(chance.choice([*ODD, parent[chance.choice(keys)]]))
+            break
+    return changed
+
+
+ODD = (None, True, 0, 1, -1, 3, 1 << 40, 1 << 70, 0.5, "", "x", "../x", [], [0], [1, 1], [-1, 2], {}, {"x": 1})
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_is_changed_in_a_checkpoint_it_is_read_or_refused(seed, network, tmp_path):
+    chance = random.Random(seed)
+    path = tmp_path / "net.safetensors"
+    header, architecture, tensors = taken_apart(write_safetensors(network))
+    for _ in range(100):
+        place = chance.random()
+        if place < 0.3:
+            path.write_bytes(put_together(changed_somewhere(header, chance), architecture, tensors))
+        else:
+            path.write_bytes(put_together(header, changed_somewhere(architecture, chance), tensors))
+        with contextlib.suppress(AdaptError):
+            read = read_network(path)
+            assert read_graph(path) == read.graph
+            costs(read.graph)
