@@ -25,12 +25,14 @@ class PaperOut(BaseModel):
 class ArchitectureOut(BaseModel):
     """`macs` and `params` are counted, for 1000 classes and `input_shape` (C, H, W).
 
-    `family` also takes other widths where `has_width`, and any resolution: `<family>[_<width>][_<resolution>]`.
+    `family` also takes other widths where `has_width`, squeeze-and-excitation behind every block where `takes_se`, and
+    any resolution: `[se_]<family>[_<width>][_<resolution>]`.
     """
 
     name: str
     family: str
     has_width: bool
+    takes_se: bool
     input_shape: list[int]
     macs: int
     params: int
@@ -43,11 +45,12 @@ class ArchitectureOut(BaseModel):
             name=row.name,
             family=row.family.name,
             has_width=row.family.has_width,
+            takes_se=row.family.excited is not None,
             input_shape=list(row.image_shape),
             macs=counted.macs,
             params=counted.params,
             paper=PaperOut(
-                reference=row.family.paper,
+                reference=row.paper,
                 macs_millions=None if published is None else _printed(published.macs),
                 params_millions=None if published is None else _printed(published.params),
                 note="" if published is None else published.why,

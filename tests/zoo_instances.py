@@ -1,6 +1,8 @@
-"""Each zoo family once, as small as its strides allow: seven classes, images that are no square."""
+"""Each zoo family once, and one with squeeze-and-excitation, as small as the strides allow: seven classes, images that
+are no square."""
 
 from adapt.graph.network import Graph
+from adapt.zoo.architecture import REDUCTION
 from adapt.zoo.catalogue import FAMILIES
 
 SMALL_INSTANCES: dict[str, tuple[float, tuple[int, int, int]]] = {
@@ -31,6 +33,9 @@ SMALL_INSTANCES: dict[str, tuple[float, tuple[int, int, int]]] = {
 CLASSES = 7
 
 
-def small_instance(family: str) -> Graph:
+def small_instance(name: str) -> Graph:
+    """Of a family, or of se_<family> where that takes it."""
+    family = name.removeprefix("se_")
     width, shape = SMALL_INSTANCES[family]
-    return FAMILIES[family].graph(width=width, classes=CLASSES, image_shape=shape, name=family)
+    reduction = REDUCTION if name != family else None
+    return FAMILIES[family].graph(width=width, classes=CLASSES, image_shape=shape, name=name, reduction=reduction)

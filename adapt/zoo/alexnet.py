@@ -17,7 +17,7 @@ def _build(builder: GraphBuilder, classes: int, width: float) -> str:
     value = builder.images
     for index, filters, kernel, stride, padding, pools in LAYERS:
         value = builder.conv(value, f"features.{index}", filters, kernel, stride=stride, padding=padding, bias=True)
-        value = builder.activation(value, "relu")
+        value = builder.end_block(builder.activation(value, "relu"), f"blocks.{index}")
         if pools:
             value = builder.max_pool(value, f"features.{index + 2}", 3, 2)
     value = pooled_features(builder, value, 6)
@@ -43,5 +43,6 @@ FAMILIES = (
         build=_build,
         head="classifier.6",
         published={(1.0, 224): Published(macs=printed("720"), params=printed("60"))},
+        excited={},
     ),
 )

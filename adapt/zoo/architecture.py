@@ -15,16 +15,24 @@ HALVES = Normalization(mean=(0.5,) * 3, std=(0.5,) * 3)
 """Pixels from -1 to 1: what published Inception weights expect. (torchvision has its networks of that family turn
 ImageNet-normalised images back into these, `transform_input`.)"""
 
+REDUCTION = 16
+"""Of the squeeze-and-excite blocks that a name with se_ has (Hu et al., 2018, sec. 6.1)."""
+SE_PAPER = "Hu et al. 2018, arXiv:1709.01507, Tables 1 to 3"
+
 MAX_CHANNELS, MAX_SIZE, MAX_CLASSES = 16, 1024, 100_000
 
 
 class ArchitectureNotFound(AdaptError):
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
+    """`advice` says what is wrong with the name, or which names are near."""
+
+    def __init__(self, name: str, advice: str) -> None:
+        super().__init__(name, advice)
+        self.name, self.advice = name, advice
 
     def __str__(self) -> str:
-        return f"there is no architecture {self.name[:80]!a} in the zoo; `netadapt architectures` lists all"
+        return (
+            f"there is no architecture {self.name[:80]!a} in the zoo: {self.advice}; `netadapt architectures` lists all"
+        )
 
 
 class ArchitectureDoesNotFit(AdaptError):
@@ -81,7 +89,8 @@ class Family:
     """One network, at any width when `has_width`, for any number of classes and any image that its strides allow.
 
     `widths` are the only ones where the paper tabulates each. `image_shape` is the paper's own, `published` holds its
-    rows, by (width, image size). `eps` and `momentum` are of its batch norms, `head` is the path of the layer that
+    rows, by (width, image size), and `excited` those with squeeze-and-excitation behind every block; None where the
+    family has it of its own. `eps` and `momentum` are of its batch norms, `head` is the path of the layer that
     tells the classes apart. `auxiliary` adds the classifiers that only train along; in published files the names of
     their weights begin with one of `training_only`, and are left out. `older_names` are patterns of what files used to
     call their weights, and what these are called now; `normalization` is what published weights of three channels were
@@ -93,6 +102,7 @@ class Family:
     build: Build
     published: Mapping[tuple[float, int], Published]
     image_shape: ImageShape = (3, 224, 224)
+    excited: Mapping[tuple[float, int], Published] | None = None
     has_width: bool = False
     widths: frozenset[float] = frozenset()
     eps: float = 1e-5
@@ -104,9 +114,16 @@ class Family:
     head: str
 
     def graph(
-        self, *, width: float, classes: int, image_shape: ImageShape, name: str, layout: Layout = "paper"
+        self,
+        *,
+        width: float,
+        classes: int,
+        image_shape: ImageShape,
+        name: str,
+        layout: Layout = "paper",
+        reduction: int | None = None,
     ) -> Graph:
-        """Raises ArchitectureDoesNotFit."""
+        """With a `reduction`, squeeze-and-excitation behind every block. Raises ArchitectureDoesNotFit."""
         channels, height, image_width = image_shape
         if (
             not 1 <= channels <= MAX_CHANNELS
@@ -116,7 +133,7 @@ class Family:
             raise ArchitectureDoesNotFit(name, image_shape, why)
         if not 2 <= classes <= MAX_CLASSES:
             raise ArchitectureDoesNotFit(name, image_shape, f"{classes} classes; 2 to {MAX_CLASSES} are allowed")
-        builder = GraphBuilder(image_shape, eps=self.eps, momentum=self.momentum, layout=layout)
+        builder = GraphBuilder(image_shape, eps=self.eps, momentum=self.momentum, layout=layout, reduction=reduction)
         try:
             return builder.finish(self.build(builder, classes, width))
         except NetworkRefused as refused:
@@ -135,30 +152,42 @@ class Family:
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """A family at one width and, unless asked for another, one image size: what a zoo name stands for."""
+    """A family at one width and, unless asked for another, one image size: what a zoo name stands for. With a
+    `reduction`, squeeze-and-excitation is behind every block."""
 
     name: str
     family: Family
     width: float
     image_shape: ImageShape
+    reduction: int | None
     published: Published | None
+
+    @property
+    def paper(self) -> str:
+        return self.family.paper if self.reduction is None else SE_PAPER
 
     def graph(self, classes: int = 1000, image_shape: ImageShape | None = None) -> Graph:
         """The network for `classes`; `image_shape` (C, H, W) is the name's own unless given.
 
         Raises ArchitectureDoesNotFit.
         """
-        shape = self.image_shape if image_shape is None else image_shape
-        return self.family.graph(width=self.width, classes=classes, image_shape=shape, name=self.name)
+        return self._graph(classes, image_shape, "paper")
 
     def published_graph(self, classes: int = 1000, image_shape: ImageShape | None = None) -> Graph:
         """The network that published weights are for; its strides are theirs, at any resolution.
 
         Raises ArchitectureDoesNotFit.
         """
-        shape = self.image_shape if image_shape is None else image_shape
+        return self._graph(classes, image_shape, "published")
+
+    def _graph(self, classes: int, image_shape: ImageShape | None, layout: Layout) -> Graph:
         return self.family.graph(
-            width=self.width, classes=classes, image_shape=shape, name=self.name, layout="published"
+            width=self.width,
+            classes=classes,
+            image_shape=image_shape or self.image_shape,
+            name=self.name,
+            layout=layout,
+            reduction=self.reduction,
         )
 
     def normalization(self, channels: int) -> Normalization:

@@ -38,10 +38,11 @@ class GraphBuilder:
         eps: float = 1e-5,
         momentum: float = 0.1,
         layout: Layout = "paper",
+        reduction: int | None = None,
     ) -> None:
         self.images = "images"
         self._input_shape = input_shape
-        self.layout = layout
+        self.layout, self.reduction = layout, reduction
         self._norm = {"eps": eps, "momentum": momentum}
         self._nodes: list[Node] = []
         self._weight_shapes: dict[str, Shape] = {}
@@ -166,6 +167,12 @@ class GraphBuilder:
         hidden = self.activation(self.conv(pooled, f"{path}.fc1", squeezed, bias=True), act)
         scale = self.activation(self.conv(hidden, f"{path}.fc2", self.channels(value), bias=True), gate)
         return self.apply("mul", [value, scale], f"{path}.scale")
+
+    def end_block(self, value: str, path: str) -> str:
+        """What a block computes: with a `reduction`, its channels recalibrated by squeeze-and-excitation."""
+        if self.reduction is None:
+            return value
+        return self.squeeze_excite(value, f"{path}.se", max(1, self.channels(value) // self.reduction))
 
     def add(self, first: str, second: str, path: str) -> str:
         return self.apply("add", [first, second], path)

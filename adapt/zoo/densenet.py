@@ -24,7 +24,7 @@ def _build(builder: GraphBuilder, classes: int, width: float) -> str:
 
 def _layer(builder: GraphBuilder, value: str, path: str) -> str:
     value = _norm_act_conv(builder, value, f"{path}.norm1", f"{path}.conv1", BOTTLENECK * GROWTH)
-    return _norm_act_conv(builder, value, f"{path}.norm2", f"{path}.conv2", GROWTH, 3)
+    return builder.end_block(_norm_act_conv(builder, value, f"{path}.norm2", f"{path}.conv2", GROWTH, 3), path)
 
 
 def _norm_act_conv(
@@ -48,5 +48,6 @@ FAMILIES = (
                 why="the paper prints neither for this depth; these are what later papers print",
             )
         },
+        excited={},
     ),
 )

@@ -73,7 +73,7 @@ def _inception(builder: GraphBuilder, value: str, path: str, filters: list[int],
     ]
     pooled = builder.max_pool(value, f"{path}.branch4.0", 3, 1, padding=1, ceil_mode=True)
     branches.append(conv(builder, pooled, f"{path}.branch4.1", projected))
-    return builder.concat(branches, f"{path}.concat")
+    return builder.end_block(builder.concat(branches, f"{path}.concat"), path)
 
 
 def _response_norm(builder: GraphBuilder, value: str, path: str) -> str:
@@ -101,6 +101,7 @@ FAMILIES = (
         auxiliary=partial(_auxiliary, conv=_plain),
         head="fc",
         published={(1.0, 224): Published(macs=printed("1550"), params=printed("6.8"))},
+        excited={},
     ),
     Family(
         name="googlenet_3x3",
@@ -115,9 +116,10 @@ FAMILIES = (
             (1.0, 224): Published(
                 macs=printed("1550"),
                 params=printed("6.8"),
-                why="published weights have 3 x 3 where the paper has 5 x 5, which takes less",
+                why="the figures are of the paper's 5 x 5 branches; published weights have 3 x 3, which takes less",
                 counted_apart=frozenset({"macs"}),
             )
         },
+        excited={},
     ),
 )

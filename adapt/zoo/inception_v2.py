@@ -33,7 +33,7 @@ def _build(builder: GraphBuilder, classes: int, width: float) -> str:
         before = _conv(builder, before, f"{path}.doubled.first", doubled, 3)
         branches.append(_conv(builder, before, f"{path}.doubled", doubled, 3, stride))
         branches.append(_pooled(builder, value, path, pool, stride, projected))
-        value = builder.concat(branches, f"{path}.concat")
+        value = builder.end_block(builder.concat(branches, f"{path}.concat"), path)
     return builder.linear(builder.global_pool(value), "fc", classes)
 
 
@@ -64,5 +64,6 @@ FAMILIES = (
                 why="the paper prints no totals; 2.0e9 and 11.2 M are what later papers print for it",
             )
         },
+        excited={(1.0, 224): Published(macs=printed("2040"), params=None, why="no parameters are printed")},
     ),
 )

@@ -22,13 +22,13 @@ def _build(builder: GraphBuilder, classes: int, width: float) -> str:
     value = _conv(builder, value, "Conv2d_3b_1x1", 80)
     value = builder.max_pool(_conv(builder, value, "Conv2d_4a_3x3", 192, 3, padding=0), "maxpool2", 3, 2)
     for path, pooled in (("Mixed_5b", 32), ("Mixed_5c", 64), ("Mixed_5d", 64)):
-        value = _figure_5(builder, value, path, pooled)
-    value = _reduction_6a(builder, value, "Mixed_6a")
+        value = builder.end_block(_figure_5(builder, value, path, pooled), path)
+    value = builder.end_block(_reduction_6a(builder, value, "Mixed_6a"), "Mixed_6a")
     for path, filters in (("Mixed_6b", 128), ("Mixed_6c", 160), ("Mixed_6d", 160), ("Mixed_6e", 192)):
-        value = _figure_6(builder, value, path, filters)
-    value = _reduction_7a(builder, value, "Mixed_7a")
+        value = builder.end_block(_figure_6(builder, value, path, filters), path)
+    value = builder.end_block(_reduction_7a(builder, value, "Mixed_7a"), "Mixed_7a")
     for path in ("Mixed_7b", "Mixed_7c"):
-        value = _figure_7(builder, value, path)
+        value = builder.end_block(_figure_7(builder, value, path), path)
     value = builder.dropout(builder.global_pool(value), "dropout", 0.5)
     return builder.linear(value, "fc", classes)
 
@@ -150,5 +150,6 @@ FAMILIES = (
                 why="the paper prints 5e9; these are what later papers print, without the auxiliary classifier",
             )
         },
+        excited={},
     ),
 )

@@ -34,6 +34,7 @@ def _separable(builder: GraphBuilder, classes: int, width: float) -> str:
         path = f"features.{index}"
         value = builder.depthwise_bn_act(value, f"{path}.0", f"{path}.1", 3, stride=stride)
         value = builder.conv_bn_act(value, f"{path}.3", f"{path}.4", _thin(filters, width))
+        value = builder.end_block(value, path)
     return _head(builder, value, classes)
 
 
@@ -43,6 +44,7 @@ def _plain(builder: GraphBuilder, classes: int, width: float) -> str:
     for index, (filters, stride) in enumerate(BLOCKS, start=1):
         path = f"features.{index}"
         value = builder.conv_bn_act(value, f"{path}.0", f"{path}.1", _thin(filters, width), 3, stride=stride)
+        value = builder.end_block(value, path)
     return _head(builder, value, classes)
 
 
@@ -72,6 +74,7 @@ FAMILIES = (
             (1.0, 128): Published(macs=printed("186"), params=printed("4.2")),
             (0.5, 160): Published(macs=printed("76"), params=printed("1.32")),
         },
+        excited={(1.0, 224): Published(macs=printed("572"), params=printed("4.7"))},
     ),
     Family(
         name="mobilenet_v1_plain",
@@ -80,5 +83,6 @@ FAMILIES = (
         has_width=True,
         head="classifier",
         published={(1.0, 224): Published(macs=printed("4866"), params=printed("29.3"))},
+        excited={},
     ),
 )

@@ -40,6 +40,7 @@ def _block(builder: GraphBuilder, value: str, path: str, expansion: int, channel
         at = 1
     value = builder.depthwise_bn_act(value, f"{path}.conv.{at}.0", f"{path}.conv.{at}.1", 3, stride=stride, act="relu6")
     value = builder.conv_bn_act(value, f"{path}.conv.{at + 1}", f"{path}.conv.{at + 2}", channels, act=None)
+    value = builder.end_block(value, path)
     if stride == 1 and builder.channels(before) == channels:
         value = builder.add(before, value, f"{path}.add")
     return value
@@ -63,5 +64,6 @@ FAMILIES = (
             ),
             (0.35, 224): Published(macs=printed("59.2"), params=printed("1.6")),
         },
+        excited={},
     ),
 )

@@ -44,7 +44,7 @@ def _normal_cell(builder: GraphBuilder, value: str, before: str, path: str, filt
         (_separable(builder, right, f"{path}.e3", filters, 3), right),
     ]
     parts = [builder.add(*pair, f"{path}.add{index}") for index, pair in enumerate(sums)]
-    return builder.concat([left, *parts], f"{path}.concat")
+    return builder.end_block(builder.concat([left, *parts], f"{path}.concat"), path)
 
 
 def _reduction_cell(builder: GraphBuilder, value: str, other: str, path: str, filters: int) -> str:
@@ -57,7 +57,7 @@ def _reduction_cell(builder: GraphBuilder, value: str, other: str, path: str, fi
     third = builder.add(averaged, _separable(builder, other, f"{path}.c5", filters, 5, stride=2), f"{path}.add2")
     fourth = builder.add(_average(builder, first, f"{path}.d"), second, f"{path}.add3")
     fifth = builder.add(_separable(builder, first, f"{path}.e3", filters, 3), pooled, f"{path}.add4")
-    return builder.concat([second, third, fourth, fifth], f"{path}.concat")
+    return builder.end_block(builder.concat([second, third, fourth, fifth], f"{path}.concat"), path)
 
 
 def _separable(builder: GraphBuilder, value: str, path: str, filters: int, kernel: int, *, stride: int = 1) -> str:
@@ -99,5 +99,6 @@ FAMILIES = (
         head="classifier",
         eps=0.001,
         published={(1.0, 224): Published(macs=printed("564"), params=printed("5.3"))},
+        excited={},
     ),
 )

@@ -93,7 +93,9 @@ def _sized(architecture: Architecture, usual: Graph, shapes: Shapes) -> Graph:
 
 def _hint(architecture: Architecture, stored: Shapes) -> str:
     fitting = [name for name in _fitting(stored) if name != architecture.name]
-    return f"; the file's tensors are those of {' or '.join(fitting)}" if fitting else ""
+    if fitting:
+        return f"; the file's tensors are those of {' or '.join(fitting)}"
+    return "; a network of another structure, or with other names, can be sent as a .pt2"
 
 
 def _fitting(stored: Shapes) -> Sequence[str]:

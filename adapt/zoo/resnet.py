@@ -1,10 +1,9 @@
-"""ResNet-18 and -50 (He et al., 2016, arXiv 1512.03385), SE-ResNet-50 (Hu et al., 2018, arXiv 1709.01507).
+"""ResNet-18 and -50 (He et al., 2016, arXiv 1512.03385).
 
 Weights are called as in torchvision.
 """
 
 from functools import partial
-from typing import Literal
 
 from adapt.zoo.architecture import Family, Published, printed
 from adapt.zoo.builder import GraphBuilder
@@ -12,23 +11,9 @@ from adapt.zoo.builder import GraphBuilder
 STEM = 64
 FILTERS = (64, 128, 256, 512)  # Table 1, conv2_x to conv5_x
 EXPANSION = 4  # of a bottleneck block
-Strided = Literal["1x1", "3x3"]
-"""The convolution of a bottleneck block that halves the resolution: the first one in the paper, the second wherever
-weights are published by these names."""
-REDUCTION = 16  # of a squeeze-and-excite block (Hu et al., sec. 6.1)
 
 
-def _build(
-    builder: GraphBuilder,
-    classes: int,
-    width: float,
-    *,
-    repeats: tuple[int, ...],
-    bottleneck: bool,
-    excites: bool = False,
-    strided: Strided = "3x3",
-) -> str:
-    strided = "3x3" if builder.layout == "published" else strided
+def _build(builder: GraphBuilder, classes: int, width: float, *, repeats: tuple[int, ...], bottleneck: bool) -> str:
     value = builder.conv_bn_act(builder.images, "conv1", "bn1", STEM, 7, stride=2)
     value = builder.max_pool(value, "maxpool", 3, 2, padding=1)
     for stage, (filters, count) in enumerate(zip(FILTERS, repeats, strict=True), start=1):
@@ -36,11 +21,10 @@ def _build(
             stride = 2 if stage > 1 and index == 0 else 1
             path, before = f"layer{stage}.{index}", value
             if bottleneck:
-                value = _bottleneck(builder, value, path, filters, stride, strided)
+                value = _bottleneck(builder, value, path, filters, stride)
             else:
                 value = _basic(builder, value, path, filters, stride)
-            if excites:
-                value = builder.squeeze_excite(value, f"{path}.se", builder.channels(value) // REDUCTION)
+            value = builder.end_block(value, path)
             if stride != 1 or builder.channels(before) != builder.channels(value):
                 down = f"{path}.downsample"
                 channels = builder.channels(value)
@@ -54,8 +38,11 @@ def _basic(builder: GraphBuilder, value: str, path: str, filters: int, stride: i
     return builder.conv_bn_act(value, f"{path}.conv2", f"{path}.bn2", filters, 3, act=None)
 
 
-def _bottleneck(builder: GraphBuilder, value: str, path: str, filters: int, stride: int, strided: Strided) -> str:
-    first, second = (stride, 1) if strided == "1x1" else (1, stride)
+def _bottleneck(builder: GraphBuilder, value: str, path: str, filters: int, stride: int) -> str:
+    """Published weights have the stride in the 3 x 3 convolution; the papers, and so the figures of SE-ResNet-50, have
+    it in the first one."""
+    original = builder.reduction is not None and builder.layout == "paper"
+    first, second = (stride, 1) if original else (1, stride)
     value = builder.conv_bn_act(value, f"{path}.conv1", f"{path}.bn1", filters, stride=first)
     value = builder.conv_bn_act(value, f"{path}.conv2", f"{path}.bn2", filters, 3, stride=second)
     return builder.conv_bn_act(value, f"{path}.conv3", f"{path}.bn3", filters * EXPANSION, act=None)
@@ -76,6 +63,7 @@ FAMILIES = (
                 why="the paper prints 1.8e9; 1820 and 11.7 are what later papers print for it",
             )
         },
+        excited={},
     ),
     Family(
         name="resnet50",
@@ -90,17 +78,12 @@ FAMILIES = (
                 "weights have it in the 3 x 3 one, which makes 4.1e9",
             )
         },
-    ),
-    Family(
-        name="se_resnet50",
-        paper="Hu et al. 2018, arXiv:1709.01507, Tables 1 and 2",
-        build=partial(_build, repeats=(3, 4, 6, 3), bottleneck=True, excites=True, strided="1x1"),
-        head="fc",
-        published={
+        excited={
             (1.0, 224): Published(
                 macs=printed("3870"),
                 params=printed("28.1"),
-                why="stride in the first 1 x 1 convolution, as in the paper",
+                why="stride in the first 1 x 1 convolution, as in the paper; where weights are uploaded it is in the "
+                "3 x 3 one, as in those that are published",
             )
         },
     ),

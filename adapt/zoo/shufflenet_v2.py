@@ -42,10 +42,10 @@ def _halving_unit(builder: GraphBuilder, value: str, path: str, filters: int) ->
 
 
 def _branch2(builder: GraphBuilder, value: str, path: str, filters: int, stride: int) -> str:
-    path = f"{path}.branch2"
+    block, path = path, f"{path}.branch2"
     value = builder.conv_bn_act(value, f"{path}.0", f"{path}.1", filters)
     value = builder.depthwise_bn_act(value, f"{path}.3", f"{path}.4", 3, stride=stride, act=None)
-    return builder.conv_bn_act(value, f"{path}.5", f"{path}.6", filters)
+    return builder.end_block(builder.conv_bn_act(value, f"{path}.5", f"{path}.6", filters), block)
 
 
 def _joined(builder: GraphBuilder, first: str, second: str, path: str) -> str:
@@ -67,5 +67,6 @@ FAMILIES = (
             (1.5, 224): Published(macs=printed("299"), params=printed("3.5")),
             (2.0, 224): Published(macs=printed("591"), params=printed("7.4")),
         },
+        excited={},
     ),
 )

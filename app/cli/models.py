@@ -19,7 +19,8 @@ def add(
     normalization: Annotated[
         str | None,
         typer.Option(
-            help='JSON {"mean": [..], "std": [..]} on pixel / 255; default: ImageNet\'s for 3 channels, else 0.5.'
+            help='JSON {"mean": [..], "std": [..]} on pixel / 255; default: that of the '
+            "architecture's published weights, or ImageNet's for 3 channels, else 0.5."
         ),
     ] = None,
     classes: Annotated[str | None, typer.Option(help="JSON list of class names in the network's order.")] = None,

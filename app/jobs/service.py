@@ -7,6 +7,8 @@ from adapt.errors import DatasetRefused
 from adapt.layer_patterns import check_patterns
 from adapt.presets import settings_from_document, settings_to_document
 from adapt.spec import RESOURCES
+from adapt.zoo.architecture import ArchitectureNotFound
+from adapt.zoo.catalogue import get_architecture
 from app.database import Sessions, reading, unit_of_work
 from app.datasets.records import Dataset
 from app.datasets.repository import DatasetRepository
@@ -94,7 +96,7 @@ class JobService:
             target = TargetRepository(session).find_target(caller, asked.target)
             structure = None if model is None else ModelRepository(session).get_structure(caller, asked.model)
         if model is None or structure is None:
-            raise ReferenceNotFound("/model", f"there is no model {asked.model}")
+            raise ReferenceNotFound("/model", _no_model(asked.model))
         if dataset is None:
             raise ReferenceNotFound("/dataset", f"there is no data set {asked.dataset}")
         if target is None:
@@ -102,6 +104,16 @@ class JobService:
         _check_fits(model, dataset)
         _check_is_trained(model, asked.settings)
         check_patterns(structure.graph, asked.settings.effective())
+
+
+def _no_model(name: str) -> str:
+    """What else than an id was meant for a zoo name, and says what is wrong with that."""
+    if not name.startswith("mdl_"):
+        try:
+            get_architecture(name)
+        except ArchitectureNotFound as error:
+            return f"there is no model {name}, and {error}"
+    return f"there is no model {name}"
 
 
 def _check_fits(model: Model, dataset: Dataset) -> None:

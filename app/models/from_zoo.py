@@ -50,9 +50,9 @@ class ZooModels:
         try:
             graph = architecture.graph(len(dataset.classes), shape)
         except ArchitectureDoesNotFit as error:
-            detail = (
-                f"{error}; a name with a resolution, {architecture.family.name}_224, has the images resized to that"
-            )
+            bare = architecture.name.removesuffix(f"_{architecture.image_shape[1]}")
+            larger = f"{bare}_{architecture.family.image_shape[1]}"
+            detail = f"{error}; a name with a resolution, {larger}, has the images resized to that"
             raise InvalidFields([{"pointer": "/model", "detail": detail}]) from error
         with TemporaryDirectory(prefix="zoo-", dir=self._scratch) as folder:
             path = Path(folder) / "network.safetensors"

@@ -31,7 +31,8 @@ FORM = {
                         "name": {"type": "string", "maxLength": 200},
                         "normalization": {
                             "type": "string",
-                            "description": 'JSON {"mean": [..], "std": [..]} on pixel / 255',
+                            "description": 'JSON {"mean": [..], "std": [..]} on pixel / 255; default: that of the '
+                            "architecture's published weights, or ImageNet's for three channels, 0.5 for others",
                         },
                         "classes": {"type": "string", "description": "JSON list of names, in the network's order"},
                         "architecture": {

@@ -6,7 +6,9 @@ import pytest
 from adapt.agreement import largest_difference
 from adapt.assembly import fitted_data
 from adapt.data.digits import digits
+from adapt.groups import channel_groups
 from adapt.modules import build_module
+from adapt.pruning_check import wrongly_pruned
 from adapt.spec import Settings, default_normalization
 from adapt.stop import never
 from adapt.training.from_scratch import train_from_scratch
@@ -20,6 +22,15 @@ from tests.zoo_instances import SMALL_INSTANCES, small_instance
 )
 def test_a_zoo_network_computes_the_same_in_torch_and_onnxruntime(family: str) -> None:
     assert largest_difference(initial_network(small_instance(family), seed=1)) < 1e-4
+
+
+@pytest.mark.parametrize("family", ["mobilenet_v2", "shufflenet_v2", "squeezenet1_1"])
+def test_squeeze_and_excitation_can_be_pruned_like_any_other_layer(family: str) -> None:
+    network = initial_network(small_instance(f"se_{family}"), seed=1)
+    assert largest_difference(network) < 1e-4
+    groups = channel_groups(network)
+    assert wrongly_pruned(network, groups) == frozenset()
+    assert any(group.prunable and group.kind == "squeeze" for group in groups)
 
 
 def test_initial_weights_depend_on_seed_and_name_alone() -> None:

@@ -42,6 +42,8 @@ def test_the_listing_puts_our_counts_beside_the_papers(api: LiveApi) -> None:
     assert (row["macs"], row["params"]) == (568_740_352, 4_231_976)
     assert (row["paper"]["macs_millions"], row["paper"]["params_millions"]) == (569, 4.2)
     assert "1704.04861" in row["paper"]["reference"]
+    assert (row["takes_se"], rows["efficientnet_b0"]["takes_se"]) == (True, False)
+    assert "1709.01507" in rows["se_mobilenet_v1"]["paper"]["reference"]
 
 
 def test_weights_and_a_zoo_name_make_a_model(api: LiveApi, state: Tensors) -> None:

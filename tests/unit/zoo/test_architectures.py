@@ -1,5 +1,7 @@
 """The zoo against its papers: figures within 3 % of what they print, shapes, names and what is refused."""
 
+import json
+
 import pytest
 
 from adapt.errors import NetworkRefused
@@ -54,14 +56,29 @@ def test_a_family_takes_any_number_of_classes_and_a_shape_of_the_users_own(famil
 
 @pytest.mark.parametrize("family", SMALL_INSTANCES)
 def test_a_graph_reads_back_as_a_stranger_would_have_sent_it(family: str) -> None:
-    import json
-
     graph = small_instance(family)
     assert read_architecture(json.loads(graph.to_json())) == graph
 
 
+@pytest.mark.parametrize("family", [name for name, family in FAMILIES.items() if family.excited is not None])
+def test_squeeze_and_excitation_goes_behind_every_block(family: str) -> None:
+    plain, excited = small_instance(family), small_instance(f"se_{family}")
+    assert check_classifier(excited, infer_shapes(excited)) == 7
+    assert read_architecture(json.loads(excited.to_json())) == excited
+    gates = excited.weight_shapes.keys() - plain.weight_shapes.keys()
+    assert len(gates) >= 4 * 5
+    assert all(".se.fc" in name for name in gates)
+    assert {name: shape for name, shape in excited.weight_shapes.items() if name not in gates} == plain.weight_shapes
+
+
+def test_a_gate_is_squeezed_sixteenfold() -> None:
+    shapes = get_architecture("se_mobilenet_v1").graph().weight_shapes
+    assert shapes["features.13.se.fc1.weight"] == (64, 1024, 1, 1)
+    assert shapes["features.13.se.fc2.weight"] == (1024, 64, 1, 1)
+
+
 def test_every_family_has_a_small_instance_in_these_tests() -> None:
-    assert set(SMALL_INSTANCES) == set(FAMILIES)
+    assert set(SMALL_INSTANCES) == {*FAMILIES, "se_resnet50"}
 
 
 def test_names_say_width_and_resolution_in_their_shortest_form() -> None:
@@ -70,6 +87,8 @@ def test_names_say_width_and_resolution_in_their_shortest_form() -> None:
     assert get_architecture("mobilenet_v2_96").image_shape == (3, 96, 96)
     assert get_architecture("mobilenet_v1_plain_0.25").family.name == "mobilenet_v1_plain"
     assert get_architecture("resnet18_128").image_shape == (3, 128, 128)
+    assert get_architecture("mobilenet_v2_1.4").name == "mobilenet_v2_1.40"
+    assert get_architecture("se_shufflenet_v2_1.50_96").name == "se_shufflenet_v2_1.50_96"
 
 
 @pytest.mark.parametrize(
@@ -78,6 +97,26 @@ def test_names_say_width_and_resolution_in_their_shortest_form() -> None:
 def test_what_the_zoo_does_not_have_has_no_name(name: str) -> None:
     assert find_architecture(name) is None
     with pytest.raises(ArchitectureNotFound):
+        get_architecture(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("MobileNetV2", r"did you mean mobilenet_v2\?"),
+        ("mobilenet_v3", "mobilenet_v3_large or mobilenet_v3_small"),
+        ("SE-ResNet-50", r"did you mean se_resnet50\?"),
+        ("densenet169", "densenet121"),
+        ("vgg16_0.50", "vgg16 has no width multiplier"),
+        ("shufflenet_v2_0.75", "has the widths 0.50, 1.00, 1.50, 2.00"),
+        ("mobilenet_v1_9.00", "widths go from 0.10 to 4.00"),
+        ("resnet18_2000", "resolutions go from 16 to 1024"),
+        ("se_efficientnet_b0", "efficientnet_b0 has squeeze-and-excitation of its own"),
+        ("bert", r"zoo: names are \[se_\]<family>"),
+    ],
+)
+def test_a_name_that_is_none_gets_advice(name: str, advice: str) -> None:
+    with pytest.raises(ArchitectureNotFound, match=advice):
         get_architecture(name)
 
 
