@@ -30,8 +30,8 @@ SMALL_INSTANCES: dict[str, tuple[float, tuple[int, int, int]]] = {
 }
 """Family -> width, (C, H, W)."""
 
-DEEPER = {"resnet34", "resnet101", "resnet152"}
-"""Families with more of the blocks of resnet18 and resnet50 and nothing else: these stand for them."""
+SIBLINGS = {"resnet34", "resnet101", "resnet152", "vgg11", "vgg13", "vgg19"}
+"""Families that have more or fewer blocks than one above, and differ in nothing else: that one stands for them."""
 
 CLASSES = 7
 

@@ -12,7 +12,7 @@ from adapt.graph.shapes import check_classifier, infer_shapes
 from adapt.graph.shares import shares_by_kind
 from adapt.zoo.architecture import ArchitectureDoesNotFit, ArchitectureNotFound, printed
 from adapt.zoo.catalogue import ARCHITECTURES, FAMILIES, find_architecture, get_architecture
-from tests.zoo_instances import DEEPER, SMALL_INSTANCES, small_instance
+from tests.zoo_instances import SIBLINGS, SMALL_INSTANCES, small_instance
 
 BAR = 0.03
 
@@ -80,7 +80,7 @@ def test_a_gate_is_squeezed_sixteenfold() -> None:
 
 
 def test_every_family_has_a_small_instance_in_these_tests() -> None:
-    assert set(SMALL_INSTANCES) | DEEPER == {*FAMILIES, "se_resnet50"}
+    assert set(SMALL_INSTANCES) | SIBLINGS == {*FAMILIES, "se_resnet50"}
 
 
 def test_names_say_width_and_resolution_in_their_shortest_form() -> None:
