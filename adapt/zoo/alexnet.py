@@ -29,9 +29,11 @@ def _build(builder: GraphBuilder, classes: int, width: float) -> str:
 
 def pooled_features(builder: GraphBuilder, value: str, size: int) -> str:
     """The features of a classifier that is made for maps of `size` x `size`: larger maps are pooled to that where
-    it goes evenly, any other is taken as it is, and the first linear layer has its inputs accordingly."""
+    it goes evenly, any other is taken as it is, and the first linear layer has its inputs accordingly. For published
+    weights that layer is what it is, and every map becomes `size` x `size`."""
     height, width = builder.size(value)
-    if (height, width) != (size, size) and height % size == 0 and width % size == 0:
+    evenly = height % size == 0 and width % size == 0
+    if (height, width) != (size, size) and (evenly or builder.layout == "published"):
         value = builder.apply("adaptive_avg_pool2d", [value], "avgpool", {"output_size": size})
     return builder.flatten(value)
 

@@ -103,6 +103,14 @@ def test_published_weights_keep_their_strides_at_any_resolution(path: Path) -> N
     assert (strides["layer2_0_conv1"], strides["layer2_0_conv2"]) == ((1, 1), (2, 2))
 
 
+@pytest.mark.parametrize("name", ["vgg16", "alexnet"])
+def test_a_classifier_of_linear_layers_is_the_same_at_any_resolution(name: str) -> None:
+    """Whose map is averaged to what the published first one takes."""
+    at_home = get_architecture(name).published_graph().weight_shapes
+    for size in (96, 256):
+        assert get_architecture(f"{name}_{size}").published_graph().weight_shapes == at_home
+
+
 def _renamed(weights: State) -> State:
     return {f"model.{name.replace('classifier.1', 'classifier.1.0')}": value for name, value in weights.items()}
 
