@@ -71,7 +71,7 @@ class Recording:
         self._claimed, self._sessions, self._storage = claimed, sessions, storage
         self._original = material.network
         self._groups = {group.id: group for group in material.groups}
-        self._phase: str | None = None
+        self._phase: str | None = material.job.phase  # that of a worker that is gone goes on without being told again
         scores = material.record.values.get("original")
         self._scores = None if scores is None else original_from_document(scores)
         self._known = _known(material.record)
