@@ -16,6 +16,7 @@ from adapt.checkpoint import read_network, write_safetensors
 from adapt.errors import UnsupportedOperator
 from adapt.export import write_pt2
 from adapt.formats.onnx_writer import write_onnx
+from adapt.graph.coupling import layer_names
 from adapt.graph.network import Network
 from adapt.graph.pruning import ChannelGroup, all_kept, prune, pruned_graph, unread
 from adapt.groups import channel_groups
@@ -91,6 +92,7 @@ def test_every_layer_of_a_family_is_in_a_group_and_what_stays_whole_says_why(nam
     _, network, groups = read(name)
     layers = [layer for group in groups for layer in group.layers]
     assert len(layers) == len(set(layers)) == sum(n.operator in ("conv2d", "linear") for n in network.graph.nodes)
+    assert set(layers) == set(layer_names(network.graph).values()), "patterns are checked against these before"
     for group in groups:
         assert (group.reason is None) == group.prunable
         assert group.prunable or len((group.reason or "").split()) > 5
