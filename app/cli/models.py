@@ -104,9 +104,15 @@ def _print_model(model: dict[str, Any], *, as_json: bool) -> None:
         columns = {
             "group": lambda group: group["id"],
             "kind": lambda group: group["kind"],
-            "channels": lambda group: group["channels"],
+            "channels": _channels,
             "prunable": lambda group: "yes" if group["prunable"] else f"no: {group['reason']}",
             "layers": lambda group: ", ".join(group["layers"]),
         }
         typer.echo("")
         print_listing(model["groups"], columns, as_json=False, empty="")
+
+
+def _channels(group: dict[str, Any]) -> str:
+    """Of a grouped convolution with how many filters each of them is."""
+    each = group.get("filters_each") or 1
+    return f"{group['channels']} of {each} filters" if each > 1 else str(group["channels"])

@@ -204,12 +204,25 @@ def test_proposals_are_listed_with_the_reason_of_what_was_skipped(terminal: Term
     rows = [
         {**both, **figures, "group": "g1", "filters_before": 32, "state": "evaluated", "picked": True},
         {**both, "group": "g2", "filters_before": 8, "state": "skipped", "picked": False, "reason": "too small"},
+        {**both, **figures, "group": "g3", "further": {"g4": [0]}, "filters_before": 32, "state": "evaluated"},
     ]
     code, out, _ = terminal.run("proposals", "job_1", answers=always({"data": rows, "next_cursor": None}))
     assert code == 0
-    first, second = out.splitlines()[1:]
+    first, second, third = out.splitlines()[1:]
     assert " ".join(first.split()) == "1 * g1 plain 32 -> 24 evaluated 90.00 % -1.00 % -0.25 -"
     assert second.endswith("too small")
+    assert " ".join(third.split()).startswith("1 g3 + g4 plain 32 -> 24")
+
+
+def test_a_models_groups_say_of_how_many_filters_a_channel_is(terminal: Terminal) -> None:
+    both = {"kind": "plain", "channels": 32, "prunable": True, "reason": None}
+    groups = [{"id": "a", "layers": ["a"], "filters_each": 1, **both}, {"id": "b", "layers": ["b"], **both}]
+    groups += [{"id": "c", "layers": ["c", "d"], **both, "filters_each": 4}]
+    model = {"id": "mdl_1", "name": "net", "state": "ready", "groups": groups}
+    code, out, _ = terminal.run("models", "show", "mdl_1", answers=always(model))
+    assert code == 0
+    listed = [" ".join(line.split()) for line in out.splitlines()[-3:]]
+    assert listed == ["a plain 32 yes a", "b plain 32 yes b", "c plain 32 of 4 filters yes c, d"]
 
 
 def test_proposals_as_csv_are_the_services_bytes(terminal: Terminal) -> None:
