@@ -33,6 +33,11 @@ def print_fields(fields: Mapping[str, object]) -> None:
         typer.echo(line)
 
 
+def print_note(text: str) -> None:
+    """A sentence of the service's."""
+    typer.echo(f"- {_text(text)}")
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

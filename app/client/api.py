@@ -63,8 +63,15 @@ class Models(Collection):
 
 class Datasets(Collection):
     def add(self, file: str | Path, *, name: str | None = None) -> Json:
-        """Uploads a data set (.npz with x_train, y_train and optionally x_test, y_test)."""
+        """Uploads a data set: .npz with x_train, y_train and so on, zip or tar of one folder per class, or .parquet.
+
+        A large one is `checking` until a worker has decoded it; a job on it is accepted and waits.
+        """
         return _upload(self._connection, self._path, Path(file), {"name": name})
+
+    def report(self, id: str) -> Json:  # noqa: A002
+        """Images by class and part, sizes, channel means, what was converted or left out, links to thumbnails."""
+        return self._connection.request("GET", _join(self._path, id, "report"))
 
 
 class Targets(Collection):

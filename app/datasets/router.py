@@ -20,8 +20,9 @@ from app.uploads import Form, FormShape, receive_form, upload_limits
 PATH = "/v1/datasets"
 SHAPE = FormShape(files=frozenset({"file"}), fields=frozenset({"name"}))
 FILES = (
-    ".npz with x_train, y_train, optionally x_test, y_test (NHWC uint8); zip, tar or tar.gz of one folder per class, "
-    "perhaps below train/ and test/ (JPEG, PNG, WebP); .parquet with image bytes and label"
+    ".npz with x_train, y_train, optionally x_val, y_val, x_test, y_test (NHWC uint8); zip or tar (plain, or packed by "
+    "gzip, bzip2, xz or zstd) of one folder per class, perhaps below train/, val/ and test/ (JPEG, PNG, WebP, BMP, "
+    "GIF, TIFF, PPM); .parquet with image bytes and label"
 )
 _FILE = {"type": "string", "format": "binary", "description": FILES}
 FORM = {

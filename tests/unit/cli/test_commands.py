@@ -247,3 +247,39 @@ def test_architectures_stand_beside_their_papers(terminal: Terminal) -> None:
     assert "4.2 M" in out
     code, out, _ = terminal.run("architectures", "--json", answers=answers)
     assert (code, json.loads(out)) == (0, [row])
+
+
+REPORT = {
+    "dataset": "dst_1",
+    "state": "ready",
+    "classes": ["cat", "dog"],
+    "counts": {"cat": {"train": 8, "holdout": 2, "test": 2}, "dog": {"train": 7, "holdout": 1, "test": 2}},
+    "splits": {"train": 15, "holdout": 3, "test": 4, "test_from": "test", "holdout_from": "val"},
+    "image_shape": [10, 12, 3],
+    "sizes": {"smallest": [10, 12], "largest": [20, 60], "distinct": 2, "most_common": []},
+    "channel_mean": [0.5, 0.4, 0.25],
+    "channel_std": [0.2, 0.2, 0.2],
+    "unreadable": {"count": 1, "first": ["cat/1.jpg: truncated"]},
+    "notes": ["2 images grey: given three equal channels"],
+    "thumbnails": {"count": 22, "rule": "", "links": []},
+}
+
+
+def test_a_data_sets_report_is_shown_by_class_or_as_json(terminal: Terminal) -> None:
+    code, out, _ = terminal.run("datasets", "report", "dst_1", answers=lambda _: httpx.Response(200, json=REPORT))
+    assert (code, terminal.requests[0].url.path) == (0, "/v1/datasets/dst_1/report")
+    lines = [line.split() for line in out.splitlines()]
+    assert ["CLASS", "TRAIN", "HOLDOUT", "TEST"] in lines
+    assert ["dog", "7", "1", "2"] in lines
+    for said in ("10 x 12 to 20 x 60, 2 sizes", "0.5000, 0.4000, 0.2500", "- 2 images grey"):
+        assert said in out
+    code, out, _ = terminal.run(
+        "datasets", "report", "dst_1", "--json", answers=lambda _: httpx.Response(200, json=REPORT)
+    )
+    assert (code, json.loads(out)) == (0, REPORT)
+
+
+def test_the_report_of_a_data_set_that_is_still_decoded_says_so(terminal: Terminal) -> None:
+    waiting = {"dataset": "dst_1", "state": "checking", "notes": [], "thumbnails": {"count": 0}}
+    code, out, _ = terminal.run("datasets", "report", "dst_1", answers=lambda _: httpx.Response(200, json=waiting))
+    assert (code, "checking" in out) == (0, True)
