@@ -7,7 +7,7 @@ import io
 import math
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,18 +66,31 @@ class NpzArchive:
         """Headers by name without the ending (x_train.npy is x_train)."""
         return {_stem(info.filename): self._header(info) for info in self._zip.infolist()}
 
-    def read(self, entry: Entry, extract_to: Path | None) -> NDArray[Any]:
-        """The array in C order and native byte order; mapped read-only from `extract_to`/<name>.npy when it is large.
+    def read(self, entries: Sequence[Entry], extract_to: Path | None) -> NDArray[Any]:
+        """The arrays one behind the other, in C order and native byte order; mapped read-only from a file in
+        `extract_to` when they are large. They are of one dtype and, but for their first sides, of one shape.
 
         Every byte is read, so a wrong check sum is found here.
         """
-        if extract_to is not None and entry.data_bytes >= MAPPED_FROM_BYTES and not entry.columns_first:
-            path = extract_to / f"{entry.name}.npy"
-            target = np.lib.format.open_memmap(path, mode="w+", dtype=entry.dtype, shape=entry.shape)
-            self._fill(entry, target.reshape(-1).view(np.uint8))
-            target.flush()
-            mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-            return mapped
+        large = sum(entry.data_bytes for entry in entries) >= MAPPED_FROM_BYTES
+        if extract_to is not None and large and not any(entry.columns_first for entry in entries):
+            return self._map(entries, extract_to / f"{entries[0].name}.npy")
+        arrays = [self._read(entry) for entry in entries]
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+    def _map(self, entries: Sequence[Entry], path: Path) -> NDArray[Any]:
+        first = entries[0]
+        shape = (sum(entry.shape[0] for entry in entries), *first.shape[1:])
+        target = np.lib.format.open_memmap(path, mode="w+", dtype=first.dtype, shape=shape)
+        flat, start = target.reshape(-1).view(np.uint8), 0
+        for entry in entries:
+            self._fill(entry, flat[start : start + entry.data_bytes])
+            start += entry.data_bytes
+        target.flush()
+        mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return mapped
+
+    def _read(self, entry: Entry) -> NDArray[Any]:
         flat = np.empty(entry.data_bytes, dtype=np.uint8)
         self._fill(entry, flat)
         numbers = flat.view(entry.dtype)

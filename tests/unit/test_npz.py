@@ -80,8 +80,33 @@ def test_grey_images_without_a_channel_axis_get_one(tmp_path: Path) -> None:
 
 
 def test_other_entries_are_ignored_and_a_class_without_images_is_said(tmp_path: Path) -> None:
-    path = savez(tmp_path, x_train=IMAGES, y_train=np.where(LABELS == 1, 0, LABELS), x_val=IMAGES)
-    assert load_npz(path).notes == ("ignored: the entry x_val", "class 1 has no training image")
+    path = savez(tmp_path, x_train=IMAGES, y_train=np.where(LABELS == 1, 0, LABELS), extra=IMAGES)
+    assert load_npz(path).notes == (
+        "ignored: the entry extra",
+        "no training image of the class 1",
+        "no test image of the class 1",
+    )
+
+
+@pytest.mark.parametrize("mapped_from", [100, 1 << 30])
+def test_a_declared_holdout_lies_in_one_pool_with_the_training_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mapped_from: int
+) -> None:
+    monkeypatch.setattr("adapt.data.npz_archive.MAPPED_FROM_BYTES", mapped_from)
+    given = {"x_val": IMAGES[:12] // 2, "y_val": LABELS[:12], "x_test": IMAGES[:8], "y_test": LABELS[:8]}
+    found = load_npz(savez(tmp_path, x_train=IMAGES, y_train=LABELS, **given), extract_to=tmp_path)
+    assert found.holdout is not None
+    assert found.holdout.images is found.train.images
+    assert isinstance(found.train.images, np.memmap) == (mapped_from == 100)
+    assert np.array_equal(found.train.take(np.arange(40))[0], IMAGES)
+    assert np.array_equal(found.holdout.take(np.arange(12))[0], IMAGES[:12] // 2)
+    assert found.counts["0"] == {"train": 10, "test": 2, "holdout": 3}
+    assert (found.splits["holdout"], found.splits["holdout_from"]) == (12, "x_val")
+
+
+def test_without_a_test_part_the_declared_holdout_is_it(tmp_path: Path) -> None:
+    found = load_npz(savez(tmp_path, x_train=IMAGES, y_train=LABELS, x_val=IMAGES[:8], y_val=LABELS[:8]))
+    assert (found.holdout, len(found.train), found.splits["test_from"]) == (None, 40, "x_val")
 
 
 REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
@@ -95,6 +120,16 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "an absurd label": ({"x_train": IMAGES, "y_train": LABELS.astype(np.uint64) << 60}, r"y_train\[1\]: is 1152921504"),
     "one-hot labels": ({"x_train": IMAGES, "y_train": np.eye(4, dtype=int)[LABELS]}, "not one-hot"),
     "a scalar": ({"x_train": IMAGES, "y_train": np.int64(3)}, r"y_train: has the shape \[\]"),
+    "a class of one image": (
+        {"x_train": IMAGES, "y_train": np.append(LABELS[:-1], 4), "x_test": IMAGES, "y_test": LABELS},
+        "class 4: has 1 training image, two training images are the least",
+    ),
+    "a class too small to split": (
+        {"x_train": IMAGES, "y_train": np.append(LABELS[:-2], [4, 4])},
+        "class 4: has 2 training images, three are the least",
+    ),
+    "half a hold-out": ({"x_train": IMAGES, "y_train": LABELS, "y_val": LABELS}, "x_val: is missing"),
+    "whole-number images": ({"x_train": IMAGES.astype(int), "y_train": LABELS}, r"save x\.astype\('uint8'\)"),
     "lengths that differ": ({"x_train": IMAGES, "y_train": LABELS[:-1]}, "y_train: has 39 labels, x_train has 40"),
     "nothing": ({"x_train": IMAGES[:0], "y_train": LABELS[:0]}, "x_train: is empty"),
     "images of no pixels": ({"x_train": IMAGES[:, :0], "y_train": LABELS}, "of no pixels"),
