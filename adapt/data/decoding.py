@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,30 +11,18 @@ from typing import Any
 import numpy as np
 
 from adapt.child_process import ChildEnded, ChildLimits, run_in_child
-from adapt.data.counting import check_enough, counts_by_class, describe_splits, notes_on_classes
+from adapt.data.concluding import Decoded, conclude
 from adapt.data.dataset import Dataset, Part
-from adapt.data.inspection import PRIVATE_BYTES, DatasetFacts
+from adapt.data.inspection import PRIVATE_BYTES
 from adapt.data.listing import Listing, read_listing
-from adapt.data.report import Statistics, describe_sizes, write_sample
 from adapt.data.splits import Role
 from adapt.errors import DatasetRefused, NotEnoughData, Stopped
 from adapt.stop import Stop, never
 
-MOST_UNREADABLE = 0.05
-"""Of the images: with more that cannot be decoded the data set is refused."""
 LARGEST_SIDE = 320  # pixels of the stored images' shorter side: what networks take, and room for a crop
 IMAGES_A_CHILD = 2500
 MODULE = "adapt.data.decoding_process"
 _ERRORS = {"dataset": DatasetRefused, "images": NotEnoughData}
-_CONVERTED = {
-    "grey": "grey: given three equal channels",
-    "alpha": "with an alpha channel or transparency: it was dropped",
-    "palette": "with a palette: turned to plain colour",
-    "sixteen": "of 16 bits: the upper 8 are kept",
-    "cmyk": "in CMYK: turned to RGB",
-    "several": "of several pictures (animated, or pages): the first is taken",
-    "turned": "turned as their EXIF orientation says",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,15 +35,6 @@ class DecodingLimits:
 
     def of_child(self, images: int) -> ChildLimits:
         return ChildLimits(memory_bytes=(4 << 30) + 3 * self.max_bytes, cpu_s=60 + images, wall_s=300.0 + 4 * images)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decoded:
-    """In the folder now: images.npy [n, H, W, C] uint8, labels.npy [2, n] (class, -1 where unreadable; splits.Role),
-    sample.npy [k, h, w, C], the thumbnails."""
-
-    facts: DatasetFacts
-    report: dict[str, Any]
 
 
 def list_images(
@@ -97,9 +76,11 @@ def decode_listed(
         raise DatasetRefused("", f"none of its {len(listing.labels)} images can be decoded: {surveys[0]['first']}")
     grey = sum(survey["grey"] for survey in surveys) == sum(sizes.values())
     shape = _stored_shape(sizes, 1 if grey else 3, len(listing.labels), limits.max_bytes)
-    np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=(len(listing.labels), *shape))
+    count = len(listing.labels)
+    np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=(count, *shape))
+    np.save(folder / "digests.npy", np.zeros(count, dtype=np.uint64))
     pieces = in_pieces("decode", {"shape": shape})
-    return _finish(listing, folder, sizes, shape, pieces)
+    return conclude(listing, folder, sizes, shape, pieces)
 
 
 def load_decoded(
@@ -176,66 +157,3 @@ def _stored_shape(sizes: Counter[tuple[int, int]], channels: int, count: int, ma
         height = width = int(np.median(sides))
     scale = min(1.0, LARGEST_SIDE / min(height, width), (max_bytes / (count * height * width * channels)) ** 0.5)
     return max(1, int(height * scale)), max(1, int(width * scale)), channels
-
-
-def _finish(
-    listing: Listing,
-    folder: Path,
-    sizes: Counter[tuple[int, int]],
-    shape: tuple[int, int, int],
-    pieces: list[dict[str, Any]],
-) -> Decoded:
-    labels = np.array([listing.labels, listing.roles], dtype=np.int64)
-    failed = [position for piece in pieces for position in piece["failed"]]
-    named = [f"{name}: {why}" for piece in pieces for name, why in piece["named"]][:5]
-    labels[0, failed] = -1
-    share = len(failed) / len(listing.labels)
-    if share > MOST_UNREADABLE:
-        raise DatasetRefused(
-            "",
-            f"{len(failed)} of {len(listing.labels)} images ({share:.0%}) cannot be decoded, at most "
-            f"{MOST_UNREADABLE:.0%} may be; the first are {'; '.join(named)}",
-        )
-    parts = {role: labels[0, (labels[0] >= 0) & (labels[1] == role)] for role in Role}
-    why = "two readable training images are the least"
-    check_enough(parts[Role.TRAIN], np.array(listing.labels), listing.classes, 2, why, of="readable training image")
-    np.save(folder / "labels.npy", labels, allow_pickle=False)
-    counts = counts_by_class(parts, listing.classes)
-    splits = describe_splits(parts, test_from=listing.test_from, holdout_from=listing.holdout_from)
-    unreadable = (
-        [f"{len(failed)} of {len(listing.labels)} images cannot be decoded and were left out: "] if failed else []
-    )
-    notes = [
-        *listing.notes,
-        *notes_on_classes(counts),
-        *(text + "; ".join(named) for text in unreadable),
-        *_told(pieces, shape),
-    ]
-    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-    thumbnails = write_sample(images, labels[0], folder / "sample.npy")
-    statistics = Statistics.of_sums(pieces)
-    facts = DatasetFacts(
-        classes=tuple(listing.classes), counts=counts, image_shape=shape, splits=splits, notes=tuple(notes)
-    )
-    report = {
-        "sizes": describe_sizes(sizes),
-        "channel_mean": statistics.mean,
-        "channel_std": statistics.std,
-        "unreadable": {"count": len(failed), "first": named},
-        "thumbnails": thumbnails,
-    }
-    return Decoded(facts=facts, report=report)
-
-
-def _told(pieces: list[dict[str, Any]], shape: tuple[int, int, int]) -> Iterator[str]:
-    done: Counter[str] = Counter()
-    for piece in pieces:
-        done.update(piece["done"])
-    for name, text in _CONVERTED.items():
-        if done[name]:
-            yield f"{done[name]} image{'' if done[name] == 1 else 's'} {text}"
-    if done["scaled"]:
-        yield (
-            f"{done['scaled']} images of another size were scaled (bilinear, antialiased) to cover {shape[0]} x "
-            f"{shape[1]} (height x width), the size in which this data set is kept, and cropped from the centre"
-        )

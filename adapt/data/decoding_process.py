@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 
 from adapt.child_process import limit_this_process
+from adapt.data.duplicates import digest_of
 from adapt.data.folders import sort_into_classes
 from adapt.data.inspection import PRIVATE_BYTES
 from adapt.data.listing import AUTOMATIC_TEST, Listing, read_listing, write_listing
-from adapt.data.members import MOST_IMAGE_BYTES, PACKED_TARS, MemberReader, list_members, shown, unpack_tar
+from adapt.data.members import MOST_IMAGE_BYTES, MemberReader, list_members, shown
 from adapt.data.pictures import Unreadable, decode, look_at
 from adapt.data.splits import Role
+from adapt.data.unpacking import PACKED_TARS, unpack_tar
 from adapt.errors import DatasetRefused, NotEnoughData
 from adapt.latency.machine_lock import MachineLock
 
@@ -88,10 +90,12 @@ def survey_step(folder: str, start: int, stop: int, pause_point: PausePoint) -> 
 
 
 def decode_step(folder: str, start: int, stop: int, shape: list[int], pause_point: PausePoint) -> dict[str, Any]:
-    """Writes these images' pixels to their rows of images.npy; says which could not be read, and sums of the rest."""
+    """Writes these images' pixels to their rows of images.npy, and digests.npy; says which could not be read, and sums
+    of the rest."""
     listing = read_listing(Path(folder))
     height, width, channels = shape
     pool = np.load(Path(folder) / "images.npy", mmap_mode="r+", allow_pickle=False)
+    digests = np.load(Path(folder) / "digests.npy", mmap_mode="r+", allow_pickle=False)
     done: Counter[str] = Counter()
     failed: list[int] = []
     named: list[list[str]] = []
@@ -99,16 +103,18 @@ def decode_step(folder: str, start: int, stop: int, shape: list[int], pause_poin
     for position, name, content in _contents(listing, start, stop):
         pause_point()
         try:
-            pixels = decode(_present(content), (height, width, channels), done)
+            encoded = _present(content)
+            pixels = decode(encoded, (height, width, channels), done)
         except Unreadable as error:
             failed.append(position)
             named += [[shown(name), str(error)]] if len(named) < MOST_NAMED else []
             continue
-        pool[position] = pixels
+        pool[position], digests[position] = pixels, digest_of(encoded)
         if listing.roles[position] == Role.TRAIN:
             share = pixels.reshape(-1, channels) / 255
             total, squares, counted = total + share.mean(0), squares + (share**2).mean(0), counted + 1
     pool.flush()
+    digests.flush()
     sums = {"total": total.tolist(), "squares": squares.tolist(), "counted": counted}
     return {"failed": failed, "named": named, "done": dict(done), **sums}
 

@@ -55,7 +55,7 @@ class Listing:
             labels,
             self.classes,
             2,
-            "two training images are the least (one becomes the hold-out)",
+            "two training images are the least (one becomes the hold-out; images of other splits do not count)",
             of="training image",
         )
         return replace(self, roles=roles.tolist())

@@ -1,26 +1,20 @@
 """The files inside a zip or tar that somebody sent, by name and place; nothing is unpacked to a path by its name."""
 
-import bz2
 import gzip
-import lzma
 import re
 import tarfile
 import unicodedata
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
 from adapt.errors import DatasetRefused
 
 MOST_ENTRIES = 500_000
 MOST_NAME_CHARACTERS = 1000
 MOST_IMAGE_BYTES = 64 << 20  # of one file in the archive
-MOST_EXPANSION = 200  # times its size that a packed tar may unpack to; images hardly shrink at all
-FREELY_UNPACKED_BYTES = 64 << 20  # whatever the expansion: a few plain pictures may shrink to next to nothing
-CHUNK_BYTES = 1 << 20
 DEFLATE64 = 9  # of a zip's ways to compress
 UTF8_FLAG = 0x800
 FINDER_ICON = "Icon\r"  # a folder's own icon on macOS, under this very name: the one control character that is usual
@@ -43,7 +37,7 @@ def list_members(path: Path, kind: str, *, max_bytes: int) -> list[Member]:
     Refused: names that lead out of the archive, links and devices, encryption, one name twice, too many entries, and
     more than `max_bytes` unpacked.
     """
-    with _refusing(kind):
+    with refusing_broken(kind):
         members = _zip_members(path) if kind == "zip" else _tar_members(path)
     if (total := sum(member.size for member in members)) > max_bytes:
         raise DatasetRefused("", f"unpacks to {total} bytes, at most {max_bytes} are accepted")
@@ -81,41 +75,6 @@ class MemberReader:
         if len(content) != size:
             raise EOFError(f"{len(content)} of {size} bytes are there")
         return content
-
-
-def unpack_tar(
-    path: Path, kind: str, out: Path, *, max_bytes: int, pause_point: Callable[[], None] = lambda: None
-) -> None:
-    """Writes the tar inside a packed one (a kind of PACKED_TARS) to `out`; `pause_point` is called now and then.
-
-    Raises DatasetRefused beyond `max_bytes` or MOST_EXPANSION.
-    """
-    expanded = max(FREELY_UNPACKED_BYTES, MOST_EXPANSION * path.stat().st_size)
-    with _refusing(kind), PACKED_TARS[kind](path) as packed, out.open("wb") as file:
-        left = min(max_bytes, expanded)
-        while chunk := packed.read(CHUNK_BYTES):
-            pause_point()
-            left -= len(chunk)
-            if left < 0 and max_bytes <= expanded:
-                raise DatasetRefused("", f"unpacks to more than {max_bytes} bytes, the limit")
-            if left < 0:
-                raise DatasetRefused("", f"unpacks to more than {MOST_EXPANSION} times its size: no archive of images")
-            file.write(chunk)
-
-
-def _open_zstd(path: Path) -> IO[bytes]:
-    import pyarrow as pa  # here: it loads 50 MB of library that no other archive needs
-
-    stream: IO[bytes] = pa.input_stream(str(path), compression="zstd")
-    return stream
-
-
-PACKED_TARS: dict[str, Callable[[Path], Any]] = {
-    "tar.gz": gzip.open,
-    "tar.bz2": bz2.open,
-    "tar.xz": lzma.open,
-    "tar.zst": _open_zstd,
-}
 
 
 def shown(name: str) -> str:
@@ -171,7 +130,17 @@ def _tar_members(path: Path) -> list[Member]:
             if not info.isreg() or info.issparse():
                 raise DatasetRefused(shown(name), "is a link, a device or a sparse file; only plain files are accepted")
             members.append(Member(name=name, place=info.offset_data, size=info.size))
+        end = archive.offset  # where the first header is that is none
+    _check_tar_end(path, end)
     return members
+
+
+def _check_tar_end(path: Path, end: int) -> None:
+    """tarfile takes a file that was cut off for one that ends: entries, and whole classes, would be missing."""
+    with path.open("rb") as file:
+        file.seek(end)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise DatasetRefused("", "is a tar that was cut off or damaged: it has no end; send it again")
 
 
 def _tar_name(name: str) -> str:
@@ -205,7 +174,7 @@ def _checked_name(name: str) -> str:
 
 
 @contextmanager
-def _refusing(kind: str) -> Iterator[None]:
+def refusing_broken(kind: str) -> Iterator[None]:
     """For the standard library's archive readers, which raise a dozen kinds on broken input."""
     try:
         yield

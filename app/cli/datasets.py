@@ -89,6 +89,7 @@ def _report_fields(found: Json) -> dict[str, object]:
         "channel mean": _figures(found.get("channel_mean")),
         "channel std": _figures(found.get("channel_std")),
         "unreadable": unreadable.get("count") or None,
+        "duplicates": (found.get("duplicates") or {}).get("count") or None,
         "test from": splits.get("test_from"),
         "hold-out from": splits.get("holdout_from"),
         "thumbnails": (found.get("thumbnails") or {}).get("count"),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapt.data.decoding import Decoded
+from adapt.data.concluding import Decoded
 from adapt.data.inspection import DatasetFacts
 from app.storage import Blob, Storage
 

@@ -66,6 +66,15 @@ class Unreadable(BaseModel):
     first: list[str]
 
 
+class Duplicates(BaseModel):
+    """Images byte for byte like an earlier one; of the different ones among them, how many are in the test part and
+    elsewhere too, and how many in more than one class."""
+
+    count: int
+    across_splits: int
+    across_classes: int
+
+
 class Thumbnails(BaseModel):
     """`links` are PNG files of at most 128 pixels a side; `rule` says which images they are."""
 
@@ -88,6 +97,7 @@ class ReportOut(BaseModel):
     channel_mean: list[float] | None
     channel_std: list[float] | None
     unreadable: Unreadable | None
+    duplicates: Duplicates | None
     notes: list[str]
     thumbnails: Thumbnails
 
@@ -106,6 +116,7 @@ class ReportOut(BaseModel):
             channel_mean=report.get("channel_mean"),
             channel_std=report.get("channel_std"),
             unreadable=report.get("unreadable"),
+            duplicates=report.get("duplicates"),
             notes=report.get("notes", []),
             thumbnails=Thumbnails(
                 count=count,

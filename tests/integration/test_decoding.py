@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from adapt.data.concluding import Decoded
 from adapt.data.dataset import Dataset, TrainingData
-from adapt.data.decoding import Decoded, DecodingLimits, decode_listed, list_images, load_decoded
+from adapt.data.decoding import DecodingLimits, decode_listed, list_images, load_decoded
 from adapt.data.decoding_process import decode_step, survey_step
 from adapt.data.opening import opened_dataset
 from adapt.errors import DatasetRefused, NotEnoughData, Stopped
@@ -129,6 +130,27 @@ def test_few_damaged_images_are_left_out_by_name_and_many_refuse_the_whole(tmp_p
         decode(write_zip(tmp_path / "y.zip", files), "zip", tmp_path / "many")
 
 
+def test_images_that_are_there_twice_are_counted_and_a_leak_into_the_test_part_is_said(tmp_path: Path) -> None:
+    files = folders(each=4, prefix="train/") | folders(each=2, prefix="test/")
+    files["test/class0/0.png"] = files["train/class0/0.png"]
+    files["train/class1/0.png"] = files["train/class1/1.png"] = files["train/class2/0.png"]
+    decoded, _ = decode(write_zip(tmp_path / "x.zip", files), "zip", tmp_path / "out")
+    assert decoded.report["duplicates"] == {"count": 3, "across_splits": 1, "across_classes": 1}
+    notes = " / ".join(decoded.facts.notes)
+    for said in (
+        "3 images are byte for byte",
+        "1 image is in the test part and in",
+        "1 image is in more than one class",
+    ):
+        assert said in notes
+
+
+def test_a_test_part_without_a_readable_image_is_refused(tmp_path: Path) -> None:
+    files = folders(each=10, prefix="train/") | {"test/class0/1.png": b"no image"}
+    with pytest.raises(NotEnoughData, match="test: has no readable image"):
+        decode(write_zip(tmp_path / "x.zip", files), "zip", tmp_path / "out")
+
+
 def test_an_image_of_too_many_pixels_is_not_decoded(tmp_path: Path) -> None:
     huge = bytearray(encoded())
     huge[16:24] = (60_000).to_bytes(4, "big") * 2  # the header's width and height
@@ -185,6 +207,7 @@ def test_while_somebody_measures_nothing_is_decoded_and_one_may_still_stop(tmp_p
 def test_decoding_offers_to_let_go_of_the_machine_at_every_image(tmp_path: Path) -> None:
     list_images(write_zip(tmp_path / "x.zip", folders()), "zip", tmp_path, LIMITS)
     np.lib.format.open_memmap(tmp_path / "images.npy", mode="w+", dtype=np.uint8, shape=(18, 10, 12, 3))
+    np.save(tmp_path / "digests.npy", np.zeros(18, np.uint64))
     pauses: list[str] = []
     survey_step(str(tmp_path), 0, 18, lambda: pauses.append("survey"))
     decode_step(str(tmp_path), 0, 18, [10, 12, 3], lambda: pauses.append("decode"))

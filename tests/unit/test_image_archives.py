@@ -15,8 +15,9 @@ import pyarrow as pa
 import pytest
 
 from adapt.data.folders import sort_into_classes
-from adapt.data.members import Member, MemberReader, list_members, unpack_tar
+from adapt.data.members import Member, MemberReader, list_members
 from adapt.data.sniffing import sniff_format
+from adapt.data.unpacking import unpack_tar
 from adapt.errors import DatasetRefused
 from tests.image_files import RNG, encoded, write_tar, write_zip
 
@@ -129,7 +130,7 @@ def list_members_of_packed(path: Path, kind: str, out: Path) -> None:
 def test_a_packed_tar_far_larger_than_its_file_is_no_archive_of_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapt.data.members.FREELY_UNPACKED_BYTES", 1000)
+    monkeypatch.setattr("adapt.data.unpacking.FREELY_UNPACKED_BYTES", 1000)
     (tmp_path / "x").write_bytes(gzip.compress(bytes(LIMIT)))
     with pytest.raises(DatasetRefused, match="200 times its size"):
         unpack_tar(tmp_path / "x", "tar.gz", tmp_path / "out", max_bytes=8 << 30)
@@ -148,6 +149,14 @@ def test_names_from_windows_and_macos_are_read_as_they_were_meant(tmp_path: Path
 
 FLAGGED_ENTRY = (b"PK\x03\x04\x14\x00\x00\x08", b"PK\x03\x04\x14\x00\x00\x00")
 FLAGGED_IN_DIRECTORY = (b"PK\x01\x02\x14\x03\x14\x00\x00\x08", b"PK\x01\x02\x14\x03\x14\x00\x00\x00")
+
+
+def test_a_tar_that_was_cut_off_between_two_files_is_refused(tmp_path: Path) -> None:
+    whole = write_tar(tmp_path / "x.tar", {f"{name}/1.png": b"1" * 512 for name in "abc"}).read_bytes()
+    for size in (1024, 2048, 3072):
+        (tmp_path / "cut.tar").write_bytes(whole[:size])
+        with pytest.raises(DatasetRefused, match="cut off"):
+            list_members(tmp_path / "cut.tar", "tar", max_bytes=LIMIT)
 
 
 def test_a_name_in_a_tar_that_is_no_utf8_can_be_shown_and_stored(tmp_path: Path) -> None:
