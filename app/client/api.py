@@ -16,6 +16,7 @@ from app.client.download import download_checkpoint
 from app.client.sources import local_file
 from app.client.watching import watch_job
 
+POLL_S = 1.0
 Budget = Mapping[str, float | str]
 """Resource -> absolute number, or "NN%" of the original's."""
 
@@ -62,12 +63,22 @@ class Models(Collection):
 
 
 class Datasets(Collection):
+    def __init__(self, connection: Connection, path: str, sleep: Callable[[float], None]) -> None:
+        super().__init__(connection, path)
+        self._sleep = sleep
+
     def add(self, file: str | Path, *, name: str | None = None) -> Json:
         """Uploads a data set: .npz with x_train, y_train and so on, zip or tar of one folder per class, or .parquet.
 
         A large one is `checking` until a worker has decoded it; a job on it is accepted and waits.
         """
         return _upload(self._connection, self._path, Path(file), {"name": name})
+
+    def wait(self, id: str) -> Json:  # noqa: A002
+        """The data set once it is `ready` or `refused`."""
+        while (dataset := self.get(id))["state"] == "checking":
+            self._sleep(POLL_S)
+        return dataset
 
     def report(self, id: str) -> Json:  # noqa: A002
         """Images by class and part, sizes, channel means, what was converted or left out, links to thumbnails."""
@@ -100,7 +111,7 @@ class Client:
         self._connection = Connection(base_url, token, transport=transport, timeout_s=timeout_s, sleep=sleep)
         self._sleep = sleep
         self.models = Models(self._connection, "/v1/models")
-        self.datasets = Datasets(self._connection, "/v1/datasets")
+        self.datasets = Datasets(self._connection, "/v1/datasets", sleep)
         self.targets = Targets(self._connection, "/v1/targets")
         self.jobs = Collection(self._connection, "/v1/jobs")
 
@@ -141,7 +152,7 @@ class Client:
             request["dataset"] = str(dataset)
         if model_file is None:
             if dataset_file is not None:
-                request["dataset"] = self.datasets.add(dataset_file)["id"]
+                request["dataset"] = self._uploaded(dataset_file)
             return self._connection.request("POST", "/v1/jobs", json={"model": str(model), **request})
         paths = {"model": model_file, "dataset": dataset_file}
         with ExitStack() as stack:
@@ -171,7 +182,7 @@ class Client:
         request["model"] = str(model) if model_file is None else self.models.add(model_file)["id"]
         if dataset is not None:
             dataset_file = local_file(dataset)
-            request["dataset"] = str(dataset) if dataset_file is None else self.datasets.add(dataset_file)["id"]
+            request["dataset"] = str(dataset) if dataset_file is None else self._uploaded(dataset_file)
         while True:
             answer = self._connection.request("POST", "/v1/jobs", params={"validate_only": "true"}, json=request)
             pause_s = answer.get("retry_after_seconds")
@@ -180,6 +191,11 @@ class Client:
             pause_s = min(max(float(pause_s), 0.1), wait_s)
             wait_s -= pause_s
             self._sleep(pause_s)
+
+    def _uploaded(self, dataset: Path) -> str:
+        """Its id once it is read: an architecture of the zoo is built for the images' size and classes."""
+        added = self.datasets.add(dataset)
+        return str(added["id"] if added.get("state") != "checking" else self.datasets.wait(added["id"])["id"])
 
     def watch(self, job: str, *, after: int = 0) -> Iterator[Json]:
         """A job's events `{id, event, job, at, data}` as they happen, from the one after `after`, until its last state.

@@ -41,6 +41,9 @@ class ZooModels:
         architecture = find_architecture(name)
         if architecture is None:
             raise LookupError(f"{name} is no zoo name")
+        if dataset.state == "refused":
+            detail = (dataset.error or {}).get("detail", "it could not be read")
+            raise InvalidFields([{"pointer": "/dataset", "detail": f"data set {dataset.id} was refused: {detail}"}])
         if dataset.image_shape is None or dataset.classes is None:
             detail = (
                 f"the images of {dataset.id} are still being read; an architecture is built for their size: try again"

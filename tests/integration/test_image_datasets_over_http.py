@@ -141,6 +141,9 @@ def test_what_a_worker_cannot_decode_is_refused_with_its_reason_and_its_file_goe
         in shown["error"]["detail"]
     )
     assert (kept(api)[1], kept(api)[3]) == (before[1], before[3])
+    zoo = {"model": "mobilenet_v1_0.25", "dataset": dataset, "budget": {"params": "50%"}}
+    answer = api.client.post("/v1/jobs", json=zoo)
+    assert (answer.status_code, "was refused: 12 of 12 images" in answer.text) == (422, True)
     again = upload_for_a_worker(api, broken)  # the same bytes are looked at anew
     assert again != dataset
     work(worker)

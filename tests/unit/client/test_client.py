@@ -122,6 +122,21 @@ def test_a_refused_connection_says_what_to_do() -> None:
     assert raised.value.status is None
 
 
+def test_a_large_data_set_is_waited_for_before_an_architecture_is_built_for_it(tmp_path: Path) -> None:
+    (tmp_path / "x.zip").write_bytes(b"PK")
+    states, asked, naps = ["checking", "checking", "ready"], [], []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(f"{request.method} {request.url.path}")
+        return httpx.Response(
+            200, json={"id": "dst_1", "state": states.pop(0) if "datasets" in asked[-1] else "queued"}
+        )
+
+    client_of(handler, naps=naps).submit("resnet18", budget={"macs": "50%"}, dataset=tmp_path / "x.zip")
+    assert asked == ["POST /v1/datasets", *["GET /v1/datasets/dst_1"] * 2, "POST /v1/jobs"]
+    assert len(naps) == 1
+
+
 def test_an_id_goes_as_json_and_leaves_out_what_was_not_said() -> None:
     seen = []
     client = client_of(lambda request: seen.append(request) or httpx.Response(202, json={"id": "job_1"}))
