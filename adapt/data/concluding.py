@@ -58,7 +58,7 @@ def conclude(
     np.save(folder / "labels.npy", labels, allow_pickle=False)
     images, digests = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "digests"))
     counts, duplicates = counts_by_class(parts, listing.classes), find_duplicates(digests, labels[0], labels[1])
-    statistics = Statistics.of_sums(pieces)
+    statistics = Statistics.of_histogram(np.sum([piece["histogram"] for piece in pieces], axis=0))
     facts = DatasetFacts(
         classes=tuple(listing.classes),
         counts=counts,

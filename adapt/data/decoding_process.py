@@ -22,6 +22,7 @@ from adapt.data.inspection import PRIVATE_BYTES
 from adapt.data.listing import AUTOMATIC_TEST, Listing, read_listing, write_listing
 from adapt.data.members import MOST_IMAGE_BYTES, MemberReader, list_members, shown
 from adapt.data.pictures import Unreadable, decode, look_at
+from adapt.data.report import histogram_of
 from adapt.data.splits import Role
 from adapt.data.unpacking import PACKED_TARS, unpack_tar
 from adapt.errors import DatasetRefused, NotEnoughData
@@ -90,8 +91,8 @@ def survey_step(folder: str, start: int, stop: int, pause_point: PausePoint) -> 
 
 
 def decode_step(folder: str, start: int, stop: int, shape: list[int], pause_point: PausePoint) -> dict[str, Any]:
-    """Writes these images' pixels to their rows of images.npy, and digests.npy; says which could not be read, and sums
-    of the rest."""
+    """Writes these images' pixels to their rows of images.npy, and digests.npy; says which could not be read, and
+    the histogram of the training images."""
     listing = read_listing(Path(folder))
     height, width, channels = shape
     pool = np.load(Path(folder) / "images.npy", mmap_mode="r+", allow_pickle=False)
@@ -99,7 +100,7 @@ def decode_step(folder: str, start: int, stop: int, shape: list[int], pause_poin
     done: Counter[str] = Counter()
     failed: list[int] = []
     named: list[list[str]] = []
-    total, squares, counted = np.zeros(channels), np.zeros(channels), 0
+    histogram = np.zeros((channels, 256), dtype=np.int64)
     for position, name, content in _contents(listing, start, stop):
         pause_point()
         try:
@@ -111,12 +112,10 @@ def decode_step(folder: str, start: int, stop: int, shape: list[int], pause_poin
             continue
         pool[position], digests[position] = pixels, digest_of(encoded)
         if listing.roles[position] == Role.TRAIN:
-            share = pixels.reshape(-1, channels) / 255
-            total, squares, counted = total + share.mean(0), squares + (share**2).mean(0), counted + 1
+            histogram += histogram_of(pixels)
     pool.flush()
     digests.flush()
-    sums = {"total": total.tolist(), "squares": squares.tolist(), "counted": counted}
-    return {"failed": failed, "named": named, "done": dict(done), **sums}
+    return {"failed": failed, "named": named, "done": dict(done), "histogram": histogram.tolist()}
 
 
 def _list_archive(path: str, kind: str, folder: Path, max_bytes: int, pause_point: PausePoint) -> Listing:

@@ -1,7 +1,6 @@
 """What a person wants to see of a data set: sizes, channel means, a few images. Needs no torch."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from adapt.spec import Normalization
 THUMBNAILS = 24
 THUMBNAIL_SIDE = 128  # pixels at most
 MOST_COUNTED = 4096  # images that channel means of an array are taken from
+Histogram = NDArray[np.int64]
+"""[C, 256]: how many pixels of each channel have each value."""
 SAMPLE_RULE = "the first images of each class, class by class in turn"
 
 
@@ -28,22 +29,22 @@ class Statistics:
     std: list[float]
 
     @classmethod
-    def of_sums(cls, pieces: Sequence[dict[str, Any]]) -> "Statistics":
-        """From means of images and of their squares that several processes summed up."""
-        counted = max(1, sum(piece["counted"] for piece in pieces))
-        mean = np.sum([piece["total"] for piece in pieces], axis=0) / counted
-        squares = np.sum([piece["squares"] for piece in pieces], axis=0) / counted
+    def of_histogram(cls, histogram: Histogram) -> "Statistics":
+        images = np.maximum(1, histogram.sum(axis=1))
+        values = np.arange(256) / 255
+        mean, squares = histogram @ values / images, histogram @ values**2 / images
         return cls(mean=_rounded(mean), std=_rounded(np.sqrt(np.maximum(0, squares - mean**2))))
 
     @classmethod
     def of_part(cls, part: Part) -> "Statistics":
         """Of up to MOST_COUNTED images, evenly spaced."""
         chosen = np.unique(np.linspace(0, len(part) - 1, min(len(part), MOST_COUNTED)).astype(np.int64))
-        sums = {"total": 0.0, "squares": 0.0, "counted": len(chosen)}
-        for row in part.rows[chosen]:
-            share = part.images[row].reshape(-1, part.images.shape[3]) / 255
-            sums["total"], sums["squares"] = sums["total"] + share.mean(0), sums["squares"] + (share**2).mean(0)
-        return cls.of_sums([sums])
+        return cls.of_histogram(np.sum([histogram_of(part.images[row]) for row in part.rows[chosen]], axis=0))
+
+
+def histogram_of(pixels: NDArray[np.uint8]) -> Histogram:
+    """Of one image [H, W, C]."""
+    return np.stack([np.bincount(plane.ravel(), minlength=256) for plane in np.moveaxis(pixels, 2, 0)])
 
 
 def of_images(part: Part) -> Normalization:
