@@ -22,6 +22,7 @@ from adapt.graph.shapes import node_shape
 
 _ATEN = "torch.ops.aten."
 _SHIFTS = {"add.Tensor": 1, "sub.Tensor": -1}
+_NORMALISING = frozenset({"scale", "add_scalar", "mul_scalar"})
 _VIEWS = frozenset({"reshape", "flatten", "squeeze", "unsqueeze"})
 
 
@@ -112,6 +113,9 @@ class GraphBuilder:
             inputs=tuple(self.shapes[name] for names in inputs.values() for name in names),
             weights={name: weight.array.shape for name, weight in weights.items()},
             batch=self._batch,
+            buffers=frozenset(
+                weights if all(self._is_pixels(name) for given in inputs.values() for name in given) else ()
+            ),
         )
         try:
             operator, reading = find_reading(aten, call, frozenset(inputs))
@@ -127,6 +131,11 @@ class GraphBuilder:
         if missing := [role for role, needed in operator.weights.items() if needed and role not in roles]:
             raise UnsupportedOperator(node.where, node.op_type, f"without {', '.join(missing)}")
         return self._append(node, operator.name, sources, attributes, roles, (aten.output, aten.layer))
+
+    def _is_pixels(self, value: str) -> bool:
+        """Whether a value is the image, perhaps normalised; the numbers that do that are not trained."""
+        made = self._nodes.get(value)
+        return made is None or (made.operator in _NORMALISING and self._is_pixels(made.inputs[0]))
 
     def _append(
         self,

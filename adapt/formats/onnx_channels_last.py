@@ -92,8 +92,8 @@ def _ours(axis: int) -> int:
 
 
 def _along_axis(node: OnnxNode, inputs: list[Any], shape: Shape) -> _Asked:
-    """Concatenation and splitting."""
-    axis = _ours(node.attributes.get("axis", 0))
+    """Concatenation, splitting and softmax."""
+    axis = _ours(node.attributes.get("axis", 0 if node.op_type == "Split" else -1))
     return replace(node, attributes={**node.attributes, "axis": axis}), inputs, True
 
 
@@ -138,6 +138,13 @@ def _padded(node: OnnxNode, inputs: list[Any], shape: Shape) -> _Asked | None:
     return node, [inputs[0], Constant((numbers, numbers)), *inputs[2:]], True
 
 
+def _spread(node: OnnxNode, inputs: list[Any], shape: Shape) -> _Asked | None:
+    if any(array.size != 4 for array in inputs[1].at):
+        return None
+    first, second = (array.ravel()[list(TO_CHANNELS_FIRST)] for array in inputs[1].at)
+    return node, [inputs[0], Constant((first, second))], True
+
+
 def _seen_flat(node: OnnxNode, inputs: list[Any], shape: Shape) -> _Asked | None:
     """One pixel, or one channel, lies in memory in one order either way; a size of 0 would copy a place that moved."""
     if shape[1] != 1 and shape[2:] != (1, 1):
@@ -150,6 +157,10 @@ def _seen_flat(node: OnnxNode, inputs: list[Any], shape: Shape) -> _Asked | None
 _ALONG_AXES: Mapping[str, Callable[[OnnxNode, list[Any], Shape], _Asked | None]] = {
     "Concat": _along_axis,
     "Split": _along_axis,
+    "Softmax": _along_axis,
+    "Expand": _spread,
+    "ReduceMin": _reduced,
+    "ReduceL2": _reduced,
     "ReduceMean": _reduced,
     "ReduceMax": _reduced,
     "ReduceSum": _reduced,

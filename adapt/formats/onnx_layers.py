@@ -1,12 +1,15 @@
 """ONNX's linear layers and arithmetic in aten's words."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from adapt.formats.aten import Reference
+from adapt.formats.onnx_layout import reshape
 from adapt.formats.onnx_stated import PREVIOUS, Stated, Step, Weight
+from adapt.graph.operators.operator import BATCH
 
 
 def prelu(stated: Stated) -> list[Step]:
@@ -37,6 +40,19 @@ def gemm(stated: Stated) -> list[Step]:
     return [Step(target="linear.default", arguments=arguments)]
 
 
+def row_product(stated: Stated) -> list[Step]:
+    """Over the last axis, or over all that a first reshape made one; then the reshape behind."""
+    (product,) = gemm(stated)
+    shape, features = stated.shape("A"), product.arguments["weight"].array.shape[1]
+    if 0 in (stated.numbers("shape") or [])[1:]:
+        stated.refuse(f"before a reshape to {stated.numbers('shape')}")
+    back = reshape(stated, PREVIOUS)
+    if shape[-1] == features:
+        return [product, *back]
+    row = Step(target="reshape.default", arguments={"self": stated.value("A"), "shape": [BATCH, features]})
+    return [row, replace(product, arguments={**product.arguments, "input": PREVIOUS}), *back]
+
+
 def _scaled(stated: Stated, array: Any, factor: str, source: str) -> Weight:
     number = stated.number(factor, 1.0)
     scaled = array if number == 1 else array * np.float32(number)
@@ -44,6 +60,9 @@ def _scaled(stated: Stated, array: Any, factor: str, source: str) -> Weight:
 
 
 def matmul(stated: Stated) -> list[Step]:
+    """By a matrix that the file stores, or of two values."""
+    if not stated.is_constant("B") and not stated.is_constant("A"):
+        return [Step(target="matmul.default", arguments={"self": stated.value("A"), "other": stated.value("B")})]
     given = stated.weight("B")
     if given.array.ndim != 2:
         stated.refuse(f"with a matrix of rank {given.array.ndim}")
@@ -66,7 +85,7 @@ def arithmetic(target: str) -> Callable[[Stated], list[Step]]:
 
 def _constant_first(stated: Stated, target: str) -> list[Step]:
     if target == "div.Tensor":
-        inverse = Step(target="pow.Tensor_Scalar", arguments={"self": stated.value("B"), "exponent": -1.0})
+        inverse = Step(target="reciprocal.default", arguments={"self": stated.value("B")})
         return [inverse, _with_constant(stated, "mul.Tensor", PREVIOUS, "A")]
     if target != "sub.Tensor":
         return [_with_constant(stated, target, stated.value("B"), "A")]

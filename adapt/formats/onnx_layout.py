@@ -1,9 +1,14 @@
 """ONNX's ways of looking at the same numbers differently, in aten's words: reshapes, slices, concatenation, padding."""
 
+import numpy as np
+
 from adapt.formats.aten import RESULT, Reference
 from adapt.formats.onnx_constants import Constant
 from adapt.formats.onnx_stated import PREVIOUS, Stated, Step
 from adapt.graph.operators.operator import BATCH
+
+_ALL = (1 << 31) - 1
+"""How exporters write the end of a slice that is not cut, if they do not write more."""
 
 
 def flatten(stated: Stated) -> list[Step]:
@@ -14,8 +19,8 @@ def flatten(stated: Stated) -> list[Step]:
 
 
 def reshape(stated: Stated, value: Reference | None = None) -> list[Step]:
-    """Of X, or of another value of its shape."""
-    shape, sizes = stated.shape("X"), list(stated.numbers("shape") or [])
+    """Of X, or of another value with its axes of images, rows and columns."""
+    shape, sizes = stated.shape("X" if "X" in stated.given else "A"), list(stated.numbers("shape") or [])
     if not stated.number("allowzero", 0):
         zeros = [axis for axis, size in enumerate(sizes) if size == 0]
         for axis in zeros:
@@ -23,6 +28,30 @@ def reshape(stated: Stated, value: Reference | None = None) -> list[Step]:
                 stated.refuse(f"to {sizes}, on the shape {list(shape)}")
             sizes[axis] = BATCH if axis == 0 else shape[axis]
     return [Step(target="reshape.default", arguments={"self": value or stated.value("X"), "shape": sizes})]
+
+
+def as_strided(stated: Stated) -> list[Step]:
+    """All values of X in a row and taken out of there in the same order, for whatever batch: torch's as_strided."""
+    indices = stated.given.get("indices")
+    if not isinstance(indices, Constant) or indices.at[0].ndim < 1:
+        stated.refuse("of other than fixed places")
+    for array in indices.at:
+        if not np.array_equal(array.ravel(), np.arange(array.size)):
+            stated.refuse("of values in another order than they are in")
+    first, second = indices.at
+    sizes = [first.shape[0] if first.shape == second.shape else BATCH, *first.shape[1:]]
+    return [Step(target="reshape.default", arguments={"self": stated.value("X"), "shape": sizes})]
+
+
+def expand(stated: Stated) -> list[Step]:
+    """ONNX spreads in both directions: a size of 1 leaves a value's own."""
+    shape, given = stated.shape("X"), stated.numbers("shape") or []
+    if len(given) > len(shape):
+        stated.refuse(f"of {list(shape)} to {given}")
+    wanted = [-1 if size == 1 else size for size in [1] * (len(shape) - len(given)) + given]
+    if all(size in (-1, own) for size, own in zip(wanted[1:], shape[1:], strict=True)) and wanted[0] in (-1, BATCH):
+        return [Step(target="alias.default", arguments={"self": stated.value("X")})]
+    return [Step(target="expand.default", arguments={"self": stated.value("X"), "size": wanted})]
 
 
 def squeeze(stated: Stated) -> list[Step]:
@@ -83,10 +112,15 @@ def slice_values(stated: Stated) -> list[Step]:
     steps = stated.numbers("steps") or [1] * len(starts)
     if not starts or not len(starts) == len(ends) == len(axes) == len(steps):
         stated.refuse(f"from {starts} to {ends} along {axes} in steps of {steps}")
-    sources = [stated.value("X"), *(PREVIOUS for _ in starts[1:])]
+    cuts = [
+        cut for cut in zip(axes, starts, ends, steps, strict=True) if cut[:2] != (0, 0) or cut[2] < _ALL or cut[3] != 1
+    ]
+    if not cuts:
+        return [Step(target="alias.default", arguments={"self": stated.value("X")})]
+    sources = [stated.value("X"), *(PREVIOUS for _ in cuts[1:])]
     return [
         Step(target="slice.Tensor", arguments={"self": source, "dim": dim, "start": start, "end": end, "step": step})
-        for source, dim, start, end, step in zip(sources, axes, starts, ends, steps, strict=True)
+        for source, (dim, start, end, step) in zip(sources, cuts, strict=True)
     ]
 
 

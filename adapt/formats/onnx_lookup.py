@@ -60,12 +60,12 @@ class Lookup:
         return float(array.reshape(-1)[0])
 
     def with_number(self, node: OnnxNode | None, number: float) -> str | None:
-        """The other input of a node that takes this number and one value."""
+        """The other input of a node that takes this number, perhaps in half precision, and one value."""
         if node is None or len(node.inputs) != 2:
             return None
         for value, other in (node.inputs, node.inputs[::-1]):
             found = self.number(other)
-            if found is not None and math.isclose(found, number, rel_tol=1e-4):
+            if found is not None and math.isclose(found, number, rel_tol=1e-3):
                 return value
         return None
 

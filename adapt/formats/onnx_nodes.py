@@ -52,7 +52,9 @@ def parse_node(proto: NodeProto, index: int) -> OnnxNode:
     op_type = printable(proto.op_type, 100)
     if text(proto.domain) not in STANDARD_DOMAINS:
         domain = printable(proto.domain, 100)
-        raise UnsupportedOperator(where, f"{domain}::{op_type}", "only operators of ONNX itself are read")
+        raise UnsupportedOperator(
+            where, f"{domain}::{op_type}", "only operators of ONNX itself are read; save the model as exported"
+        )
     if "quantize" in op_type.lower() or op_type.startswith("QLinear") or op_type.endswith("Integer"):
         raise UnsupportedOperator(where, op_type, "export the network in floating point, not quantised")
     attributes: dict[str, Any] = {}

@@ -24,7 +24,7 @@ def batch_norm(stated: Stated) -> list[Step]:
 
 
 def _is_stand_in(stated: Stated, weight: Weight) -> bool:
-    """Whether our own writer filled in what a batch norm without scale and shift does not have."""
+    """Whether our own writer filled in what a norm without scale and shift does not have."""
     return weight.source in (f"{stated.node.name}/weight", f"{stated.node.name}/bias")
 
 
@@ -61,8 +61,10 @@ def _vector(stated: Stated, name: str, size: int, default: float, repeats: int =
 
 
 def instance_norm(stated: Stated) -> list[Step]:
-    """Each channel is a group of its own."""
-    return _grouped(stated, stated.shape("X")[1])
+    scale, shift = stated.weight("scale"), stated.weight("B")
+    affine = {} if _is_stand_in(stated, scale) and _is_stand_in(stated, shift) else {"weight": scale, "bias": shift}
+    arguments = {"input": stated.value("X"), **affine, "eps": stated.number("epsilon", 1e-5), "use_input_stats": True}
+    return [Step(target="instance_norm.default", arguments=arguments)]
 
 
 def group_norm(stated: Stated) -> list[Step]:

@@ -98,14 +98,39 @@ def _halved(shifted: OnnxNode, x: str, attributes: Mapping[str, Any], nodes: Loo
     return None
 
 
+def _as_strided(row: OnnxNode, nodes: Lookup) -> Match | None:
+    """All values in a row, and taken out of there by their places."""
+    sizes = nodes.array(row.inputs[1]) if len(row.inputs) == 2 else None
+    taken = nodes.only_user(row, "Gather")
+    if sizes is None or sizes.ravel().tolist() != [-1] or taken is None or taken.attributes.get("axis", 0) != 0:
+        return None
+    if taken.inputs[0] != row.outputs[0] or len(taken.inputs) != 2:
+        return None
+    return [(taken, replace(taken, op_type="as strided", inputs=(row.inputs[0], taken.inputs[1]), attributes={}))]
+
+
+def _row_product(product: OnnxNode, nodes: Lookup) -> Match | None:
+    """All positions of all images as rows of one matrix, and back: how optimisers write MatMul and Add."""
+    rows, back = nodes.maker(product.inputs[0], "Reshape"), nodes.only_user(product, "Reshape")
+    sizes = nodes.array(rows.inputs[1]) if rows is not None and len(rows.inputs) == 2 else None
+    if rows is None or back is None or sizes is None or sizes.size != 2 or sizes.ravel()[0] != -1:
+        return None
+    if back.inputs[0] != product.outputs[0] or not all(map(nodes.is_stored, product.inputs[1:])):
+        return None
+    inputs = (rows.inputs[0], back.inputs[1], *product.inputs[1:])
+    return [(back, replace(back, op_type="row product", inputs=inputs, attributes=product.attributes))]
+
+
 _MATCHERS: Mapping[str, tuple[Callable[[OnnxNode, Lookup], Match | None], ...]] = {
     "Erf": (_gelu,),
     "Tanh": (_tanh_gelu,),
     "Softplus": (_mish,),
     "Min": (_relu6,),
+    "Reshape": (_as_strided,),
+    "Gemm": (_row_product,),
     "Sqrt": (layer_norm,),
     "InstanceNormalization": (group_norm,),
-    "MatMul": (adaptive_average,),
+    "MatMul": (adaptive_average, _row_product),
 }
 
 

@@ -7,9 +7,11 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from adapt.formats.onnx_layers import arithmetic, gemm, matmul, n_ary_sum, prelu
+from adapt.formats.onnx_layers import arithmetic, gemm, matmul, n_ary_sum, prelu, row_product
 from adapt.formats.onnx_layout import (
+    as_strided,
     concat,
+    expand,
     flatten,
     gather,
     pad,
@@ -29,7 +31,8 @@ from adapt.formats.onnx_norms import (
     spelled_group_norm,
 )
 from adapt.formats.onnx_stated import PREVIOUS, Stated, Step
-from adapt.formats.onnx_windows import adaptive_average, average_pool, convolution, max_pool
+from adapt.formats.onnx_windows import adaptive_average, average_pool, convolution, max_pool, resize
+from adapt.graph.operators.layout import TO_CHANNELS_FIRST
 
 _NO_BOUND = 3e38
 _SIXTH = 1 / 6
@@ -91,10 +94,6 @@ def _power(stated: Stated) -> list[Step]:
     return [Step(target="pow.Tensor_Scalar", arguments={"self": stated.value("X"), "exponent": exponent})]
 
 
-def _reciprocal(stated: Stated) -> list[Step]:
-    return [Step(target="pow.Tensor_Scalar", arguments={"self": stated.value("X"), "exponent": -1.0})]
-
-
 def _hard_sigmoid(stated: Stated) -> list[Step]:
     """clip(alpha * x + beta, 0, 1), torch's own or with the numbers of another library."""
     x, alpha, beta = stated.value("X"), stated.number("alpha", 0.2), stated.number("beta", 0.5)
@@ -141,22 +140,18 @@ def _global_maximum(stated: Stated) -> list[Step]:
     return [Step(target="amax.default", arguments={"self": stated.value("X"), "dim": [2, 3], "keepdim": True})]
 
 
-def _reduced(target: str) -> Callable[[Stated], list[Step]]:
+def _reduction(target: str) -> Restating:
     def steps(stated: Stated) -> list[Step]:
-        axes = stated.numbers("axes")
+        x, axes, rank = stated.value("X"), stated.numbers("axes"), len(stated.shape("X"))
         if not axes:
             stated.refuse("over all axes at once")
         keepdim = bool(stated.number("keepdims", 1))
-        return [Step(target=target, arguments={"self": stated.value("X"), "dim": list(axes), "keepdim": keepdim})]
+        if rank == 4 and not keepdim and sorted(axis % rank for axis in axes) == [1, 2]:  # of [N, H, W, C]
+            turn = Step(target="permute.default", arguments={"self": x, "dims": list(TO_CHANNELS_FIRST)})
+            return [turn, Step(target=target, arguments={"self": PREVIOUS, "dim": [2, 3], "keepdim": False})]
+        return [Step(target=target, arguments={"self": x, "dim": list(axes), "keepdim": keepdim})]
 
-    return steps
-
-
-def _reduce_sum(stated: Stated) -> list[Step]:
-    """The mean, times the number of what it is taken of."""
-    steps, shape = _reduced("mean.dim")(stated), stated.shape("X")
-    count = math.prod(shape[axis] for axis in steps[0].arguments["dim"])
-    return [*steps, Step(target="mul.Tensor", arguments={"self": PREVIOUS, "other": float(count)})]
+    return Restating(takes=("X", "axes"), attributes=("axes", "keepdims", "noop_with_empty_axes"), steps=steps)
 
 
 def _dropout(stated: Stated) -> list[Step]:
@@ -171,7 +166,17 @@ def _cast(stated: Stated) -> list[Step]:
     return [Step(target="alias.default", arguments={"self": stated.value("X")})]
 
 
-_REDUCED = ("axes", "keepdims", "noop_with_empty_axes")
+_STATISTICS = {
+    "Mean": "mean.dim",
+    "Sum": "sum.dim_IntList",
+    "Max": "amax.default",
+    "Min": "amin.default",
+    "L2": "linalg_vector_norm.default",
+}
+_RESIZED = (
+    *("mode", "coordinate_transformation_mode", "nearest_mode", "cubic_coeff_a", "scales"),
+    *("antialias", "exclude_outside", "extrapolation_value", "keep_aspect_ratio_policy"),
+)
 _POOL = ("kernel_shape", "strides", "pads", "dilations", "auto_pad", "ceil_mode")
 
 RESTATED: Mapping[str, Restating] = {
@@ -181,6 +186,9 @@ RESTATED: Mapping[str, Restating] = {
         steps=convolution,
     ),
     "Gemm": Restating(takes=("A", "B", "C"), attributes=("alpha", "beta", "transA", "transB"), steps=gemm),
+    "row product": Restating(
+        takes=("A", "shape", "B", "C"), attributes=("alpha", "beta", "transA", "transB"), steps=row_product
+    ),
     "MatMul": Restating(takes=("A", "B"), steps=matmul),
     "BatchNormalization": Restating(
         takes=("X", "scale", "B", "mean", "var"),
@@ -207,7 +215,10 @@ RESTATED: Mapping[str, Restating] = {
     "Exp": _plain("exp.default"),
     "Erf": _plain("erf.default"),
     "Neg": _plain("neg.default"),
-    "Reciprocal": Restating(steps=_reciprocal, elementwise=True),
+    "Log": _plain("log.default"),
+    "Softplus": _plain("softplus.default"),
+    "Softsign": _plain("softsign.default"),
+    "Reciprocal": _plain("reciprocal.default"),
     "Pow": Restating(takes=("X", "exponent"), steps=_power, elementwise=True),
     "Sigmoid": _plain("sigmoid.default"),
     "Tanh": _plain("tanh.default"),
@@ -231,9 +242,7 @@ RESTATED: Mapping[str, Restating] = {
     "GlobalAveragePool": Restating(steps=_global_average),
     "adaptive average pool": Restating(attributes=("output_size",), steps=adaptive_average),
     "GlobalMaxPool": Restating(steps=_global_maximum),
-    "ReduceMean": Restating(takes=("X", "axes"), attributes=_REDUCED, steps=_reduced("mean.dim")),
-    "ReduceMax": Restating(takes=("X", "axes"), attributes=_REDUCED, steps=_reduced("amax.default")),
-    "ReduceSum": Restating(takes=("X", "axes"), attributes=_REDUCED, steps=_reduce_sum),
+    **{f"Reduce{name}": _reduction(target) for name, target in _STATISTICS.items()},
     "Add": Restating(takes=("A", "B"), steps=arithmetic("add.Tensor"), elementwise=True),
     "Sub": Restating(takes=("A", "B"), steps=arithmetic("sub.Tensor"), elementwise=True),
     "Mul": Restating(takes=("A", "B"), steps=arithmetic("mul.Tensor"), elementwise=True),
@@ -241,6 +250,10 @@ RESTATED: Mapping[str, Restating] = {
     "Sum": Restating(takes=("...",), steps=n_ary_sum, elementwise=True),
     "Flatten": Restating(attributes=("axis",), steps=flatten),
     "Reshape": Restating(takes=("X", "shape"), attributes=("allowzero",), steps=reshape),
+    "as strided": Restating(takes=("X", "indices"), steps=as_strided),
+    "Expand": Restating(takes=("X", "shape"), steps=expand),
+    "Resize": Restating(takes=("X", "roi", "scales", "sizes"), attributes=_RESIZED, steps=resize),
+    "Upsample": Restating(takes=("X", "scales"), attributes=_RESIZED, steps=resize),
     "Squeeze": Restating(takes=("X", "axes"), attributes=("axes",), steps=squeeze),
     "Unsqueeze": Restating(takes=("X", "axes"), attributes=("axes",), steps=unsqueeze),
     "Transpose": Restating(attributes=("perm",), steps=transpose),

@@ -23,8 +23,10 @@ class ImageInput:
 
 
 def only_image(infos: Sequence[ValueInfoProto], initializers: frozenset[str], nodes: Sequence[OnnxNode]) -> ImageInput:
-    """The one input that is no initialiser: older files list those as inputs too."""
+    """The one input that is no initialiser, as older files list them too, and that any node needs."""
     images = [info for info in infos if text(info.name) not in initializers]
+    needed = {name for node in nodes for name in node.needs()}
+    images = [info for info in images if text(info.name) in needed] or images
     if len(images) != 1:
         names = [printable(info.name, 40) for info in images[:5]]
         raise NetworkRefused("inputs", f"the network takes {len(images)} inputs {names}, one image is expected")

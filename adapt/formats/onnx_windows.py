@@ -1,7 +1,9 @@
 """Convolutions and pools of ONNX in aten's words. Uneven padding becomes a step of its own, or torch's ceil mode."""
 
+from typing import Any
+
 from adapt.formats.aten import Reference
-from adapt.formats.onnx_stated import PREVIOUS, Stated, Step
+from adapt.formats.onnx_stated import PREVIOUS, Stated, Step, Weight
 from adapt.graph.network import Shape
 
 _Axis = tuple[int, int]
@@ -10,6 +12,8 @@ _Axis = tuple[int, int]
 
 def convolution(stated: Stated) -> list[Step]:
     weight = stated.weight("W")
+    if weight.array.ndim == 3:
+        return _along_a_row(stated, weight)
     if weight.array.ndim != 4:
         stated.refuse(f"with a weight of rank {weight.array.ndim}; 2-D convolutions are read")
     kernel = (weight.array.shape[2], weight.array.shape[3])
@@ -33,6 +37,25 @@ def convolution(stated: Stated) -> list[Step]:
     if stated.has("B"):
         arguments["bias"] = stated.weight("B")
     return [*steps, Step(target="conv2d.default", arguments=arguments)]
+
+
+def _along_a_row(stated: Stated, weight: Weight) -> list[Step]:
+    """Over [N, C, L], as efficient channel attention looks at neighbouring channels."""
+    given, shape = stated.node.attributes, stated.shape("X")
+    before, after = given.get("pads", [0, 0])
+    if len(shape) != 3 or given.get("auto_pad", "NOTSET") != "NOTSET" or before != after:
+        stated.refuse(f"on the shape {list(shape)} with a weight of rank 3 and pads {[before, after]}")
+    arguments = {
+        "input": stated.value("X"),
+        "weight": weight,
+        "stride": given.get("strides", [1]),
+        "padding": [before],
+        "dilation": given.get("dilations", [1]),
+        "groups": stated.number("group", 1),
+    }
+    if stated.has("B"):
+        arguments["bias"] = stated.weight("B")
+    return [Step(target="conv1d.default", arguments=arguments)]
 
 
 def max_pool(stated: Stated) -> list[Step]:
@@ -84,6 +107,36 @@ def average_pool(stated: Stated) -> list[Step]:
 def adaptive_average(stated: Stated) -> list[Step]:
     size = stated.node.attributes["output_size"]
     return [Step(target="adaptive_avg_pool2d.default", arguments={"self": stated.value("X"), "output_size": size})]
+
+
+def resize(stated: Stated) -> list[Step]:
+    """To a size, or by factors of rows and columns. The nearest pixel, or between the four around."""
+    given, shape = stated.node.attributes, _image(stated)
+    scales, sizes = (stated.numbers(name) or [] for name in ("scales", "sizes"))
+    if not (len(sizes) == 4 and sizes[1] == shape[1]) and not (len(scales) == 4 and scales[:2] == [1, 1]):
+        stated.refuse(f"to the sizes {sizes}, by the factors {scales}; rows and columns alone are resized")
+    rows = {"output_size": sizes[2:]} if sizes else {"scale_factors": [float(scale) for scale in scales[2:]]}
+    mode, how = given.get("mode", "nearest"), given.get("coordinate_transformation_mode", "half_pixel")
+    if stated.node.op_type == "Upsample":
+        how = "asymmetric"
+    if given.get("antialias", 0) or given.get("exclude_outside", 0) or stated.has("axes"):
+        stated.refuse("with antialias, exclude_outside or axes")
+    named = {"input": stated.value("X"), **rows}
+    if mode == "nearest" and _takes_the_pixel_before(stated, how, sizes[2:] or scales[2:]):
+        return [Step(target="upsample_nearest2d.vec", arguments=named)]
+    if mode == "linear" and how in ("pytorch_half_pixel", "half_pixel", "align_corners"):
+        corners = {"align_corners": how == "align_corners"}
+        return [Step(target="upsample_bilinear2d.vec", arguments={**named, **corners})]
+    stated.refuse(f"with mode {mode}, coordinate_transformation_mode {how}")
+
+
+def _takes_the_pixel_before(stated: Stated, how: str, wanted: list[Any]) -> bool:
+    """Whether each new pixel is the old one at its place times the ratio, rounded down, as torch takes it."""
+    rounding = stated.node.attributes.get("nearest_mode", "round_prefer_floor")
+    if how == "asymmetric":
+        return rounding == "floor" or stated.node.op_type == "Upsample"
+    ratios = [size / own if stated.has("sizes") else size for size, own in zip(wanted, _image(stated)[2:], strict=True)]
+    return how == "half_pixel" and rounding == "round_prefer_floor" and all(ratio == int(ratio) for ratio in ratios)
 
 
 def _window(stated: Stated) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:

@@ -46,8 +46,10 @@ class _Producers:
     def unspread(self, value: str, product: Node) -> str:
         """The value that is spread over the other factor of `product`, which spreads it anyway."""
         node = self._by_name.get(value)
-        spread = node is not None and node.operator == "expand_as" and node.inputs[1] in product.inputs
-        return node.inputs[0] if spread and node is not None else value
+        if node is None or node.operator not in ("expand_as", "expand"):
+            return value
+        others = [name for name in product.inputs if name != value]
+        return node.inputs[0] if any(self._shapes[name] == self._shapes[value] for name in others) else value
 
     def is_flattened(self, value: str, source: str) -> bool:
         """Whether `value` is the image `source` with its positions in a row."""
@@ -144,6 +146,7 @@ def _channel_shuffle(node: Node, made: _Producers) -> _Found | None:
     return ("channel_shuffle", source, {"groups": sizes[0]})
 
 
+_SPREADING = frozenset({"add", "sub", "mul", "div", "maximum", "minimum"})
 _MEAN_OF_SQUARES = ("reshape", "avg_pool_neighbours", "pad", "reshape", "mul")
 
 
@@ -173,7 +176,7 @@ def _joined(node: Node, made: _Producers) -> Node:
     unsqueezed = made.source(node.inputs[0], "unsqueeze")
     if node.operator == "unsqueeze" and unsqueezed is not None:
         return replace(node, inputs=(unsqueezed,), attributes={"dims": (2, 3)})
-    if node.operator == "mul":
+    if node.operator in _SPREADING:
         return replace(node, inputs=tuple(made.unspread(value, node) for value in node.inputs))
     seen = made.source(node.inputs[0], "reshape")
     if node.operator == "mean_of_positions" and seen is not None and made.is_flattened(node.inputs[0], seen):

@@ -77,6 +77,7 @@ def looping() -> onnx.GraphProto:
 
 def two_inputs(content: onnx.ModelProto) -> None:
     content.graph.input.add().CopyFrom(helper.make_tensor_value_info("mask", TensorProto.FLOAT, ["N", 1, 9, 8]))
+    content.graph.node.insert(0, node("Mul", "x mask", "masked"))
 
 
 def custom(content: onnx.ModelProto) -> None:

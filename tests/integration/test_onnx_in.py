@@ -366,7 +366,7 @@ BODIES: dict[str, tuple[list[Any], dict[str, np.ndarray], int, int, list[str]]] 
         {"one": real(1.0)},
         6,
         13,
-        ["abs", "add_scalar", "pow_scalar", "pow_scalar", "mul_scalar"],
+        ["abs", "add_scalar", "reciprocal", "reciprocal", "mul_scalar"],
     ),
     "functions of one value": (
         [
@@ -401,7 +401,121 @@ BODIES: dict[str, tuple[list[Any], dict[str, np.ndarray], int, int, list[str]]] 
         {"axes": ints(-1, -2)},
         6,
         13,
-        ["amax", "mean", "mul_scalar", "add", "amax", "mul", "sigmoid", "mul"],
+        ["amax", "reduce", "add", "amax", "mul", "sigmoid", "mul"],
+    ),
+    "a gate spread out": (
+        [
+            node("GlobalAveragePool", "s", "t"),
+            node("Sigmoid", "t", "u"),
+            node("Shape", "s", "sizes"),
+            node("Expand", "u sizes", "v"),
+            node("Mul", "v s", "b"),
+        ],
+        {},
+        6,
+        13,
+        ["adaptive_avg_pool2d", "sigmoid", "mul"],
+    ),
+    "channel attention along a row": (
+        [
+            node("ReduceMean", "s", "m", axes=[2, 3], keepdims=0),
+            node("Reshape", "m row", "t"),
+            node("Conv", "t w", "u", pads=[1, 1]),
+            node("Sigmoid", "u", "v"),
+            node("Reshape", "v image", "g"),
+            node("Expand", "g whole", "h"),
+            node("Mul", "s h", "b"),
+        ],
+        {"row": ints(0, 1, -1), "w": numbers(1, 1, 3), "image": ints(-1, 6, 1, 1), "whole": ints(1, 6, 9, 8)},
+        6,
+        13,
+        ["mean", "reshape", "conv1d", "sigmoid", "reshape", "mul"],
+    ),
+    "attention over positions": (
+        [
+            node("Reshape", "s rows", "k"),
+            node("Transpose", "k", "q", perm=[0, 2, 1]),
+            node("MatMul", "k q", "a"),
+            node("Softmax", "a", "p", axis=-1),
+            node("MatMul", "p k", "o"),
+            node("Reshape", "o image", "b"),
+        ],
+        {"rows": ints(0, 6, -1), "image": ints(0, 6, 9, 8)},
+        6,
+        13,
+        ["reshape", "permute", "matmul", "softmax", "matmul", "reshape"],
+    ),
+    "resized to the nearest, and between": (
+        [
+            node("Resize", "s - twice", "t", coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
+            node("Resize", "t - twice", "u", mode="nearest"),
+            node("Resize", "u - - small", "b", mode="linear", coordinate_transformation_mode="align_corners"),
+        ],
+        {"twice": np.array([1, 1, 2, 2], np.float32), "small": ints(3, 6, 36, 32)},
+        6,
+        13,
+        ["resize", "resize", "resize"],
+    ),
+    "values in a row and out of it again": (
+        [
+            node("Reshape", "s row", "t"),
+            node("Shape", "s", "sizes"),
+            node("Gather", "sizes first", "n"),
+            node("Range", "zero n one", "images"),
+            node("Mul", "images size", "starts"),
+            node("Unsqueeze", "starts axes", "column"),
+            node("Add", "column places", "all"),
+            node("Gather", "t all", "b"),
+        ],
+        {
+            "row": ints(-1),
+            "first": np.int64(0),
+            "zero": np.int64(0),
+            "one": np.int64(1),
+            "size": np.int64(6 * 9 * 8),
+            "axes": ints(1, 2, 3),
+            "places": np.arange(6 * 9 * 8).reshape(1, 6, 9, 8),
+        },
+        6,
+        13,
+        [],
+    ),
+    "instance norm": (
+        [node("InstanceNormalization", "s w c", "b", epsilon=1e-3)],
+        {"w": numbers(6), "c": numbers(6, seed=5)},
+        6,
+        13,
+        ["instance_norm"],
+    ),
+    "gelu of a polynomial": (
+        [
+            node("Mul", "s s", "q"),
+            node("Mul", "s q", "c"),
+            node("Mul", "c third", "t"),
+            node("Add", "s t", "a"),
+            node("Mul", "a root", "i"),
+            node("Tanh", "i", "h"),
+            node("Add", "h one", "o"),
+            node("Mul", "s half", "f"),
+            node("Mul", "f o", "b"),
+        ],
+        {"third": real(0.044715), "root": real(0.7978846), "one": real(1.0), "half": real(0.5)},
+        6,
+        13,
+        ["gelu"],
+    ),
+    "positions as rows of a matrix": (
+        [
+            node("Transpose", "s", "t", perm=[0, 2, 3, 1]),
+            node("Reshape", "t rows", "u"),
+            node("Gemm", "u w c", "v"),
+            node("Reshape", "v back", "o"),
+            node("Transpose", "o", "b", perm=[0, 3, 1, 2]),
+        ],
+        {"rows": ints(-1, 6), "w": numbers(6, 5), "c": numbers(5), "back": ints(-1, 9, 8, 5)},
+        5,
+        13,
+        ["permute", "linear", "permute"],
     ),
     "squeezed and unsqueezed": (
         [
@@ -493,6 +607,16 @@ def test_bodies_of_other_exporters(case: str, tmp_path: Path) -> None:
 FC = {"w": numbers(6, 4), "c": numbers(4, seed=4)}
 # name: (nodes from s [N, 6, 9, 8] to y [N, 4], initialisers, opset, ways to state the batch)
 HEADS: dict[str, tuple[list[Any], dict[str, np.ndarray], int, tuple[str | int, ...]]] = {
+    "a product between two reshapes": (
+        [
+            node("Reshape", "s row", "f"),
+            node("Gemm", "f wide c", "g"),
+            node("Reshape", "g classes", "y"),
+        ],
+        {"row": ints(-1, 6 * 9 * 8), "wide": numbers(6 * 9 * 8, 4), "c": FC["c"], "classes": ints(-1, 4)},
+        13,
+        ("N", 3),
+    ),
     "factors of Gemm": (
         [
             node("GlobalAveragePool", "s", "p"),

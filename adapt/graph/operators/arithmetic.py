@@ -3,8 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from adapt.graph.network import Shape
 from adapt.graph.operators.operator import (
+    BATCH,
     Aten,
     Attributes,
     Call,
@@ -13,6 +16,7 @@ from adapt.graph.operators.operator import (
     Operator,
     Real,
     WeightShapes,
+    Wholes,
     same_shape,
     scalar,
     with_in_place,
@@ -76,6 +80,29 @@ def _expand_onnx(call: OnnxCall) -> list[OnnxNode]:
     ]
 
 
+def _spread_shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
+    sizes: Any = attributes["sizes"]
+    shape = inputs[0]
+    if len(sizes) + 1 != len(shape) or any(own not in (1, size) for own, size in zip(shape[1:], sizes, strict=True)):
+        raise ValueError(f"{shape} does not spread over [N, {', '.join(map(str, sizes))}]")
+    return (shape[0], *sizes)
+
+
+def _spread(call: Call) -> dict[str, Any]:
+    """-1 leaves a size as it is."""
+    size, shape = call.arguments.get("size"), call.inputs[0]
+    if not isinstance(size, list) or len(size) != len(shape) or size[0] not in (-1, BATCH, call.batch):
+        raise ValueError(f"{shape} is spread over {size!r}, which makes more images or another rank")
+    return {"sizes": [own if given == -1 else given for given, own in zip(size[1:], shape[1:], strict=True)]}
+
+
+def _spread_onnx(call: OnnxCall) -> list[OnnxNode]:
+    sizes: Any = call.attributes["sizes"]
+    wanted = call.constant("sizes", np.array([1, *sizes], dtype=np.int64))  # 1: as the input, the batch
+    return [OnnxNode(op_type="Expand", inputs=(*call.inputs, wanted))]
+
+
+_SPREAD_MIXES = "they are spread over another value in a way in which channels are not followed"
 _BOTH = ("self", "other")
 _FACTOR = {"alpha": (1, 1.0)}
 _NUMBER = {"value": Real(low=-_LIMIT, high=_LIMIT)}
@@ -140,10 +167,17 @@ OPERATORS = (
         shape=_expanded,
         function=lambda torch, attributes: lambda x, like: x.expand_as(like),
         onnx=_expand_onnx,
-        mixes=lambda attributes, inputs: (
-            "they are spread over another value in a way in which channels are not followed"
-        ),
+        mixes=lambda attributes, inputs: _SPREAD_MIXES,
         aten=(Aten(target="expand_as.default", inputs=_BOTH, alias=True),),
+    ),
+    Operator(
+        name="expand",
+        attributes={"sizes": Wholes(low=1, high=1 << 24)},
+        shape=_spread_shape,
+        function=lambda torch, attributes: lambda x: x.expand(-1, *attributes["sizes"]),  # type: ignore[misc]
+        onnx=_spread_onnx,
+        mixes=lambda attributes, inputs: _SPREAD_MIXES,
+        aten=(Aten(target="expand.default", attributes=_spread, ignored=("size", "implicit"), alias=True),),
     ),
     Operator(
         name="pow_scalar",
