@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,9 @@ class GraphBuilder:
             vector = Weight(shift.array * np.float32(_SHIFTS[step.target]), shift.source)
             if self._is_biased(node, arguments["self"], vector):
                 return Reference(arguments["self"].name)
+        if step.target == "linear.default" and (flat := self._flat_image(node, arguments["input"])):
+            arguments["input"], shape = flat
+            weights["weight"] = _with_columns_as_ours(weights["weight"], shape)
         layer = scope_path(node.name)
         if step.target in OPERATORS:
             operator = OPERATORS[step.target]
@@ -89,6 +93,15 @@ class GraphBuilder:
         return self._find(
             node, AtenNode(target=f"{_ATEN}permute.default", output=wanted, arguments=arguments, layer=""), {}
         )
+
+    def _flat_image(self, node: OnnxNode, value: Reference) -> tuple[Reference, Shape] | None:
+        """The flattened image [N, C, H, W], and its shape, where `value` is the same image flattened channels last."""
+        flat = self._nodes.get(value.name)
+        turned = self._nodes.get(flat.inputs[0]) if flat is not None and flat.operator == "flatten" else None
+        if turned is None or turned.operator != "permute" or turned.attributes["dims"] != TO_CHANNELS_LAST:
+            return None
+        shape = self.shapes[turned.inputs[0]]
+        return self._seen_as(node, Reference(turned.inputs[0]), (prod(shape[1:]),), f"{value.name}_flat"), shape
 
     def one_pixel(self, node: OnnxNode, value: Reference) -> Reference | None:
         """The image [N, C, 1, 1] of what was just seen as [N, 1, 1, C]; None for any other value."""
@@ -178,8 +191,8 @@ class GraphBuilder:
             raise NetworkRefused(node.where, f"{node.op_type}: {refused.why}") from refused
 
     def _own(self, node: OnnxNode, name: str, weight: Weight) -> None:
-        """Exporters store equal vectors once (batch norms that are not trained yet); a matrix is shared on purpose."""
-        if weight.source and weight.array.size > max(weight.array.shape, default=1):
+        """Exporters store equal vectors, and untrained zeros, once; any other matrix is shared on purpose."""
+        if weight.source and weight.array.size > max(weight.array.shape, default=1) and np.ptp(weight.array):
             key = (weight.source, weight.array.size)
             if key in self._uses:
                 raise NetworkRefused(
@@ -204,3 +217,11 @@ class GraphBuilder:
         self._own(node, name, Weight(vector.array.reshape(-1), vector.source))
         self._nodes[layer.name] = replace(layer, weights={**layer.weights, "bias": name})
         return True
+
+
+def _with_columns_as_ours(weight: Weight, image: Shape) -> Weight:
+    """A matrix over the flattened [H, W, C], for the flattened [C, H, W]."""
+    _, channels, height, width = image
+    filters = weight.array.shape[0]
+    turned = weight.array.reshape(filters, height, width, channels).transpose(TO_CHANNELS_FIRST)
+    return Weight(turned.reshape(filters, -1), weight.source)

@@ -10,6 +10,9 @@ from adapt.graph.operators.operator import BATCH
 _ALL = (1 << 31) - 1
 """How exporters write the end of a slice that is not cut, if they do not write more."""
 
+_FAR = 3e38
+"""As far as a float32 goes, for padding without end."""
+
 
 def flatten(stated: Stated) -> list[Step]:
     axis, rank = stated.number("axis", 1), len(stated.shape("X"))
@@ -144,6 +147,6 @@ def pad(stated: Stated) -> list[Step]:
         around = around[:-2]
     mode = {"edge": "replicate"}.get(stated.node.attributes.get("mode", "constant"))
     mode = mode or stated.node.attributes.get("mode", "constant")
-    value = float(stated.number("value", 0.0)) if mode == "constant" else None
+    value = float(np.clip(stated.number("value", 0.0), -_FAR, _FAR)) if mode == "constant" else None
     arguments = {"self": stated.value("X"), "pad": around, "mode": mode, "value": value}
     return [Step(target="pad.default", arguments=arguments)]

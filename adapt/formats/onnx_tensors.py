@@ -53,7 +53,7 @@ def read_tensor(tensor: TensorProto, where: str) -> NDArray[Any]:
     """A copy of the values: float32 for every floating-point type, else int64, int32 or bool.
 
     Raises NetworkRefused: data outside of the file, another type, a length that the shape does not ask for, NaN or
-    infinite values.
+    infinite values, but for a lone number without end.
     """
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
         raise NetworkRefused(where, "lies outside of the file (external data); save the model with its weights inside")
@@ -66,6 +66,10 @@ def read_tensor(tensor: TensorProto, where: str) -> NDArray[Any]:
     values = _values(tensor, prod(shape), where).reshape(shape)
     if tensor.data_type == TensorProto.BFLOAT16:
         values = bfloat16_as_float32(values)
+    if (
+        values.size == 1 and np.isinf(values.astype(np.float64)).all()
+    ):  # a bound that is none, or what max pools pad with
+        return values.astype(np.float32)
     return as_float32(values, where) if tensor.data_type in FLOATS else values
 
 

@@ -213,6 +213,16 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
         "node_y: operator Gemm",
     ),
     "transA": (lambda: headed(node("Gemm", "s w", "y", transA=1), w=numbers(4, 6)), "operator Gemm .*transA"),
+    "a number without end": (
+        lambda: with_body(node("Add", "s c", "b"), c=np.float32(np.inf)),
+        "node_b: value must be a number",
+    ),
+    "weights that become infinite": (
+        lambda: with_body(
+            node("Div", "w zero", "v"), node("Conv", "s v", "b"), w=numbers(6, 6, 1, 1), zero=np.float32(0)
+        ),
+        "holds NaN or infinite values",
+    ),
     "constant for each pixel": (
         lambda: with_body(node("Relu", "s", "t"), node("Add", "t c", "b"), c=numbers(6, 9, 8)),
         "node_b: Add: .*no factor of the channels",
