@@ -37,6 +37,10 @@ class Lookup:
         node = self._makers.get(name)
         return node if node is not None and node.op_type in op_types else None
 
+    def users(self, node: OnnxNode) -> list[OnnxNode]:
+        """The nodes that take this one's result."""
+        return self._users.get(node.outputs[0], [])
+
     def only_user(self, node: OnnxNode, op_type: str) -> OnnxNode | None:
         """The one node that takes this one's result, if it is of this kind."""
         name = node.outputs[0]

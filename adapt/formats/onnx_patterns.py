@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from adapt.formats.onnx_adaptive import adaptive_average, gathered_average
 from adapt.formats.onnx_lookup import Lookup, Stored
 from adapt.formats.onnx_nodes import OnnxNode
-from adapt.formats.onnx_spelled_norms import Match, adaptive_average, group_norm, layer_norm
+from adapt.formats.onnx_spelled_norms import Match, group_norm, layer_norm
 
 
 def written_out(nodes: list[OnnxNode], stored: Stored, *, keep: str) -> list[OnnxNode]:
@@ -130,6 +131,7 @@ _MATCHERS: Mapping[str, tuple[Callable[[OnnxNode, Lookup], Match | None], ...]] 
     "Gemm": (_row_product,),
     "Sqrt": (layer_norm,),
     "InstanceNormalization": (group_norm,),
+    "GatherND": (gathered_average,),
     "MatMul": (adaptive_average, _row_product),
 }
 

@@ -240,7 +240,7 @@ RESTATED: Mapping[str, Restating] = {
     "MaxPool": Restating(attributes=(*_POOL, "storage_order"), steps=max_pool),
     "AveragePool": Restating(attributes=(*_POOL, "count_include_pad"), steps=average_pool),
     "GlobalAveragePool": Restating(steps=_global_average),
-    "adaptive average pool": Restating(attributes=("output_size",), steps=adaptive_average),
+    "adaptive average pool": Restating(attributes=("image", "output_size"), steps=adaptive_average),
     "GlobalMaxPool": Restating(steps=_global_maximum),
     **{f"Reduce{name}": _reduction(target) for name, target in _STATISTICS.items()},
     "Add": Restating(takes=("A", "B"), steps=arithmetic("add.Tensor"), elementwise=True),

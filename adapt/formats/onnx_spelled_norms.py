@@ -1,4 +1,4 @@
-"""Normalisations, and the average over cells that do not divide an image, where an opset has no word for them."""
+"""Normalisations where an opset has no word for them."""
 
 from dataclasses import replace
 
@@ -6,7 +6,6 @@ import numpy as np
 
 from adapt.formats.onnx_lookup import Lookup
 from adapt.formats.onnx_nodes import OnnxNode
-from adapt.graph.operators.averaging import cells
 
 Match = list[tuple[OnnxNode, OnnxNode]]
 """Nodes of those that spell an operator out, each with the one that takes its place."""
@@ -73,17 +72,3 @@ def group_norm(norm: OnnxNode, nodes: Lookup) -> Match | None:
     inputs = (apart.inputs[0], together.inputs[1], *affine)
     attributes = {"num_groups": int(ones.size), "epsilon": norm.attributes.get("epsilon", 1e-5)}
     return [(last, replace(last, op_type="group norm", inputs=inputs, attributes=attributes))]
-
-
-def adaptive_average(product: OnnxNode, nodes: Lookup) -> Match | None:
-    """Two products with the shares that rows and columns have in each cell, as our own writer spells it."""
-    rows = nodes.array(product.inputs[0]) if len(product.inputs) == 2 else None
-    narrowed = None if rows is None else nodes.maker(product.inputs[1], "MatMul")
-    columns = None if narrowed is None else nodes.array(narrowed.inputs[1])
-    if rows is None or narrowed is None or columns is None or rows.ndim != 2 or columns.ndim != 2:
-        return None
-    if not all(np.array_equal(given, cells(*given.shape[::-1])) for given in (rows, columns.T)):
-        return None
-    attributes = {"output_size": [rows.shape[0], columns.shape[1]]}
-    name = "adaptive average pool"
-    return [(product, replace(product, op_type=name, inputs=narrowed.inputs[:1], attributes=attributes))]

@@ -74,8 +74,10 @@ def read_tensor(tensor: TensorProto, where: str) -> NDArray[Any]:
 
 
 def tensor_shape(tensor: TensorProto, where: str) -> Shape:
-    """Like any other tensor's, but that a list of numbers may be empty."""
+    """Like any other tensor's, but that a list of numbers may be empty, and places may lie along more axes."""
     sizes = list(tensor.dims)
+    if tensor.data_type not in FLOATS and 4 < len(sizes) <= 8:
+        return (*check_shape(sizes[:4], where), *check_shape(sizes[4:], where))
     return (0,) if sizes == [0] else check_shape(sizes, where)
 
 

@@ -79,6 +79,8 @@ def max_pool(stated: Stated) -> list[Step]:
 
 
 def average_pool(stated: Stated) -> list[Step]:
+    if len(stated.shape("X")) == 5:
+        return _average_of_neighbours(stated)
     kernel, stride, dilation = _window(stated)
     if dilation != (1, 1):
         stated.refuse(f"with dilations {dilation}")
@@ -105,8 +107,19 @@ def average_pool(stated: Stated) -> list[Step]:
 
 
 def adaptive_average(stated: Stated) -> list[Step]:
-    size = stated.node.attributes["output_size"]
+    size, image = (stated.node.attributes[name] for name in ("output_size", "image"))
+    if list(_image(stated)[2:]) != image:
+        stated.refuse(f"over cells of {image} pixels on the shape {list(_image(stated))}")
     return [Step(target="adaptive_avg_pool2d.default", arguments={"self": stated.value("X"), "output_size": size})]
+
+
+def _average_of_neighbours(stated: Stated) -> list[Step]:
+    """Over [N, 1, C, H, W], as torch writes a local response norm."""
+    given = stated.node.attributes
+    if any(given.get("pads", [])) or given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+        stated.refuse(f"with pads on the shape {list(stated.shape('X'))}")
+    arguments = {"self": stated.value("X"), "kernel_size": given.get("kernel_shape"), "stride": given.get("strides")}
+    return [Step(target="avg_pool3d.default", arguments=arguments)]
 
 
 def resize(stated: Stated) -> list[Step]:

@@ -61,6 +61,25 @@ def test_a_batch_norm_without_scale_and_shift_stays_one(tmp_path: Path) -> None:
     assert costs(again.graph) == costs(network.graph)
 
 
+def test_an_average_over_cells_that_do_not_divide_comes_back(tmp_path: Path) -> None:
+    layers = [nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d((4, 3)), nn.Flatten(), nn.Linear(48, 2)]
+    network = uploaded(nn.Sequential(*layers).eval(), IMAGE)
+    again = read(write_onnx(network), tmp_path)
+    assert operators(again) == operators(network) == ["conv2d", "adaptive_avg_pool2d", "flatten", "linear"]
+    np.testing.assert_allclose(answer(again, images()), answer(network, images()), atol=1e-5)
+
+
+@pytest.mark.parametrize("dynamic", [None, {"images": {0: "N"}}])
+def test_torchs_local_response_norm_is_one(dynamic: Any, tmp_path: Path) -> None:
+    layers = [nn.Conv2d(3, 8, 3), nn.LocalResponseNorm(5), nn.Conv2d(8, 4, 3), nn.Flatten(), nn.Linear(80, 2)]
+    module = nn.Sequential(*layers).eval()
+    network = read(exported_onnx(module, IMAGE, 13, dynamic_axes=dynamic), tmp_path)
+    assert operators(network) == ["conv2d", "local_response_norm", "conv2d", "flatten", "linear"]
+    with torch.inference_mode():
+        expected = module(torch.from_numpy(images())).numpy()
+    np.testing.assert_allclose(answer(network, images()), expected, atol=1e-5)
+
+
 def test_a_pruned_checkpoint_can_be_uploaded_again_as_onnx(tmp_path: Path) -> None:
     network = uploaded(FAMILIES["mobilenet-v2"]())
     groups = channel_groups(network)
@@ -169,6 +188,25 @@ def real(value: float) -> np.ndarray:
 def branch(op_type: str, value: str, output: str) -> onnx.GraphProto:
     info = [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)]
     return helper.make_graph([node(op_type, value, output)], "branch", [], info)
+
+
+def cell_places(size: int, cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """[cells, pixels]: the pixels of each cell, the last one again where a cell has fewer; and which those are."""
+    starts = np.arange(cells) * size // cells
+    lengths = -(-np.arange(1, cells + 1) * size // cells) - starts
+    steps = np.arange(lengths.max())
+    return np.minimum(starts[:, None] + steps, size - 1), steps >= lengths[:, None]
+
+
+ROWS, COLUMNS = cell_places(9, 4), cell_places(8, 3)
+CELLS = {  # how torch's newer exporter averages over cells of several sizes
+    "places": np.stack(np.broadcast_arrays(ROWS[0][:, :, None, None], COLUMNS[0]), -1),
+    "excess": COLUMNS[1],
+    "counts": np.outer(3 - ROWS[1].sum(1), 4 - COLUMNS[1].sum(1)).astype(np.float32),
+    "nothing": np.float32(0),
+    **{f"at{index}": np.int64(index) for index in range(4)},
+}
+SUMMED = [f"p{row}{column}" for row in range(3) for column in range(4)]
 
 
 BODIES: dict[str, tuple[list[Any], dict[str, np.ndarray], int, int, list[str]]] = {
@@ -534,6 +572,23 @@ BODIES: dict[str, tuple[list[Any], dict[str, np.ndarray], int, int, list[str]]] 
         6,
         13,
         ["conv2d", "add", "conv2d", "add"],
+    ),
+    "average over cells that do not divide": (
+        [
+            node("Transpose", "s", "t", perm=[2, 3, 0, 1]),
+            node("GatherND", "t places", "g"),
+            node("Transpose", "g", "i", perm=[4, 5, 0, 1, 2, 3]),
+            node("Where", "excess nothing i", "m"),
+            *(node("Gather", f"m at{row}", f"p{row}", axis=3) for row in range(3)),
+            *(node("Gather", f"p{name[1]} at{name[2]}", name, axis=4) for name in SUMMED),
+            node("Add", "p00 p01", "sum1"),
+            *(node("Add", f"sum{count} {name}", f"sum{count + 1}") for count, name in enumerate(SUMMED[2:], 1)),
+            node("Div", "sum11 counts", "b"),
+        ],
+        CELLS,
+        6,
+        13,
+        ["adaptive_avg_pool2d"],
     ),
     "squeezed and unsqueezed": (
         [
