@@ -45,7 +45,9 @@ def refuse_other_zips(names: Set[str]) -> None:
     if "models/model.json" in tops:
         return
     if "serialized_exported_program.json" in names | tops:
-        raise FormatRefused("", f"an archive in the layout of an older torch.export; with torch 2.9 or newer, write {EXPORT}")
+        raise FormatRefused(
+            "", f"an archive in the layout of an older torch.export; with torch 2.9 or newer, write {EXPORT}"
+        )
     if any(name.startswith("code/") for name in tops) or "constants.pkl" in tops:
         raise FormatRefused("", f"a TorchScript file, which holds code; from the model itself, write {EXPORT}")
     if "data.pkl" in names | tops:
