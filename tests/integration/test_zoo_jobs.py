@@ -8,6 +8,9 @@ import pytest
 
 from adapt.errors import Stopped, TrainingDiverged
 from adapt.events import EpochDone
+from adapt.formats.safetensors_file import read_graph
+from adapt.zoo.architecture import Architecture
+from adapt.zoo.builder import GraphBuilder
 from adapt.zoo.catalogue import get_architecture
 from app.blobs import BlobRepository
 from app.database import reading, unit_of_work
@@ -117,13 +120,20 @@ def test_what_cannot_be_built_for_these_images_leaves_nothing(api: LiveApi) -> N
 def test_an_architecture_is_trained_then_adapted_and_a_kill_in_between_changes_no_byte(
     api: LiveApi, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """With an auxiliary classifier, of which nothing is left."""
+    monkeypatch.setattr(pretraining, "get_architecture", with_auxiliary_classifier)
     whole = submit(api)
     check(service)
     work(service)
     job = api.client.get(f"/v1/jobs/{whole}").json()
     assert (job["state"], job["error"]) == ("succeeded", None)
     assert job["result"]["params"] <= 0.85 * job["original"]["params"]
-    assert any("trained for 2 epochs on digits" in event["data"].get("text", "") for event in events(api, whole))
+    phases = [event["data"]["phase"] for event in events(api, whole) if event["event"] == "phase"]
+    assert phases[0] == "training"
+    messages = [event["data"].get("text", "") for event in events(api, whole)]
+    assert any("for 2 epochs on digits from seed 0, with 1 auxiliary classifier(s)" in text for text in messages)
+    with service.storage.local_path(trained(service, whole)) as path:
+        assert read_graph(path) == get_architecture(NAME).graph(10, (1, 32, 32))
     cut = submit(api)
     with monkeypatch.context() as patched:
         interrupt_after_first_epoch(patched)
@@ -225,6 +235,14 @@ def test_an_architecture_is_built_for_the_images_own_size_within_reason(
     name: str, images: tuple[int, int, int], built: tuple[int, int, int]
 ) -> None:
     assert image_shape_for(get_architecture(name), name, images) == built
+
+
+def with_auxiliary_classifier(name: str) -> Architecture:
+    def auxiliary(builder: GraphBuilder, classes: int) -> dict[str, float]:
+        return {builder.linear(builder.global_pool("features_6_4_relu", "aux.pool"), "aux.fc", classes): 0.3}
+
+    architecture = get_architecture(name)
+    return replace(architecture, family=replace(architecture.family, auxiliary=auxiliary))
 
 
 class Interrupted(Stopped):
