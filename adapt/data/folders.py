@@ -11,6 +11,8 @@ READ = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif
 NOT_READ = (".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".psd", ".dng", ".nef", ".cr2", ".arw")
 """Pictures too, so they count as images that cannot be decoded: a class of nothing else must not vanish."""
 SORTED_NOTE = "class names are the folder names sorted as text (10 comes before 2), as torchvision's ImageFolder does"
+_NESTED = (".npz", ".parquet", ".zip", ".tar", ".tgz", ".tar.gz")
+_NESTED_HINT = ": send such a file itself, one alone (a .parquet of all splits has a column `split`)"
 _FURNITURE = frozenset({"thumbs.db", "desktop.ini"})  # what Windows leaves in folders
 _PACKERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN"})  # folders of macOS, of Synology's disks, of Windows
 
@@ -76,6 +78,7 @@ def _images(members: Sequence[Member]) -> tuple[list[Member], list[str]]:
     others = [member for member in visible if not member.name.lower().endswith(READ + NOT_READ)]
     if not any(image.name.lower().endswith(READ) for image in images):
         first = f"; the first file is {shown((images + others)[0].name)}" if visible else ""
+        first += _NESTED_HINT if any(other.name.lower().endswith(_NESTED) for other in others) else ""
         raise DatasetRefused("", f"has no JPEG, PNG or WebP file, nor another that is read ({', '.join(READ)}){first}")
     if not others:
         return images, []

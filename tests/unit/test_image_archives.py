@@ -245,6 +245,7 @@ def test_pictures_of_kinds_that_are_not_read_stay_so_that_no_class_vanishes() ->
     ("names", "says"),
     [
         (["a/1.txt"], "no JPEG, PNG or WebP file"),
+        (["data/train-00000.parquet"], "data/train-00000.parquet: send such a file itself"),
         ([], "no JPEG, PNG or WebP file"),
         (["a/1.png", "2.png"], "2.png: lies in no folder"),
         (["x/a/1.png", "x/b/1.png", "x/2.png"], "x/2.png: lies in no folder of a class"),
