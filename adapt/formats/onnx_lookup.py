@@ -20,6 +20,17 @@ _MOST_NUMBERS = 1 << 16
 _PASSING = frozenset({"Unsqueeze", "Reshape", "Identity", "Cast", "Transpose"})
 
 
+_ARITIES = {
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Pow", "Min", "MatMul", "Reshape", "Gather", "GatherND"), 2),
+    **dict.fromkeys(("Erf", "Tanh", "Sqrt", "Softplus", "Relu", "Transpose"), 1),
+}
+
+
+def is_whole(node: OnnxNode) -> bool:
+    """Whether a node has as many inputs as its operator takes: what a stranger wrote may have more or fewer."""
+    return bool(node.inputs) and len(node.inputs) == _ARITIES.get(node.op_type, len(node.inputs))
+
+
 class Lookup:
     """Who makes a value and who needs it."""
 
@@ -35,7 +46,7 @@ class Lookup:
 
     def maker(self, name: str, *op_types: str) -> OnnxNode | None:
         node = self._makers.get(name)
-        return node if node is not None and node.op_type in op_types else None
+        return node if node is not None and node.op_type in op_types and is_whole(node) else None
 
     def users(self, node: OnnxNode) -> list[OnnxNode]:
         """The nodes that take this one's result."""
@@ -45,7 +56,8 @@ class Lookup:
         """The one node that takes this one's result, if it is of this kind."""
         name = node.outputs[0]
         users = self._users.get(name, [])
-        return users[0] if self._counts[name] == len(users) == 1 and users[0].op_type == op_type else None
+        alone = self._counts[name] == len(users) == 1
+        return users[0] if alone and users[0].op_type == op_type and is_whole(users[0]) else None
 
     def array(self, name: str, most: int = _MOST_NUMBERS) -> NDArray[Any] | None:
         """What the file stores under a name, as an initialiser or a Constant; None for large ones and others."""

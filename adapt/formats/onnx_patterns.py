@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from adapt.formats.onnx_adaptive import adaptive_average, gathered_average
-from adapt.formats.onnx_lookup import Lookup, Stored
+from adapt.formats.onnx_lookup import Lookup, Stored, is_whole
 from adapt.formats.onnx_nodes import OnnxNode
 from adapt.formats.onnx_spelled_norms import Match, group_norm, layer_norm
 
@@ -19,7 +19,7 @@ def written_out(nodes: list[OnnxNode], stored: Stored, *, keep: str) -> list[Onn
     known = Lookup(nodes, stored, keep)
     found: dict[str, OnnxNode] = {}
     for node in nodes:
-        for matcher in _MATCHERS.get(node.op_type, ()):
+        for matcher in _MATCHERS.get(node.op_type, ()) if is_whole(node) else ():
             found |= {old.outputs[0]: new for old, new in matcher(node, known) or ()}
     if not found:
         return nodes

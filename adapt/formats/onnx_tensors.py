@@ -56,7 +56,8 @@ def read_tensor(tensor: TensorProto, where: str) -> NDArray[Any]:
     infinite values, but for a lone number without end.
     """
     if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
-        raise NetworkRefused(where, "lies outside of the file (external data); save the model with its weights inside")
+        inside = "save the model with its weights inside (torch.onnx.export: external_data=False)"
+        raise NetworkRefused(where, f"lies outside of the file (external data); {inside}")
     if tensor.HasField("segment"):
         raise NetworkRefused(where, "is stored in segments, which are not read")
     if tensor.data_type not in _RAW:

@@ -213,6 +213,17 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
         "node_y: operator Gemm",
     ),
     "transA": (lambda: headed(node("Gemm", "s w", "y", transA=1), w=numbers(4, 6)), "operator Gemm .*transA"),
+    "sum of three where an activation is spelled out": (
+        lambda: with_body(
+            node("Add", "s s s", "a"),
+            node("Mul", "a root", "i"),
+            node("Tanh", "i", "h"),
+            node("Add", "h one", "b"),
+            root=np.float32(0.7978846),
+            one=np.float32(1),
+        ),
+        "node_a: Add has 3 inputs",
+    ),
     "a number without end": (
         lambda: with_body(node("Add", "s c", "b"), c=np.float32(np.inf)),
         "node_b: value must be a number",
