@@ -1,5 +1,6 @@
 """Files that run code in torch.export.load run none here, whether they are refused or read."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -73,7 +74,9 @@ def test_the_payloads_are_live_in_torchs_own_loader(tmp_path: Path) -> None:
         paths.append(tmp_path / f"{name}.pt2")
         paths[-1].write_bytes(make(tmp_path / f"{name}_ran"))
     subprocess.run([sys.executable, "-c", LOADER, *map(str, paths)], stderr=subprocess.DEVNULL, check=True)
-    assert {name for name in ATTACKS if (tmp_path / f"{name}_ran").exists()} == ATTACKS.keys() - NOT_LIVE
+    ran = {name for name in ATTACKS if (tmp_path / f"{name}_ran").exists()}
+    without = set() if shutil.which("g++") else {"compiled_code"}  # torch looks for a compiler first
+    assert ran - without == ATTACKS.keys() - NOT_LIVE - without
 
 
 @pytest.mark.parametrize("name", sorted(ATTACKS))
