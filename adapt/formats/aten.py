@@ -198,7 +198,7 @@ def refusing(node: AtenNode) -> Iterator[None]:
     """What the table's rules stumble over in a stranger's arguments and shapes is the file's fault."""
     try:
         yield
-    except (TypeError, ValueError, ArithmeticError, LookupError) as error:
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
         raise NetworkRefused(node.where, f"{node.target}: {error}") from error
 
 
@@ -244,19 +244,6 @@ def checked_attributes(operator: Operator, given: Mapping[str, Any], where: str)
         except (TypeError, ValueError, OverflowError) as error:
             raise NetworkRefused(where, f"{name} {error}") from error
     return attributes
-
-
-def respelled(node: AtenNode) -> tuple[AtenNode, ...]:
-    """A node that computes two things at once as the two that it is; any other node as it stands."""
-    factor = node.arguments.get("value", 1)
-    if node.target != "torch.ops.aten.addcmul.default" or factor != 1:
-        return (node,)
-    added, first, second = (node.arguments.get(name) for name in ("self", "tensor1", "tensor2"))
-    product = f"{node.output}_product"
-    return (
-        replace(node, target="torch.ops.aten.mul.Tensor", output=product, arguments={"self": first, "other": second}),
-        replace(node, target="torch.ops.aten.add.Tensor", arguments={"self": added, "other": Reference(product)}),
-    )
 
 
 def resolve_symbols(value: Any, sizes: Mapping[str, int | str]) -> Any:

@@ -29,6 +29,9 @@ def fold(target: str, arguments: Mapping[str, Any], largest: int) -> Array:
     Raises TypeError, ValueError, ArithmeticError or LookupError for arguments that do not fit.
     """
     given = {name: value for name, value in arguments.items() if name not in _WITHOUT_EFFECT}
+    arrays = [value for value in given.values() if isinstance(value, np.ndarray)]
+    if target in _BROADCASTING and prod(np.broadcast_shapes(*(array.shape for array in arrays))) > largest:
+        raise ValueError(f"spreads the network's weights over more than the {largest} numbers that are allowed")
     with np.errstate(all="ignore"):
         result = np.asarray(_FOLDED[target](**given))
     if result.size > largest:
@@ -113,6 +116,12 @@ def _standardised(
     return np.asarray(result if bias is None else result + bias.reshape(shape))
 
 
+def _weight_normalised(v: Array, g: Array, dim: int = 0) -> Array:
+    """Weight normalisation (Salimans and Kingma, 2016): the length of each filter is a number of its own."""
+    axes = tuple(axis for axis in range(v.ndim) if axis != dim % v.ndim)
+    return np.asarray(v * (g / np.sqrt(np.sum(np.square(v), axis=axes, keepdims=True))))
+
+
 def _filled(size: Sequence[int], fill_value: float) -> Array:
     """A view of one number, so that even a huge size takes no memory before it is looked at."""
     return np.broadcast_to(np.float32(fill_value), _numbers(size))
@@ -122,6 +131,12 @@ def _range(start: float, end: float, step: float = 1) -> Array:
     if not 0 <= (end - start) / step < 1 << 20:
         raise ValueError(f"a range from {start} to {end} by {step}")
     return np.arange(start, end, step)
+
+
+def _spaced(start: float, end: float, steps: int) -> Array:
+    if not 0 < steps < 1 << 20:
+        raise ValueError(f"{steps} steps")
+    return np.linspace(start, end, steps)
 
 
 def _same(self: Array) -> Array:
@@ -186,6 +201,12 @@ _ROWS: dict[str, Callable[..., Any]] = {
     "var.correction": _variance,
     "std.correction": lambda **given: np.sqrt(_variance(**given)),
     "linalg_vector_norm.default": _vector_norm,
+    "_weight_norm.default": _weight_normalised,
+    "mv.default": lambda self, vec: self @ vec,
+    "dot.default": lambda self, tensor: self @ tensor,
+    "vdot.default": lambda self, other: self @ other,
+    "type_as.default": lambda self, other: self,
+    "linspace.default": _spaced,
     "clamp.default": _clamp,
     "clamp_min.default": _clamp,
     "clamp_max.default": _clamp,
@@ -213,6 +234,9 @@ for _kind in ("Tensor", "Scalar"):
     }
 
 _FOLDED: Mapping[str, Callable[..., Any]] = {f"torch.ops.aten.{name}": row for name, row in _ROWS.items()}
+
+
+_BROADCASTING = frozenset(f"torch.ops.aten.{name}.Tensor" for name in ("add", "sub", "rsub", "mul", "div"))
 
 
 def elements(shapes: Sequence[Sequence[int]]) -> int:

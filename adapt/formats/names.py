@@ -8,6 +8,6 @@ import re
 
 _PART = r"[A-Za-z0-9_ +\-/:@#=]"
 
-VALUE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
+VALUE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,999}")
 WEIGHT_NAME = re.compile(rf"{_PART}{{1,200}}(?:\.{_PART}{{1,200}}){{0,30}}")
 LAYER_NAME = re.compile(rf"(?:{_PART}|\.){{0,200}}")

@@ -16,11 +16,11 @@ from adapt.formats.aten import (
     read_attributes,
     references,
     resolve_symbols,
-    respelled,
     sym_size,
     value_name,
 )
 from adapt.formats.aten_constants import Array
+from adapt.formats.aten_respelled import respelled
 from adapt.formats.names import WEIGHT_NAME
 from adapt.formats.pt2_constants import FileWeights
 from adapt.formats.pt2_weights import FLOATS

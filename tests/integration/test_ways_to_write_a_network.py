@@ -38,6 +38,9 @@ class Written(nn.Module):
         )
         self.instance = nn.InstanceNorm2d(8, affine=True)
         self.matrix = nn.Parameter(torch.randn(8, 5) / 3)
+        self.power, self.places = nn.Parameter(torch.tensor(3.0)), nn.Parameter(torch.randn(1, 8, 12, 12))
+        self.long = nn.utils.parametrizations.weight_norm(nn.Conv2d(8, 8, 1))
+        self.narrow = nn.utils.parametrizations.spectral_norm(nn.Conv2d(8, 8, 1))
         self.fc = nn.Linear(8, 5)
         self.body, self.head = body, head or (lambda net, x: net.fc(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1)))
 
@@ -141,6 +144,34 @@ def response_normalised(net, x):
 
 
 BODIES = {
+    "scaled sum": (lambda net, x: torch.add(x, F.relu(x), alpha=2), ["relu", "mul_scalar", "add"]),
+    "between two": (lambda net, x: torch.lerp(x, F.relu(x), 0.3), ["relu", "sub", "mul_scalar", "add"]),
+    "gated linear unit": (
+        lambda net, x: F.glu(torch.cat([x, net.other(x)], 1), 1),
+        ["conv2d", "cat", "slice", "slice", "sigmoid", "mul"],
+    ),
+    "pixels shuffled": (
+        lambda net, x: F.pixel_shuffle(F.pixel_unshuffle(x, 3), 3),
+        ["pixel_unshuffle", "pixel_shuffle"],
+    ),
+    "pixels shuffled, channels fewer": (lambda net, x: net.other(F.pixel_unshuffle(F.pixel_shuffle(x, 2), 2)), None),
+    "deviations": (lambda net, x: x / (x.std((2, 3), keepdim=True) + x.var(1, unbiased=False, keepdim=True) + 1), None),
+    "softest maximum": (lambda net, x: x - torch.logsumexp(x, 1, keepdim=True), ["reduce", "sub"]),
+    "axes moved": (lambda net, x: net.like(x.movedim(1, -1)).movedim(-1, 1), ["permute", "linear", "permute"]),
+    "taken apart": (lambda net, x: torch.cat([sum(torch.unbind(x, 1)).unsqueeze(1), x[:, 1:]], 1), None),
+    "split evenly": (
+        lambda net, x: torch.cat(torch.tensor_split(x, 3, 1)[::-1], 1),
+        ["slice", "slice", "slice", "cat"],
+    ),
+    "other places and types": (lambda net, x: x.to("cpu").to(x.device, torch.float32).type_as(net.kernel), []),
+    "repeated gate": (lambda net, x: torch.square(x) * F.adaptive_avg_pool2d(x, 1).repeat(1, 1, 12, 12), None),
+    "trained power": (lambda net, x: x.clamp(min=1e-3).pow(net.power), ["clamp", "scale"]),
+    "position embedding": (lambda net, x: x + net.places, ["scale"]),
+    "alpha dropout": (lambda net, x: F.alpha_dropout(x, 0.1, net.training), ["alpha_dropout"]),
+    "weight norm": (lambda net, x: net.long(x), ["conv2d"]),
+    "spectral norm": (lambda net, x: net.narrow(x), ["conv2d"]),
+    "upsampled by another factor": (lambda net, x: F.interpolate(x, (19, 14), mode="nearest"), ["resize"]),
+    "upsampled smoothly by another factor": (lambda net, x: F.interpolate(x, (19, 7), mode="bilinear"), ["resize"]),
     "layer norm over channels": (layer_norm_over_channels, None),
     "channel and spatial attention": (channel_and_spatial_attention, None),
     "efficient channel attention": (efficient_channel_attention, None),
@@ -404,7 +435,6 @@ REFUSED = {
     "weight computed in another way": (lambda net, x: x * net.kernel.cumsum(0)[:, :, 0, 0, None], "cumsum"),
     "more numbers than weights": (lambda net, x: x * net.kernel.expand(1 << 16, 8, 1, 3, 3).sum(), "numbers"),
     "batch mixed into channels": (lambda net, x: x.reshape(-1, 8, 4, 4), "reshape"),
-    "scaled sum": (lambda net, x: torch.add(x, x, alpha=2), "alpha"),
 }
 
 

@@ -96,6 +96,17 @@ def _spread(call: Call) -> dict[str, Any]:
     return {"sizes": [own if given == -1 else given for given, own in zip(size[1:], shape[1:], strict=True)]}
 
 
+def _repeated(call: Call) -> dict[str, Any]:
+    """Sizes of 1, repeated, are spread; others would be laid side by side."""
+    times: Any = call.arguments.get("repeats")
+    shape = call.inputs[0]
+    if not isinstance(times, list) or len(times) != len(shape) or times[0] != 1:
+        raise ValueError(f"{shape} is repeated {times!r} times, which makes more images or another rank")
+    if any(own != 1 != given for own, given in zip(shape[1:], times[1:], strict=True)):
+        raise ValueError(f"{shape} is repeated {times!r} times; only what has a size of 1 is")
+    return {"sizes": [own * given for own, given in zip(shape[1:], times[1:], strict=True)]}
+
+
 def _spread_onnx(call: OnnxCall) -> list[OnnxNode]:
     sizes: Any = call.attributes["sizes"]
     wanted = call.constant("sizes", np.array([1, *sizes], dtype=np.int64))  # 1: as the input, the batch
@@ -177,7 +188,10 @@ OPERATORS = (
         function=lambda torch, attributes: lambda x: x.expand(-1, *attributes["sizes"]),  # type: ignore[misc]
         onnx=_spread_onnx,
         mixes=lambda attributes, inputs: _SPREAD_MIXES,
-        aten=(Aten(target="expand.default", attributes=_spread, ignored=("size", "implicit"), alias=True),),
+        aten=(
+            Aten(target="expand.default", attributes=_spread, ignored=("size", "implicit"), alias=True),
+            Aten(target="repeat.default", attributes=_repeated, ignored=("repeats",)),
+        ),
     ),
     Operator(
         name="pow_scalar",
@@ -190,7 +204,8 @@ OPERATORS = (
                 target="pow.Tensor_Scalar",
                 attributes=lambda call: {"value": call.arguments["exponent"]},
                 ignored=("exponent",),
-            )
+            ),
+            Aten(target="square.default", attributes=lambda call: {"value": 2.0}),
         ),
     ),
     Operator(

@@ -1,4 +1,4 @@
-"""A trained number for each channel: PReLU and layer scale."""
+"""Trained numbers beside the convolutions: PReLU, layer scale, position embeddings, the power of a pooling."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -51,12 +51,15 @@ def _prelu_onnx(call: OnnxCall) -> list[OnnxNode]:
 
 
 def _scale_shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
-    if channel_axis(weights["weight"], inputs[0]) is None:
-        raise ValueError(f"a weight of shape {weights['weight']} is no factor of the channels of {inputs[0]}")
-    return inputs[0]
+    weight, shape = weights["weight"], inputs[0]
+    aligned = (1,) * (len(shape) - len(weight)) + tuple(weight)
+    fits = len(aligned) == len(shape) and all(own in (1, size) for own, size in zip(aligned, shape, strict=True))
+    if not fits or aligned[0] != 1:
+        raise ValueError(f"a weight of shape {weight} does not spread over {shape}")
+    return shape
 
 
-_HOW = {"mul": "Mul", "div": "Div", "add": "Add", "sub": "Sub"}
+_HOW = {"mul": "Mul", "div": "Div", "add": "Add", "sub": "Sub", "pow": "Pow"}
 
 
 def _scale_module(torch: Torch, inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Any:
@@ -79,9 +82,9 @@ def _scale_module(torch: Torch, inputs: Sequence[Shape], attributes: Attributes,
     return Scale()
 
 
-def _combined(how: str, weight: str, value: str) -> Aten:
+def _combined(how: str, weight: str, value: str, overload: str = "Tensor") -> Aten:
     return Aten(
-        target=f"{how}.Tensor",
+        target=f"{how}.{overload}",
         inputs=(value,),
         weights=(weight,),
         roles={weight: "weight"},
@@ -110,7 +113,8 @@ OPERATORS = (
             OnnxNode(op_type=_HOW[str(call.attributes["how"])], inputs=(*call.inputs, call.weights["weight"]))
         ],
         aten=(
-            *with_in_place(*(_combined(how, "other", "self") for how in _HOW)),
+            *with_in_place(*(_combined(how, "other", "self") for how in ("mul", "div", "add", "sub"))),
+            _combined("pow", "exponent", "self", "Tensor_Tensor"),
             *(_combined(how, "self", "other") for how in ("mul", "add")),
         ),
     ),

@@ -41,6 +41,14 @@ def _transposed(call: Call) -> dict[str, Any]:
     return {"dims": dims}
 
 
+def _moved(call: Call) -> dict[str, Any]:
+    rank = len(call.inputs[0])
+    source, destination = call.arguments["source"] % rank, call.arguments["destination"] % rank
+    dims = [dim for dim in range(rank) if dim != source]
+    dims.insert(destination, source)
+    return {"dims": dims}
+
+
 def _permute_mixes(attributes: Attributes, inputs: Sequence[Shape]) -> str | None:
     if attributes["dims"] in (TO_CHANNELS_LAST, TO_CHANNELS_FIRST):
         return None
@@ -84,6 +92,7 @@ OPERATORS = (
         aten=(
             Aten(target="permute.default", attributes=_permuted, alias=True),
             Aten(target="transpose.int", attributes=_transposed, ignored=("dim0", "dim1"), alias=True),
+            Aten(target="movedim.int", attributes=_moved, ignored=("source", "destination"), alias=True),
         ),
     ),
     Operator(

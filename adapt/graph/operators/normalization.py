@@ -116,6 +116,20 @@ FEATURE_DROPOUT = Operator(  # Dropout2d
 )
 
 
+ALPHA_DROPOUT = Operator(  # self-normalising networks (Klambauer et al., 2017)
+    name="alpha_dropout",
+    attributes={"p": Real(low=0.0, high=1.0, default=0.5)},
+    shape=same_shape,
+    allocates=False,
+    module=lambda torch, inputs, attributes, weights: torch.nn.AlphaDropout(attributes["p"]),
+    onnx=lambda call: [OnnxNode(op_type="Identity", inputs=call.inputs)],
+    aten=(
+        Aten(target="alpha_dropout.default", inputs=("input",), ignored=("train",), alias=True),
+        Aten(target="alpha_dropout_.default", ignored=("train",), in_place=True),
+    ),
+)
+
+
 def _layer_norm_shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
     shape = inputs[0]
     for role, stated in weights.items():
@@ -304,4 +318,13 @@ INSTANCE_NORM = Operator(
     ),
 )
 
-OPERATORS = (INSTANCE_NORM, GROUP_NORM, BATCH_NORM, DROPOUT, FEATURE_DROPOUT, LAYER_NORM, LOCAL_RESPONSE_NORM)
+OPERATORS = (
+    INSTANCE_NORM,
+    GROUP_NORM,
+    BATCH_NORM,
+    DROPOUT,
+    FEATURE_DROPOUT,
+    ALPHA_DROPOUT,
+    LAYER_NORM,
+    LOCAL_RESPONSE_NORM,
+)

@@ -4,6 +4,7 @@ What takes a statistic over the channels mixes them; over positions, channel c o
 """
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,15 @@ from adapt.graph.operators.operator import (
     Wholes,
 )
 
-_STATISTICS = {"mean": "ReduceMean", "sum": "ReduceSum", "max": "ReduceMax", "min": "ReduceMin", "norm": "ReduceL2"}
-_TORCH_NAMES = {"max": "amax", "min": "amin", "norm": "norm"}
+_STATISTICS = {
+    "mean": "ReduceMean",
+    "sum": "ReduceSum",
+    "max": "ReduceMax",
+    "min": "ReduceMin",
+    "norm": "ReduceL2",
+    "logsumexp": "ReduceLogSumExp",
+}
+_TORCH_NAMES = {"max": "amax", "min": "amin"}
 _AXES_AS_INPUT = frozenset({"sum"})  # opset 17 gives the others' axes as an attribute
 
 
@@ -78,6 +86,54 @@ def _reduction(target: str, how: str) -> Aten:
     return Aten(
         target=target, attributes=attributes, ignored=("dim", "keepdim"), fixed={"dtype": (None,), "ord": (2, 2.0)}
     )
+
+
+def _variance_function(torch: Torch, attributes: Attributes) -> Callable[..., Any]:
+    given = {"dim": attributes["axes"], "correction": attributes["correction"], "keepdim": attributes["keepdim"]}
+    return lambda x: (torch.std if attributes["root"] else torch.var)(x, **given)
+
+
+def _variance_shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
+    shape = _reduced_shape(inputs, attributes, weights)
+    if _counted(attributes, inputs[0]) < 1:
+        raise ValueError(f"a variance over axes {attributes['axes']} of {inputs[0]}, which hold one number")
+    return shape
+
+
+def _counted(attributes: Attributes, shape: Shape) -> int:
+    axes: Any = attributes["axes"]
+    correction: Any = attributes["correction"]
+    numbers: int = prod(shape[axis] for axis in axes)
+    return numbers - int(correction)
+
+
+def _variance_onnx(call: OnnxCall) -> list[OnnxNode]:
+    axes: Any = call.attributes["axes"]
+    count = _counted(call.attributes, call.shapes[0])
+    mean, apart, squares, total = (f"{call.name}/{step}" for step in ("mean", "apart", "squares", "total"))
+    where = call.constant("axes", np.array(axes, dtype=np.int64))
+    divisor = call.constant("divisor", np.array(count, dtype=np.float32))
+    keepdims = int(bool(call.attributes["keepdim"]))
+    variance = f"{call.name}/variance" if call.attributes["root"] else ""
+    root = [OnnxNode(op_type="Sqrt", inputs=(variance,))] if variance else []
+    return [
+        OnnxNode(op_type="ReduceMean", inputs=call.inputs, attributes={"axes": axes, "keepdims": 1}, output=mean),
+        OnnxNode(op_type="Sub", inputs=(*call.inputs, mean), output=apart),
+        OnnxNode(op_type="Mul", inputs=(apart, apart), output=squares),
+        OnnxNode(op_type="ReduceSum", inputs=(squares, where), attributes={"keepdims": keepdims}, output=total),
+        OnnxNode(op_type="Div", inputs=(total, divisor), output=variance),
+        *root,
+    ]
+
+
+def _spread(target: str, *, root: bool) -> Aten:
+    def attributes(call: Call) -> dict[str, Any]:
+        given = call.arguments
+        correction = given.get("correction", int(given.get("unbiased") is not False))
+        rest = {"correction": 1 if correction is None else int(correction), "keepdim": given.get("keepdim")}
+        return {"axes": _axes(call), "root": root, **rest}
+
+    return Aten(target=target, attributes=attributes, ignored=("dim", "keepdim", "unbiased", "correction"))
 
 
 def _along_shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
@@ -161,6 +217,26 @@ OPERATORS = (
             _reduction("max.dim", "max"),
             _reduction("amin.default", "min"),
             _reduction("linalg_vector_norm.default", "norm"),
+            _reduction("logsumexp.default", "logsumexp"),
+        ),
+    ),
+    Operator(
+        name="variance",
+        attributes={
+            "axes": Wholes(low=1, high=7),
+            "correction": Whole(default=1),
+            "root": Flag(default=False),
+            "keepdim": Flag(default=False),
+        },
+        shape=_variance_shape,
+        function=_variance_function,
+        onnx=_variance_onnx,
+        mixes=lambda attributes, inputs: _reduced_mixes({**attributes, "how": "variance"}, inputs),
+        aten=(
+            _spread("var.dim", root=False),
+            _spread("var.correction", root=False),
+            _spread("std.dim", root=True),
+            _spread("std.correction", root=True),
         ),
     ),
     _softmax("softmax", "Softmax"),

@@ -173,6 +173,8 @@ _VIEWS = (
     ("squeeze.dims", ("dim",)),
 )
 
+_COPYING = ("non_blocking", "copy", "memory_format")
+
 OPERATORS = (
     Operator(
         name="flatten",
@@ -239,6 +241,12 @@ OPERATORS = (
             Aten(target="clone.default", ignored=("memory_format",)),
             # everything is float32 here; that a result is no other than a floating-point tensor is checked for all
             Aten(target="to.dtype", ignored=("dtype", "non_blocking", "copy", "memory_format"), alias=True),
+            *(
+                Aten(target=t, ignored=("dtype", "layout", "device", "pin_memory", *_COPYING), alias=True)
+                for t in ("to.dtype_layout", "to.device")
+            ),
+            Aten(target="type_as.default", weights=("other",), alias=True),
+            Aten(target="type_as.default", inputs=("self", "other"), alias=True),
             Aten(target="_to_copy.default", ignored=("dtype", "layout", "device", "non_blocking", "memory_format")),
             Aten(target="alias.default", alias=True),
             Aten(target="detach.default", alias=True),

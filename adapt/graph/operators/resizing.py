@@ -68,13 +68,35 @@ def _function(torch: Torch, attributes: Attributes) -> Callable[..., Any]:
 def _onnx(call: OnnxCall) -> list[OnnxNode]:
     height, width = call.shapes[0][2:]
     size: Any = call.attributes["size"]
-    scales = call.constant("scales", np.array([1, 1, size[0] / height, size[1] / width], dtype=np.float32))
-    if call.attributes["mode"] == "nearest":
+    nearest = call.attributes["mode"] == "nearest"
+    if nearest and (size[0] % height or size[1] % width):
+        return _picked_onnx(call)
+    # the batch is dynamic, so the sizes cannot be written; whole factors, and a shade more than the others, are exact
+    scales = [
+        factor if factor == int(factor) else factor * (1 + 1e-7) for factor in (size[0] / height, size[1] / width)
+    ]
+    if nearest:
         attributes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
     else:
         how = "align_corners" if call.attributes["align_corners"] else "pytorch_half_pixel"
         attributes = {"mode": "linear", "coordinate_transformation_mode": how}
-    return [OnnxNode(op_type="Resize", inputs=(*call.inputs, "", scales), attributes=attributes)]
+    factors = call.constant("scales", np.array([1, 1, *scales], dtype=np.float32))
+    return [OnnxNode(op_type="Resize", inputs=(*call.inputs, "", factors), attributes=attributes)]
+
+
+def _picked_onnx(call: OnnxCall) -> list[OnnxNode]:
+    """Which row and column each nearest pixel comes from, by torch's own arithmetic in float32."""
+    size: Any = call.attributes["size"]
+    places = [
+        np.minimum(np.floor(np.arange(new, dtype=np.float32) * np.float32(old / new)), old - 1).astype(np.int64)
+        for old, new in zip(call.shapes[0][2:], size, strict=True)
+    ]
+    rows, columns = (call.constant(name, where) for name, where in zip(("rows", "columns"), places, strict=True))
+    picked = f"{call.name}/rows_picked"
+    return [
+        OnnxNode(op_type="Gather", inputs=(*call.inputs, rows), attributes={"axis": 2}, output=picked),
+        OnnxNode(op_type="Gather", inputs=(picked, columns), attributes={"axis": 3}),
+    ]
 
 
 OPERATORS = (

@@ -102,6 +102,14 @@ def _split(call: Call) -> dict[str, Any]:
     return _places(axis, which * length, min((which + 1) * length, size))
 
 
+def _even_parts(call: Call) -> dict[str, Any]:
+    """As even as possible, the first ones larger by one."""
+    axis, size, which = _part(call)
+    least, larger = divmod(size, call.arguments["sections"])
+    start = which * least + min(which, larger)
+    return _places(axis, start, start + least + (which < larger))
+
+
 def _split_with_sizes(call: Call) -> dict[str, Any]:
     axis, _, which = _part(call)
     sizes: Any = call.arguments.get("split_sizes")
@@ -133,6 +141,13 @@ def _selected(call: Call) -> dict[str, Any]:
     if axis == 0 or type(index) is not int:
         raise ValueError("it takes images out of the batch, or from no fixed place")
     return {"axis": axis, "index": index % call.inputs[0][axis]}
+
+
+def _unbound(call: Call) -> dict[str, Any]:
+    axis, _, which = _part(call)
+    if axis == 0:
+        raise ValueError("it takes the images of a batch apart")
+    return {"axis": axis, "index": which}
 
 
 def _select_onnx(call: OnnxCall) -> list[OnnxNode]:
@@ -222,6 +237,43 @@ def _shuffle_function(torch: Torch, attributes: Attributes) -> Callable[..., Any
     return shuffle
 
 
+def _shuffled_pixels(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
+    factor: Any = attributes["factor"]
+    if len(inputs[0]) != 4 or inputs[0][1] % factor**2:
+        raise ValueError(f"a factor of {factor} does not fit {inputs[0]}")
+    batch, channels, height, width = inputs[0]
+    return (batch, channels // factor**2, height * factor, width * factor)
+
+
+def _unshuffled_pixels(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
+    factor: Any = attributes["factor"]
+    if len(inputs[0]) != 4 or inputs[0][2] % factor or inputs[0][3] % factor:
+        raise ValueError(f"a factor of {factor} does not fit {inputs[0]}")
+    batch, channels, height, width = inputs[0]
+    return (batch, channels * factor**2, height // factor, width // factor)
+
+
+def _pixel_shuffle_onnx(call: OnnxCall) -> list[OnnxNode]:
+    attributes = {"blocksize": call.attributes["factor"], "mode": "CRD"}
+    return [OnnxNode(op_type="DepthToSpace", inputs=call.inputs, attributes=attributes)]
+
+
+def _pixel_unshuffle_onnx(call: OnnxCall) -> list[OnnxNode]:
+    """ONNX's SpaceToDepth puts the channels in another order."""
+    factor: Any = call.attributes["factor"]
+    _, channels, height, width = call.shapes[0]
+    cells = (channels, height // factor, factor, width // factor, factor)
+    apart = call.constant("apart", np.array([0, *cells], dtype=np.int64))
+    joined = (channels * factor**2, height // factor, width // factor)
+    together = call.constant("together", np.array([0, *joined], dtype=np.int64))
+    split, turned = f"{call.name}/split", f"{call.name}/turned"
+    return [
+        OnnxNode(op_type="Reshape", inputs=(*call.inputs, apart), output=split),
+        OnnxNode(op_type="Transpose", inputs=(split,), attributes={"perm": (0, 1, 3, 5, 2, 4)}, output=turned),
+        OnnxNode(op_type="Reshape", inputs=(turned, together)),
+    ]
+
+
 _FROM_BATCH_ON = Whole(low=1)
 
 OPERATORS = (
@@ -254,6 +306,12 @@ OPERATORS = (
             Aten(target="slice.Tensor", attributes=_sliced, ignored=("dim", "start", "end", "step"), alias=True),
             Aten(target="narrow.default", attributes=_narrowed, ignored=("dim", "start", "length"), alias=True),
             Aten(target="chunk.default", attributes=_split, ignored=("chunks", "dim", "result"), alias=True),
+            Aten(
+                target="tensor_split.sections",
+                attributes=_even_parts,
+                ignored=("sections", "dim", "result"),
+                alias=True,
+            ),
             Aten(target="split.Tensor", attributes=_split, ignored=("split_size", "dim", "result"), alias=True),
             Aten(
                 target="split_with_sizes.default",
@@ -270,7 +328,10 @@ OPERATORS = (
         function=lambda torch, attributes: lambda x: x.select(attributes["axis"], attributes["index"]),
         onnx=_select_onnx,
         mixes=lambda attributes, inputs: _FIXED_SLICE,
-        aten=(Aten(target="select.int", attributes=_selected, ignored=("dim", "index"), alias=True),),
+        aten=(
+            Aten(target="select.int", attributes=_selected, ignored=("dim", "index"), alias=True),
+            Aten(target="unbind.int", attributes=_unbound, ignored=("dim", "result"), alias=True),
+        ),
     ),
     Operator(
         name="pad",
@@ -296,5 +357,30 @@ OPERATORS = (
         onnx=_shuffle_onnx,
         mixes=lambda attributes, inputs: "a channel shuffle deals them out in a fixed order",
         aten=(Aten(target="channel_shuffle.default"),),
+    ),
+    *(
+        Operator(
+            name=name,
+            attributes={"factor": Whole(low=1)},
+            shape=shape,
+            function=lambda torch, attributes, name=name: (
+                lambda x: getattr(torch.nn.functional, name)(  # type: ignore[misc]
+                    x, attributes["factor"]
+                )
+            ),
+            onnx=spell,
+            mixes=lambda attributes, inputs: "channels are laid out over the image, or the image over channels",
+            aten=(
+                Aten(
+                    target=f"{name}.default",
+                    attributes=lambda call, given=given: {"factor": call.arguments.get(given)},  # type: ignore[misc]
+                    ignored=(given,),
+                ),
+            ),
+        )
+        for name, given, shape, spell in (
+            ("pixel_shuffle", "upscale_factor", _shuffled_pixels, _pixel_shuffle_onnx),
+            ("pixel_unshuffle", "downscale_factor", _unshuffled_pixels, _pixel_unshuffle_onnx),
+        )
     ),
 )
