@@ -11,7 +11,7 @@ _ATEN = "torch.ops.aten."
 
 def respelled(node: AtenNode) -> tuple[AtenNode, ...]:
     """The nodes that `node` stands for, its own value the last one's; any other node as it stands."""
-    rule = _RULES.get(node.target.removeprefix(_ATEN))
+    rule = RULES.get(node.target.removeprefix(_ATEN))
     return (node,) if rule is None else rule(node)
 
 
@@ -59,7 +59,7 @@ def _between(node: AtenNode) -> tuple[AtenNode, ...]:
     return (way, part, _step(node, "add.Tensor", {"self": start, "other": Reference(part.output)}))
 
 
-_RULES: Mapping[str, Callable[[AtenNode], tuple[AtenNode, ...]]] = {
+RULES: Mapping[str, Callable[[AtenNode], tuple[AtenNode, ...]]] = {
     "addcmul.default": _product_and_sum,
     "add.Tensor": _scaled_sum,
     "sub.Tensor": _scaled_sum,

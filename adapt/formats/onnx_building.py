@@ -12,8 +12,8 @@ from adapt.errors import NetworkRefused, UnsupportedOperator
 from adapt.formats.aten import AtenNode, Reference, checked_attributes, find_reading, read_attributes, references
 from adapt.formats.onnx_names import ValueNames, scope_path
 from adapt.formats.onnx_nodes import OnnxNode
+from adapt.formats.onnx_sharing import with_layers_joined
 from adapt.formats.onnx_stated import PREVIOUS, Step, Weight
-from adapt.formats.onnx_tensors import printable
 from adapt.graph.network import Graph, Network, Node, Shape
 from adapt.graph.operators import OPERATORS
 from adapt.graph.operators.channelwise import channel_axis
@@ -41,11 +41,11 @@ class GraphBuilder:
         self.sources: dict[str, str] = {}
         self._nodes: dict[str, Node] = {}
         self._weights: dict[str, NDArray[Any]] = {}
-        self._uses: dict[tuple[str, int], str] = {}
 
     def network(self, output: Reference) -> Network:
         shapes = {name: tensor.shape for name, tensor in self._weights.items()}
-        return Network(self._graph(tuple(self._nodes.values()), output.name, shapes), self._weights)
+        whole = Network(self._graph(tuple(self._nodes.values()), output.name, shapes), self._weights)
+        return with_layers_joined(whole, self.sources, self.shapes)
 
     def _graph(self, nodes: tuple[Node, ...], output: str, weight_shapes: Mapping[str, Shape]) -> Graph:
         return Graph(
@@ -174,7 +174,7 @@ class GraphBuilder:
         if seen is not None and seen.operator in _VIEWS:  # what is seen twice is the same as seen once
             return self._seen_as(node, Reference(seen.inputs[0]), shape[1:], name)
         for role, weight in weights.items():
-            self._own(node, names[role], weight)
+            self._own(names[role], weight)
         if operator == "batch_norm":  # torch's modules count batches and ONNX does not: keys stay those of the original
             names["num_batches_tracked"] = f"{name}.num_batches_tracked"
             self._weights[names["num_batches_tracked"]] = np.zeros((), dtype=np.int64)
@@ -190,17 +190,7 @@ class GraphBuilder:
         except NetworkRefused as refused:
             raise NetworkRefused(node.where, f"{node.op_type}: {refused.why}") from refused
 
-    def _own(self, node: OnnxNode, name: str, weight: Weight) -> None:
-        """Exporters store equal vectors, and untrained zeros, once; any other matrix is shared on purpose."""
-        if weight.source and weight.array.size > max(weight.array.shape, default=1) and np.ptp(weight.array):
-            key = (weight.source, weight.array.size)
-            if key in self._uses:
-                raise NetworkRefused(
-                    node.where,
-                    f"the weight {printable(weight.source)} is used by {self._uses[key]} too; weights shared by layers "
-                    "are not adapted",
-                )
-            self._uses[key] = node.where
+    def _own(self, name: str, weight: Weight) -> None:
         self._weights[name] = np.ascontiguousarray(weight.array)
         self.sources[name] = weight.source
 
@@ -214,7 +204,7 @@ class GraphBuilder:
         if vector.array.size != shape[axis] or channel_axis(vector.array.shape, shape) != axis:
             return False
         name = f"{layer.name}.bias"
-        self._own(node, name, Weight(vector.array.reshape(-1), vector.source))
+        self._own(name, Weight(vector.array.reshape(-1), vector.source))
         self._nodes[layer.name] = replace(layer, weights={**layer.weights, "bias": name})
         return True
 

@@ -6,6 +6,7 @@ from adapt.formats.aten import RESULT, Reference
 from adapt.formats.onnx_constants import Constant
 from adapt.formats.onnx_stated import PREVIOUS, Stated, Step
 from adapt.graph.operators.operator import BATCH
+from adapt.graph.operators.resizing import nearest_places
 
 _ALL = (1 << 31) - 1
 """How exporters write the end of a slice that is not cut, if they do not write more."""
@@ -128,12 +129,22 @@ def slice_values(stated: Stated) -> list[Step]:
 
 
 def gather(stated: Stated) -> list[Step]:
-    """One place of an axis, which then goes away."""
+    """One place of an axis, which then goes away; or the places that resizing to the nearest pixel takes."""
     indices = stated.given.get("indices")
+    if isinstance(indices, Constant) and indices.fixed and indices.at[0].ndim == 1 and len(stated.shape("X")) == 4:
+        return _nearest_pixels(stated, indices.at[0].tolist())
     if not isinstance(indices, Constant) or indices.at[0].shape != ():
         stated.refuse("of other than one fixed place")
     arguments = {"self": stated.value("X"), "dim": stated.number("axis", 0), "index": stated.number("indices", None)}
     return [Step(target="select.int", arguments=arguments)]
+
+
+def _nearest_pixels(stated: Stated, places: list[int]) -> list[Step]:
+    axis, sizes = stated.number("axis", 0) % 4, list(stated.shape("X")[2:])
+    if axis < 2 or places != nearest_places(sizes[axis - 2], len(places)):
+        stated.refuse("of other than one fixed place")
+    sizes[axis - 2] = len(places)
+    return [Step(target="upsample_nearest2d.vec", arguments={"input": stated.value("X"), "output_size": sizes})]
 
 
 def pad(stated: Stated) -> list[Step]:

@@ -60,15 +60,20 @@ def with_state_dict_names(network: Network, sources: Mapping[str, str]) -> Netwo
     """
     chosen: dict[str, str] = {}
     taken: set[str] = set()
-    for node in network.graph.nodes:
+    layers = {tuple(node.weights.values()): node for node in reversed(network.graph.nodes) if node.weights}
+    ordered = [node for node in network.graph.nodes if layers.get(tuple(node.weights.values())) is node]
+    for node in ordered:
         path = _stated_path(node, sources)
         if path and _is_free(path, taken):
             chosen[node.name] = path
             taken.add(path)
-    for node in network.graph.nodes:
-        if node.weights and node.name not in chosen:
+    for node in ordered:
+        if node.name not in chosen:
             chosen[node.name] = next(path for path in _proposals(node, sources) if _is_free(path, taken))
             taken.add(chosen[node.name])
+    for node in network.graph.nodes:  # a layer that is applied again is called as it was the first time
+        if node.weights:
+            chosen[node.name] = chosen[layers[tuple(node.weights.values())].name]
     return _renamed(network, chosen)
 
 

@@ -154,6 +154,13 @@ def _reduction(target: str) -> Restating:
     return Restating(takes=("X", "axes"), attributes=("axes", "keepdims", "noop_with_empty_axes"), steps=steps)
 
 
+def _depth_to_space(stated: Stated) -> list[Step]:
+    if stated.node.attributes.get("mode", "DCR") != "CRD":
+        stated.refuse('with mode DCR; "CRD", the order of torch\'s pixel shuffle, is supported')
+    arguments = {"self": stated.value("X"), "upscale_factor": stated.number("blocksize", None)}
+    return [Step(target="pixel_shuffle.default", arguments=arguments)]
+
+
 def _dropout(stated: Stated) -> list[Step]:
     arguments = {"input": stated.value("X"), "p": stated.number("ratio", 0.5), "train": False}
     return [Step(target="dropout.default", arguments=arguments)]
@@ -172,6 +179,7 @@ _STATISTICS = {
     "Max": "amax.default",
     "Min": "amin.default",
     "L2": "linalg_vector_norm.default",
+    "LogSumExp": "logsumexp.default",
 }
 _RESIZED = (
     *("mode", "coordinate_transformation_mode", "nearest_mode", "cubic_coeff_a", "scales"),
@@ -242,6 +250,7 @@ RESTATED: Mapping[str, Restating] = {
     "GlobalAveragePool": Restating(steps=_global_average),
     "adaptive average pool": Restating(attributes=("image", "output_size"), steps=adaptive_average),
     "GlobalMaxPool": Restating(steps=_global_maximum),
+    "DepthToSpace": Restating(attributes=("blocksize", "mode"), steps=_depth_to_space),
     **{f"Reduce{name}": _reduction(target) for name, target in _STATISTICS.items()},
     "Add": Restating(takes=("A", "B"), steps=arithmetic("add.Tensor"), elementwise=True),
     "Sub": Restating(takes=("A", "B"), steps=arithmetic("sub.Tensor"), elementwise=True),

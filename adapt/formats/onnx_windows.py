@@ -128,7 +128,7 @@ def resize(stated: Stated) -> list[Step]:
     scales, sizes = (stated.numbers(name) or [] for name in ("scales", "sizes"))
     if not (len(sizes) == 4 and sizes[1] == shape[1]) and not (len(scales) == 4 and scales[:2] == [1, 1]):
         stated.refuse(f"to the sizes {sizes}, by the factors {scales}; rows and columns alone are resized")
-    rows = {"output_size": sizes[2:]} if sizes else {"scale_factors": [float(scale) for scale in scales[2:]]}
+    rows = {"output_size": sizes[2:]} if sizes else _by_factors(shape, [float(scale) for scale in scales[2:]])
     mode, how = given.get("mode", "nearest"), given.get("coordinate_transformation_mode", "half_pixel")
     if stated.node.op_type == "Upsample":
         how = "asymmetric"
@@ -141,6 +141,14 @@ def resize(stated: Stated) -> list[Step]:
         corners = {"align_corners": how == "align_corners"}
         return [Step(target="upsample_bilinear2d.vec", arguments={**named, **corners})]
     stated.refuse(f"with mode {mode}, coordinate_transformation_mode {how}")
+
+
+def _by_factors(shape: Shape, factors: list[float]) -> dict[str, Any]:
+    """Factors that are a whole size in float32 are that size."""
+    sizes = [pixels * factor for pixels, factor in zip(shape[2:], factors, strict=True)]
+    if all(abs(size - round(size)) < 1e-5 * size for size in sizes):
+        return {"output_size": [round(size) for size in sizes]}
+    return {"scale_factors": factors}
 
 
 def _takes_the_pixel_before(stated: Stated, how: str, wanted: list[Any]) -> bool:

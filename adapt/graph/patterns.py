@@ -56,6 +56,14 @@ class _Producers:
         sizes, shape = self.attribute(value, "sizes"), self._shapes[source]
         return len(shape) == 4 and sizes == (shape[1], shape[2] * shape[3])
 
+    def resizes_one_axis_each(self, node: Node) -> bool:
+        """Whether two resizings to the nearest pixel in a row are one: the first of rows, the second of columns."""
+        first = self._by_name[node.inputs[0]]
+        before, between = self._shapes[first.inputs[0]], self._shapes[first.name]
+        nearest = first.attributes["mode"] == node.attributes["mode"] == "nearest"
+        size: Any = node.attributes["size"]
+        return nearest and before[3] == between[3] and between[2] == size[0]
+
     def attribute(self, value: str, name: str) -> Any:
         return self._by_name[value].attributes[name]
 
@@ -181,6 +189,9 @@ def _joined(node: Node, made: _Producers) -> Node:
     seen = made.source(node.inputs[0], "reshape")
     if node.operator == "mean_of_positions" and seen is not None and made.is_flattened(node.inputs[0], seen):
         return replace(node, operator="mean", inputs=(seen,), attributes={"keepdim": False})
+    resized = made.source(node.inputs[0], "resize") if node.operator == "resize" else None
+    if resized is not None and made.resizes_one_axis_each(node):
+        return replace(node, inputs=(resized,))
     if node.operator == "reshape" and seen is not None:
         return replace(node, inputs=(seen,))
     return node

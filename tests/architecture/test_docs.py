@@ -4,18 +4,23 @@ import re
 from pathlib import Path
 from typing import get_args
 
+from adapt.formats.aten_respelled import RULES
+from adapt.formats.onnx_writer import OPSET
+from adapt.graph.operators import READINGS
 from adapt.graph.pruning import Kind
 from adapt.spec import Proposals
 from app.jobs.schemas import ProposalOut
 from app.jobs.settings_schema import SettingsIn
 from app.models.schemas import GroupOut
+from app.records import FileFormat
 
 ROOT = Path(__file__).resolve().parents[2]
+NETWORKS = (ROOT / "docs" / "networks.md").read_text()
 SEARCH = (ROOT / "docs" / "search.md").read_text()
 
 
 def test_every_page_that_the_readme_names_is_there() -> None:
-    pages = re.findall(r"`(docs/[a-z_]+\.md)`", (ROOT / "README.md").read_text())
+    pages = re.findall(r"\[(docs/[a-z_]+\.md)\]\(", (ROOT / "README.md").read_text())
     assert "docs/search.md" in pages
     assert all((ROOT / page).is_file() for page in pages)
 
@@ -31,3 +36,15 @@ def test_the_page_about_the_search_names_settings_and_fields_that_there_are() ->
     assert bounds <= set(SettingsIn.model_fields)
     assert fields <= {*ProposalOut.model_fields, *GroupOut.model_fields}
     assert all(f"`{name}`" in SEARCH for name in bounds | fields - {"prunable"})
+
+
+def test_the_page_about_networks_lists_every_operator_that_a_pt2_is_read_with() -> None:
+    targets = [*READINGS, *(f"torch.ops.aten.{name}" for name in RULES)]
+    read = {target.removeprefix("torch.ops.aten.").split(".")[0].rstrip("_") for target in targets}
+    named = set(re.findall(r"`(\w+)`", NETWORKS.partition("## Operators")[2].partition("## What can")[0]))
+    assert named - {"forward"} == read | {"mm", "addmm"}  # as the linear layers that they are
+
+
+def test_the_page_about_networks_states_the_opset_that_is_written() -> None:
+    assert f"opset {OPSET}" in NETWORKS
+    assert set(get_args(FileFormat)) <= set(re.findall(r"`(\w+)`", NETWORKS))

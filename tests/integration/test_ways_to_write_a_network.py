@@ -12,6 +12,7 @@ from adapt.agreement import largest_difference, run_module
 from adapt.checkpoint import read_network, write_safetensors
 from adapt.errors import NetworkRefused, UnsupportedOperator
 from adapt.export import write_pt2
+from adapt.formats.onnx_writer import write_onnx
 from adapt.formats.pt2 import read_pt2
 from adapt.graph.network import Network
 from adapt.modules import build_module
@@ -348,6 +349,8 @@ def test_a_body_is_read_as_the_operators_that_it_is(case, tmp_path):
     found = [node.operator for node in network.graph.nodes]
     assert operators is None or found == ["conv2d", *operators, "adaptive_avg_pool2d", "flatten", "linear"]
     check_agreement(module, network)
+    (tmp_path / "again.onnx").write_bytes(write_onnx(network))
+    check_agreement(module, read_network(tmp_path / "again.onnx"))
 
 
 @pytest.mark.parametrize("batch", [None, 1, 2])

@@ -84,14 +84,19 @@ def _onnx(call: OnnxCall) -> list[OnnxNode]:
     return [OnnxNode(op_type="Resize", inputs=(*call.inputs, "", factors), attributes=attributes)]
 
 
+def nearest_places(old: int, new: int) -> list[int]:
+    """Where each of `new` pixels comes from along an axis of `old`, by torch's own arithmetic in float32."""
+    places = np.floor(np.arange(new, dtype=np.float32) * np.float32(old / new))
+    return [int(place) for place in np.minimum(places, old - 1)]
+
+
 def _picked_onnx(call: OnnxCall) -> list[OnnxNode]:
-    """Which row and column each nearest pixel comes from, by torch's own arithmetic in float32."""
+    """Runtimes round in ways of their own: the rows and columns to take are written out."""
     size: Any = call.attributes["size"]
-    places = [
-        np.minimum(np.floor(np.arange(new, dtype=np.float32) * np.float32(old / new)), old - 1).astype(np.int64)
-        for old, new in zip(call.shapes[0][2:], size, strict=True)
-    ]
-    rows, columns = (call.constant(name, where) for name, where in zip(("rows", "columns"), places, strict=True))
+    rows, columns = (
+        call.constant(name, np.array(nearest_places(old, new), dtype=np.int64))
+        for name, old, new in zip(("rows", "columns"), call.shapes[0][2:], size, strict=True)
+    )
     picked = f"{call.name}/rows_picked"
     return [
         OnnxNode(op_type="Gather", inputs=(*call.inputs, rows), attributes={"axis": 2}, output=picked),
