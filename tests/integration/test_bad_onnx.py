@@ -234,9 +234,9 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
         ),
         "holds NaN or infinite values",
     ),
-    "constant for each pixel": (
-        lambda: with_body(node("Relu", "s", "t"), node("Add", "t c", "b"), c=numbers(6, 9, 8)),
-        "node_b: Add: .*no factor of the channels",
+    "constant that does not spread": (
+        lambda: with_body(node("Relu", "s", "t"), node("Add", "t c", "b"), c=numbers(6, 9, 7)),
+        "node_b: Add: .*does not spread over",
     ),
     "constant of a higher rank": (
         lambda: with_body(node("Add", "s c", "b"), c=numbers(1, 1, 1, 1, 1)),
@@ -244,9 +244,12 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "weights shared": (
         lambda: with_body(
-            node("Conv", "s w", "t"), node("Relu", "t", "u"), node("Conv", "u w", "b"), w=numbers(6, 6, 1, 1)
+            node("Conv", "s w", "t"),
+            node("Relu", "t", "u"),
+            node("Conv", "u w", "b", dilations=[2, 2]),
+            w=numbers(6, 6, 1, 1),
         ),
-        "node_b: the weight w is used by node_t too",
+        "b: the weight w is used by t too, which is another layer",
     ),
     "reshape into the batch": (
         lambda: headed(node("Reshape", "s to", "y"), to=np.array([-1, 4], np.int64)),
