@@ -26,6 +26,7 @@ from app.jobs.errors import LeaseLost
 from app.models.repository import ModelRepository
 from app.problems import problem_of
 from app.records import Caller
+from app.storage import StorageError
 from app.targets.repository import TargetRepository
 from app.tasks.queue import TaskQueue
 from app.tasks.records import ClaimedTask
@@ -63,23 +64,32 @@ def run_task(claimed: ClaimedTask, service: Service, shutdown: Callable[[], bool
 
     with held_lease(renew, signal, lease_s=service.settings.lease_s):
         try:
-            ending = KINDS[claimed.kind](claimed, service, signal)
-            with unit_of_work(service.sessions) as session:
-                result = ending.write(session)
-                TaskQueue(session).finish_task(claimed, result=result)
-            ending.afterwards()
+            _do(claimed, service, signal)
         except LeaseLost:
             log.warning("%s: the lease is another worker's now", claimed.id)
-        except Stopped:
-            with unit_of_work(service.sessions) as session:
-                TaskQueue(session).release(claimed)
-        except OperationalError:
-            raise  # the database is away: the lease runs out
-        except Exception as error:
-            if not isinstance(error, AdaptError):
-                log.exception("%s failed", claimed.id)
-            with unit_of_work(service.sessions) as session:
-                TaskQueue(session).finish_task(claimed, error=problem_of(error))
+        except (OSError, StorageError):
+            log.exception("%s: no fault of the file; whatever is left is done when the lease has run out", claimed.id)
+
+
+def _do(claimed: ClaimedTask, service: Service, signal: StopSignal) -> None:
+    """Raises LeaseLost; and OperationalError, OSError or StorageError when database, disk or storage fail."""
+    try:
+        ending = KINDS[claimed.kind](claimed, service, signal)
+        with unit_of_work(service.sessions) as session:
+            result = ending.write(session)
+            TaskQueue(session).finish_task(claimed, result=result)
+    except (LeaseLost, OperationalError, OSError, StorageError):
+        raise
+    except Stopped:
+        with unit_of_work(service.sessions) as session:
+            TaskQueue(session).release(claimed)
+    except Exception as error:
+        if not isinstance(error, AdaptError):
+            log.exception("%s failed", claimed.id)
+        with unit_of_work(service.sessions) as session:
+            TaskQueue(session).finish_task(claimed, error=problem_of(error))
+    else:
+        ending.afterwards()
 
 
 def check_model(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Ending:
@@ -140,8 +150,8 @@ def decode_dataset(claimed: ClaimedTask, service: Service, signal: StopSignal) -
             list_images(path, dataset.format, folder, limits, stop=signal, lock_directory=service.lock_directory)
             decoded = decode_listed(folder, limits, stop=signal, lock_directory=service.lock_directory)
             ingested = keep_decoded(service.storage, folder, decoded)
-    except Stopped:
-        raise
+    except (Stopped, OSError, StorageError):
+        raise  # no fault of the file
     except Exception as error:  # whatever an archive contains, it may not stay `checking` for ever
         log.log(logging.INFO if isinstance(error, AdaptError) else logging.ERROR, "%s", dataset_id, exc_info=error)
         problem = problem_of(error)

@@ -9,6 +9,13 @@ from adapt.data.dataset import Dataset, Part
 from adapt.errors import DatasetRefused
 
 MOST_SHOWN = 10
+_NUMBERED = frozenset({"npz", "parquet"})
+
+
+def are_names(classes: Sequence[str], origin: str) -> bool:
+    """False for the numbers that stand for names where an upload of this format (`origin`) states none: those are
+    the outputs' own."""
+    return origin not in _NUMBERED or list(classes) != [str(number) for number in range(len(classes))]
 
 
 def class_order(classes: Sequence[str], names: Sequence[str]) -> list[int] | None:
@@ -34,6 +41,8 @@ def in_order_of(dataset: Dataset, names: Sequence[str]) -> Dataset:
 
     Raises DatasetRefused, see `class_order`.
     """
+    if not are_names(dataset.classes, dataset.origin):
+        return dataset
     order = class_order(dataset.classes, names)
     if order is None:
         note = f"no name of a class ({_list(dataset.classes)}) is one of the network's ({_list(names)}): taken in order"

@@ -90,12 +90,13 @@ def _check_classes(dataset: Dataset, classes: int) -> None:
     count = len(dataset.classes)
     if count > classes:
         labels = dataset.train.part_labels
-        row = int(np.argmax(labels >= classes))
-        raise DatasetRefused(
-            "y_train",
-            f"the data set has {count} classes, the network {classes} outputs: row {row} of the training part is "
-            f"labelled {int(labels[row])}, beyond the last output {classes - 1}",
+        row = int(np.argmax(labels))
+        beyond = (
+            f": row {row} of the training part is labelled {int(labels[row])}, beyond the last output {classes - 1}"
+            if labels[row] >= classes
+            else ""
         )
+        raise DatasetRefused("y_train", f"the data set has {count} classes, the network {classes} outputs{beyond}")
     if count < classes:
         raise DatasetRefused(
             "y_train",

@@ -236,7 +236,9 @@ for _kind in ("Tensor", "Scalar"):
 _FOLDED: Mapping[str, Callable[..., Any]] = {f"torch.ops.aten.{name}": row for name, row in _ROWS.items()}
 
 
-_BROADCASTING = frozenset(f"torch.ops.aten.{name}.Tensor" for name in ("add", "sub", "rsub", "mul", "div"))
+_BROADCASTING = frozenset(f"torch.ops.aten.{name}.Tensor" for name in ("add", "sub", "rsub", "mul", "div")) | {
+    "torch.ops.aten.pow.Tensor_Tensor"
+}
 
 
 def elements(shapes: Sequence[Sequence[int]]) -> int:

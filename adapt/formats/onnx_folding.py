@@ -34,8 +34,9 @@ def fold(node: OnnxNode, inputs: Sequence[Constant | None]) -> Constant:
                 second = _folded(node, [None if given is None else given.at[1] for given in inputs])
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
         raise NetworkRefused(node.where, f"{node.op_type} of constants: {error}") from error
-    sources = [given.source for given in inputs if given is not None and given.source]
-    return Constant((first, second), sources[0] if sources else "")
+    named = [given for given in inputs if given is not None and given.source]
+    largest = max(named, key=lambda given: given.at[0].size, default=None)
+    return Constant((first, second), "" if largest is None else largest.source)
 
 
 def _folded(node: OnnxNode, inputs: Sequence[_Array | None]) -> _Array:

@@ -14,6 +14,7 @@ _MOST_NUMBERS = 10_000
 _PLAIN = {AttributeProto.FLOAT: "f", AttributeProto.INT: "i", AttributeProto.STRING: "s", AttributeProto.TENSOR: "t"}
 _LISTS = {AttributeProto.FLOATS: "floats", AttributeProto.INTS: "ints"}
 _SUBGRAPHS = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
+_MOST_IN_BRANCH = 100
 _BRANCHES = ("then_branch", "else_branch")
 
 
@@ -83,7 +84,8 @@ def parse_node(proto: NodeProto, index: int) -> OnnxNode:
 
 
 def _branch(proto: GraphProto, where: str) -> Branch:
-    if len(proto.output) != 1 or proto.input or proto.initializer or proto.sparse_initializer:
+    plain = not (proto.input or proto.initializer or proto.sparse_initializer)
+    if len(proto.output) != 1 or len(proto.node) > _MOST_IN_BRANCH or not plain:
         raise UnsupportedOperator(where, "If", "with a branch that is more than a few nodes and one result")
     nodes = tuple(parse_node(node, index) for index, node in enumerate(proto.node))
     return Branch(nodes=nodes, output=text(proto.output[0].name))

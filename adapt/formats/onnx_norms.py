@@ -11,7 +11,11 @@ def batch_norm(stated: Stated) -> list[Step]:
     if stated.number("spatial", 1) != 1:
         stated.refuse("with spatial = 0")
     scale, shift = stated.weight("scale"), stated.weight("B")
-    affine = {} if _is_stand_in(stated, scale) and _is_stand_in(stated, shift) else {"weight": scale, "bias": shift}
+    affine = (
+        {}
+        if _is_stand_in(stated, scale, 1.0) and _is_stand_in(stated, shift, 0.0)
+        else {"weight": scale, "bias": shift}
+    )
     arguments = {
         "input": stated.value("X"),
         **affine,
@@ -23,9 +27,10 @@ def batch_norm(stated: Stated) -> list[Step]:
     return [Step(target="batch_norm.default", arguments=arguments)]
 
 
-def _is_stand_in(stated: Stated, weight: Weight) -> bool:
+def _is_stand_in(stated: Stated, weight: Weight, neutral: float) -> bool:
     """Whether our own writer filled in what a norm without scale and shift does not have."""
-    return weight.source in (f"{stated.node.name}/weight", f"{stated.node.name}/bias")
+    ours = weight.source in (f"{stated.node.name}/weight", f"{stated.node.name}/bias")
+    return ours and bool(np.all(weight.array == neutral))
 
 
 def layer_norm(stated: Stated) -> list[Step]:
@@ -62,7 +67,11 @@ def _vector(stated: Stated, name: str, size: int, default: float, repeats: int =
 
 def instance_norm(stated: Stated) -> list[Step]:
     scale, shift = stated.weight("scale"), stated.weight("B")
-    affine = {} if _is_stand_in(stated, scale) and _is_stand_in(stated, shift) else {"weight": scale, "bias": shift}
+    affine = (
+        {}
+        if _is_stand_in(stated, scale, 1.0) and _is_stand_in(stated, shift, 0.0)
+        else {"weight": scale, "bias": shift}
+    )
     arguments = {"input": stated.value("X"), **affine, "eps": stated.number("epsilon", 1e-5), "use_input_stats": True}
     return [Step(target="instance_norm.default", arguments=arguments)]
 

@@ -126,7 +126,10 @@ def _swish(stated: Stated) -> list[Step]:
 
 def _softmax(target: str) -> Restating:
     def steps(stated: Stated) -> list[Step]:
-        axis = stated.number("axis", -1 if stated.opset >= 13 else 1)
+        shape = stated.shape("X")
+        axis = stated.number("axis", -1 if stated.opset >= 13 else 1) % len(shape)
+        if stated.opset < 13 and math.prod(shape[axis + 1 :]) > 1:
+            stated.refuse(f"over all axes of {list(shape)} from {axis} on at once, as before opset 13")
         return [Step(target=target, arguments={"self": stated.value("X"), "dim": axis})]
 
     return Restating(attributes=("axis",), steps=steps)

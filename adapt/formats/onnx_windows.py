@@ -137,6 +137,8 @@ def resize(stated: Stated) -> list[Step]:
     named = {"input": stated.value("X"), **rows}
     if mode == "nearest" and _takes_the_pixel_before(stated, how, sizes[2:] or scales[2:]):
         return [Step(target="upsample_nearest2d.vec", arguments=named)]
+    if how == "pytorch_half_pixel" and 1 in rows.get("output_size", ()):
+        stated.refuse("with pytorch_half_pixel to a single pixel, which is taken from the corner")
     if mode == "linear" and how in ("pytorch_half_pixel", "half_pixel", "align_corners"):
         corners = {"align_corners": how == "align_corners"}
         return [Step(target="upsample_bilinear2d.vec", arguments={**named, **corners})]

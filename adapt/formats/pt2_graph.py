@@ -154,6 +154,7 @@ class GraphReader:
                 raise NetworkRefused(node.where, f"{node.target} needs an earlier value")
             self._sizes[node.output] = sym_size(node, self._shapes[self._names[source.name]])
         elif self.weights.computes(node):
+            self._check_stays_real(node)
             self._compare(node.output, self.weights.compute(node))
         else:
             for part in respelled(node):
@@ -233,6 +234,13 @@ class GraphReader:
         last, name = self._read_last[self._memory[written]]
         if last > index:
             raise UnsupportedOperator(node.where, node.target, f"it overwrites {name}, which is used again later")
+
+    def _check_stays_real(self, node: AtenNode) -> None:
+        """Weights are computed in float32; one that the network rounds to whole numbers would come out another."""
+        where = f"{MODEL}: {node.output}"
+        dtype = member(member(self._file_shapes, node.output, dict, where), "dtype", int, where)
+        if dtype not in FLOATS and any(references(value) for value in node.arguments.values()):
+            raise UnsupportedOperator(node.where, node.target, "of weights to other than floating point")
 
     def _compare(self, name: str, ours: tuple[int | None, ...]) -> None:
         """The shape that we propagated against the one that the file states."""

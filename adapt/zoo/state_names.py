@@ -26,7 +26,13 @@ def file_names(architecture: Architecture, stored: Mapping[str, Shape]) -> dict[
             raise NetworkRefused(ascii(name[:200])[1:-1], f"is another name of {ascii(named[current][:200])[1:-1]}")
         named[current] = name
     prefix = _prefix(architecture.published_graph(), named)
-    ours = {name.removeprefix(prefix): file_name for name, file_name in named.items()}
+    ours: dict[str, str] = {}
+    for name, file_name in named.items():
+        bare = name.removeprefix(prefix)
+        if bare in ours:
+            shown, other = (ascii(each[:200])[1:-1] for each in (file_name, ours[bare]))
+            raise NetworkRefused(shown, f"is {other} too, but for the prefix {prefix[:80]!a}; keep one of them")
+        ours[bare] = file_name
     return {name: file_name for name, file_name in ours.items() if not name.startswith(family.training_only)}
 
 

@@ -1,7 +1,7 @@
 """The rules about jobs: what may be asked for, and what continues what."""
 
 from adapt.budget import parse_budget, resolve
-from adapt.data.class_order import class_order
+from adapt.data.class_order import are_names, class_order
 from adapt.data.fit import channels_fit
 from adapt.errors import DatasetRefused
 from adapt.layer_patterns import check_patterns
@@ -129,7 +129,8 @@ def _check_fits(model: Model, dataset: Dataset) -> None:
         raise InvalidFields([{"pointer": "/dataset", "detail": detail}])
     if dataset.classes is not None and model.classes:
         try:
-            class_order(dataset.classes, model.classes)
+            if are_names(dataset.classes, dataset.format):
+                class_order(dataset.classes, model.classes)
         except DatasetRefused as error:
             raise InvalidFields([{"pointer": "/dataset", "detail": f"{dataset.id}: {error.why}"}]) from error
     channels = model.input_shape[0]

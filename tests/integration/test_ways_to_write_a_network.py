@@ -144,7 +144,15 @@ def response_normalised(net, x):
     return x + net.column * (x * (norm / (norm.mean(1, keepdim=True) + 1e-6)))
 
 
+def two_spread_gates(net, x):
+    """What is spread by hand over nothing that has its size must stay so."""
+    whole = x.mean((2, 3), keepdim=True)
+    return net.other(whole.expand_as(x) * torch.sigmoid(whole).expand_as(x)) + x.sum((2, 3), keepdim=True)
+
+
 BODIES = {
+    "two spread gates": (two_spread_gates, None),
+    "smoothly to one pixel": (lambda net, x: F.interpolate(x, (1, 1), mode="bilinear"), ["resize"]),
     "scaled sum": (lambda net, x: torch.add(x, F.relu(x), alpha=2), ["relu", "mul_scalar", "add"]),
     "between two": (lambda net, x: torch.lerp(x, F.relu(x), 0.3), ["relu", "sub", "mul_scalar", "add"]),
     "gated linear unit": (
@@ -428,6 +436,14 @@ def overwrites_a_residual(net, x):
 
 
 REFUSED = {
+    "deviation by part of a number": (
+        lambda net, x: x / torch.var(x, (2, 3), correction=0.5, keepdim=True),
+        "correction",
+    ),
+    "rounded kernel": (
+        lambda net, x: F.conv2d(x, (net.other.weight * 16).to(torch.int8).float() / 16),
+        "to other than floating point",
+    ),
     "overwritten through a view": (overwrites_a_residual, "overwrites"),
     "unknown operator": (lambda net, x: torch.cumsum(x, 1), "cumsum"),
     "places of the largest": (lambda net, x: x * F.max_pool2d(x, 3, 1, 1, return_indices=True)[1], "getitem"),

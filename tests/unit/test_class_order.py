@@ -53,6 +53,13 @@ def test_a_class_that_is_no_output_among_others_that_are_is_refused_by_name() ->
         class_order(("bird", "cat", "dog"), ("dog", "cat", "fish"))
 
 
+def test_numbers_that_stand_for_names_are_the_outputs_own() -> None:
+    numbered = replace(animals(("0", "1", "2")), origin="npz")
+    assert fit_to(numbered, (3, 6, 6), 3, names=("2", "0", "1")) is numbered
+    folders = fit_to(animals(("0", "1", "2")), (3, 6, 6), 3, names=("2", "0", "1"))
+    assert folders.classes == ("2", "0", "1")
+
+
 def test_two_classes_alike_but_for_case_are_left_in_order() -> None:
     assert class_order(("Cat", "cat"), ("cat", "Cat")) is None
 

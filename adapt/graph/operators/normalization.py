@@ -191,7 +191,7 @@ def _response_norm_onnx(call: OnnxCall) -> list[OnnxNode]:
     return [OnnxNode(op_type="LRN", inputs=call.inputs, attributes=attributes)]
 
 
-LOCAL_RESPONSE_NORM = Operator(  # torch.export writes it as ten nodes: adapt/graph/response_norm.py
+LOCAL_RESPONSE_NORM = Operator(  # torch.export writes it as ten nodes: adapt/graph/patterns.py
     name="local_response_norm",
     attributes={
         "size": Whole(low=1),

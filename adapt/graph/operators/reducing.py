@@ -130,7 +130,8 @@ def _spread(target: str, *, root: bool) -> Aten:
     def attributes(call: Call) -> dict[str, Any]:
         given = call.arguments
         correction = given.get("correction", int(given.get("unbiased") is not False))
-        rest = {"correction": 1 if correction is None else int(correction), "keepdim": given.get("keepdim")}
+        whole = 1 if correction is None else int(correction) if correction == int(correction) else correction
+        rest = {"correction": whole, "keepdim": given.get("keepdim")}
         return {"axes": _axes(call), "root": root, **rest}
 
     return Aten(target=target, attributes=attributes, ignored=("dim", "keepdim", "unbiased", "correction"))

@@ -78,7 +78,7 @@ def _onnx(call: OnnxCall) -> list[OnnxNode]:
     if nearest:
         attributes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
     else:
-        how = "align_corners" if call.attributes["align_corners"] else "pytorch_half_pixel"
+        how = "align_corners" if call.attributes["align_corners"] else "half_pixel"
         attributes = {"mode": "linear", "coordinate_transformation_mode": how}
     factors = call.constant("scales", np.array([1, 1, *scales], dtype=np.float32))
     return [OnnxNode(op_type="Resize", inputs=(*call.inputs, "", factors), attributes=attributes)]
