@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -10,6 +11,7 @@ from starlette.requests import Request
 
 M = TypeVar("M", bound=BaseModel)
 MAX_DEPTH = 32
+UNKNOWN_KEY = "is not known here"
 MAX_INTEGER = 2**63 - 1  # what a database column holds
 
 
@@ -87,7 +89,18 @@ def validate(model: type[M], document: Any, *, at: str = "") -> M:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        raise InvalidFields(faults(error.errors(include_url=False, include_context=False), at)) from error
+        errors = error.errors(include_url=False, include_context=False)
+        raise InvalidFields([_with_near_names(fault, model) for fault in faults(errors, at)]) from error
+
+
+def _with_near_names(fault: dict[str, str], model: type[BaseModel]) -> dict[str, str]:
+    """What an unknown key may have been meant for."""
+    if fault["detail"] != UNKNOWN_KEY:
+        return fault
+    schema = model.model_json_schema()
+    known = {name for each in (schema, *schema.get("$defs", {}).values()) for name in each.get("properties", {})}
+    near = get_close_matches(fault["pointer"].rpartition("/")[2], sorted(known), n=2, cutoff=0.5)
+    return {**fault, "detail": f"{UNKNOWN_KEY}; did you mean {' or '.join(near)}?"} if near else fault
 
 
 def faults(errors: Iterable[Mapping[str, Any]], at: str = "") -> list[dict[str, str]]:
@@ -98,7 +111,7 @@ def faults(errors: Iterable[Mapping[str, Any]], at: str = "") -> list[dict[str, 
 def _words(error: Mapping[str, Any]) -> str:
     text = str(error["msg"])
     if error["type"] == "extra_forbidden":
-        return "is not known here"
+        return UNKNOWN_KEY
     return text.removeprefix("Value error, ")
 
 

@@ -1,5 +1,6 @@
 """The files inside a zip or tar that somebody sent, by name and place; nothing is unpacked to a path by its name."""
 
+import errno
 import gzip
 import re
 import tarfile
@@ -181,7 +182,12 @@ def refusing_broken(kind: str) -> Iterator[None]:
     except (DatasetRefused, MemoryError):
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None and not isinstance(error, gzip.BadGzipFile):
+        outside = {errno.EINVAL, errno.EOVERFLOW}  # a place that no file has: an announced size is wrong
+        if (
+            isinstance(error, OSError)
+            and error.errno not in (None, *outside)
+            and not isinstance(error, gzip.BadGzipFile)
+        ):
             raise  # the disk's fault, not the sender's
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DatasetRefused("", f"is not an .npz or a {kind} archive that can be read: {text[:200]}") from error

@@ -64,6 +64,7 @@ _FIRST_RESULT = frozenset(
         "native_group_norm.default",
         "native_dropout.default",
         "max.dim",
+        "min.dim",
     )
 )
 """Of several results only the first is a value; whoever uses another is refused for that."""
@@ -198,8 +199,13 @@ def refusing(node: AtenNode) -> Iterator[None]:
     """What the table's rules stumble over in a stranger's arguments and shapes is the file's fault."""
     try:
         yield
-    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+    except TypeError as error:  # a rule of ours that is called with other arguments: its name says nothing
+        names = ", ".join(ascii(name[:40])[1:-1] for name in node.arguments)
+        raise NetworkRefused(node.where, f"{node.target} is not read with these arguments: {names}") from error
+    except (ValueError, ArithmeticError, LookupError, AttributeError) as error:
         raise NetworkRefused(node.where, f"{node.target}: {error}") from error
+    except MemoryError as error:
+        raise NetworkRefused(node.where, f"{node.target}: takes more memory than there is for reading") from error
 
 
 def _holds(reading: Aten, call: Call, node: AtenNode) -> bool:

@@ -91,6 +91,27 @@ def _variance(self: Array, dim: Any = None, correction: float = 1, keepdim: bool
     return np.asarray(np.var(self, axis=_numbers(dim) if dim else None, ddof=correction, keepdims=keepdim))
 
 
+def _softmax(self: Array, dim: int, half_to_float: bool = False) -> Array:
+    raised = np.exp(self - np.max(self, axis=dim, keepdims=True))
+    return np.asarray(raised / np.sum(raised, axis=dim, keepdims=True))
+
+
+def _padded(self: Array, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Array:
+    """A smaller kernel in the middle of a larger one, as networks with several branches add them up."""
+    sides = _numbers(pad)
+    if mode != "constant" or min(sides, default=0) < 0 or max(sides, default=0) > 1024:
+        raise ValueError(f"weights padded by {list(sides)} in mode {mode}")
+    widths = [(sides[2 * axis], sides[2 * axis + 1]) for axis in range(len(sides) // 2)][::-1]
+    return np.pad(self, [(0, 0)] * (self.ndim - len(widths)) + widths, constant_values=value or 0)
+
+
+def _unbiased(function: Callable[..., Any]) -> Callable[..., Array]:
+    def reduced(self: Array, dim: Any = None, unbiased: bool = True, keepdim: bool = False) -> Array:
+        return np.asarray(function(self, axis=_numbers(dim) if dim else None, ddof=int(unbiased), keepdims=keepdim))
+
+    return reduced
+
+
 def _vector_norm(self: Array, ord: float = 2, dim: Any = None, keepdim: bool = False) -> Array:  # noqa: A002
     if ord != 2:
         raise ValueError(f"a norm of order {ord}")
@@ -202,6 +223,20 @@ _ROWS: dict[str, Callable[..., Any]] = {
     "std.correction": lambda **given: np.sqrt(_variance(**given)),
     "linalg_vector_norm.default": _vector_norm,
     "_weight_norm.default": _weight_normalised,
+    "matmul.default": lambda self, other: self @ other,
+    "mm.default": lambda self, mat2: self @ mat2,
+    "outer.default": lambda self, vec2: np.outer(self, vec2),
+    "amax.default": _over(np.max),
+    "amin.default": _over(np.min),
+    "maximum.default": lambda self, other: np.maximum(self, other),
+    "minimum.default": lambda self, other: np.minimum(self, other),
+    "softmax.int": _softmax,
+    "_softmax.default": _softmax,
+    "pad.default": _padded,
+    "constant_pad_nd.default": _padded,
+    "flip.default": lambda self, dims: np.flip(self, _numbers(dims)),
+    "var.dim": _unbiased(np.var),
+    "std.dim": _unbiased(np.std),
     "mv.default": lambda self, vec: self @ vec,
     "dot.default": lambda self, tensor: self @ tensor,
     "vdot.default": lambda self, other: self @ other,

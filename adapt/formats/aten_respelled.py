@@ -1,6 +1,6 @@
 """Nodes that compute several things at once, as the nodes that they stand for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +9,12 @@ from adapt.formats.aten import RESULT, AtenNode, Reference
 _ATEN = "torch.ops.aten."
 
 
-def respelled(node: AtenNode) -> tuple[AtenNode, ...]:
+def respelled(node: AtenNode, weights: Container[str]) -> tuple[AtenNode, ...]:
     """The nodes that `node` stands for, its own value the last one's; any other node as it stands."""
-    rule = RULES.get(node.target.removeprefix(_ATEN))
+    target = node.target.removeprefix(_ATEN)
+    first, second = node.arguments.get("self"), node.arguments.get("other")
+    of_weight = isinstance(first, Reference) and first.name in weights and isinstance(second, Reference)
+    rule = _OF_WEIGHTS.get(target) if of_weight else RULES.get(target)
     return (node,) if rule is None else rule(node)
 
 
@@ -22,11 +25,13 @@ def _step(node: AtenNode, target: str, arguments: Mapping[str, Any], part: str =
 
 def _product_and_sum(node: AtenNode) -> tuple[AtenNode, ...]:
     """self + tensor1 * tensor2"""
-    if node.arguments.get("value", 1) != 1:
-        return (node,)
     added, first, second = (node.arguments.get(name) for name in ("self", "tensor1", "tensor2"))
     product = _step(node, "mul.Tensor", {"self": first, "other": second}, "product")
-    return (product, _step(node, "add.Tensor", {"self": added, "other": Reference(product.output)}))
+    scaled: tuple[AtenNode, ...] = (product,)
+    if node.arguments.get("value", 1) != 1:
+        arguments = {"self": Reference(product.output), "other": node.arguments["value"]}
+        scaled = (product, _step(node, "mul.Tensor", arguments, "scaled"))
+    return (*scaled, _step(node, "add.Tensor", {"self": added, "other": Reference(scaled[-1].output)}))
 
 
 def _scaled_sum(node: AtenNode) -> tuple[AtenNode, ...]:
@@ -58,6 +63,25 @@ def _between(node: AtenNode) -> tuple[AtenNode, ...]:
     part = _step(node, "mul.Tensor", {"self": Reference(way.output), "other": node.arguments.get("weight")}, "part")
     return (way, part, _step(node, "add.Tensor", {"self": start, "other": Reference(part.output)}))
 
+
+def _weight_less(node: AtenNode) -> tuple[AtenNode, ...]:
+    """weight - x, as weight + (-x)"""
+    if node.arguments.get("alpha", 1) != 1:
+        return (node,)
+    turned = _step(node, "neg.default", {"self": node.arguments.get("other")}, "turned")
+    arguments = {"self": Reference(turned.output), "other": node.arguments.get("self")}
+    return (turned, _step(node, "add.Tensor", arguments))
+
+
+def _weight_by(node: AtenNode) -> tuple[AtenNode, ...]:
+    """weight / x, as (1 / x) * weight"""
+    inverse = _step(node, "reciprocal.default", {"self": node.arguments.get("other")}, "inverse")
+    arguments = {"self": Reference(inverse.output), "other": node.arguments.get("self")}
+    return (inverse, _step(node, "mul.Tensor", arguments))
+
+
+_OF_WEIGHTS = {"sub.Tensor": _weight_less, "div.Tensor": _weight_by}
+"""What has no row with a weight in front."""
 
 RULES: Mapping[str, Callable[[AtenNode], tuple[AtenNode, ...]]] = {
     "addcmul.default": _product_and_sum,

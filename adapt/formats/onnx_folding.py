@@ -34,6 +34,10 @@ def fold(node: OnnxNode, inputs: Sequence[Constant | None]) -> Constant:
                 second = _folded(node, [None if given is None else given.at[1] for given in inputs])
     except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
         raise NetworkRefused(node.where, f"{node.op_type} of constants: {error}") from error
+    except MemoryError as error:
+        raise NetworkRefused(node.where, f"{node.op_type} of constants takes more memory than there is") from error
+    if first.shape == second.shape and np.array_equal(first, second):  # of shapes, but not of the batch
+        second = first
     named = [given for given in inputs if given is not None and given.source]
     largest = max(named, key=lambda given: given.at[0].size, default=None)
     return Constant((first, second), "" if largest is None else largest.source)
@@ -163,7 +167,10 @@ def _several(function: Callable[[_Array, _Array], _Array]) -> Callable[..., _Arr
 
 def _reduced(function: Callable[..., Any]) -> Callable[..., _Array]:
     def apply(node: OnnxNode, x: _Array, axes: _Array | None = None) -> _Array:
-        return np.asarray(function(x, axis=_axes(node, axes), keepdims=bool(node.attributes.get("keepdims", 1))))
+        over = _axes(node, axes) or None
+        if over is None and node.attributes.get("noop_with_empty_axes", 0):
+            return x
+        return np.asarray(function(x, axis=over, keepdims=bool(node.attributes.get("keepdims", 1))))
 
     return apply
 
@@ -187,7 +194,7 @@ def _expand(node: OnnxNode, x: _Array, sizes: _Array) -> _Array:
 
 
 def _tile(node: OnnxNode, x: _Array, repeats: _Array) -> _Array:
-    _small(x.size * prod(repeats.ravel().tolist()))
+    _small(x.size * prod(max(1, times) for times in repeats.ravel().tolist()))
     return np.tile(x, repeats.ravel().tolist())
 
 
@@ -257,4 +264,9 @@ _FOLDED: dict[str, Callable[..., Any]] = {
     "ReduceMean": _reduced(np.mean),
     "ReduceMax": _reduced(np.max),
     "ReduceMin": _reduced(np.min),
+    "ReduceL1": _reduced(lambda x, axis, keepdims: np.sum(np.abs(x), axis=axis, keepdims=keepdims)),
+    "ReduceL2": _reduced(lambda x, axis, keepdims: np.sqrt(np.sum(np.square(x), axis=axis, keepdims=keepdims))),
+    "Relu": lambda node, x: np.maximum(x, 0),
+    "Tanh": lambda node, x: np.tanh(x),
+    "Sigmoid": lambda node, x: 1 / (1 + np.exp(-x)),
 }

@@ -11,6 +11,8 @@ from adapt.formats.aten import AtenNode, Reference, references, refusing
 from adapt.formats.aten_constants import Array, elements, fold, is_foldable
 from adapt.graph.network import Shape
 
+_PASSES = 50
+"""How often, on average, a network may go over its weights: to standardise one takes about ten times."""
 _TURN = "torch.ops.aten.t.default"
 _MATMUL, _MM, _ADDMM = (f"torch.ops.aten.{name}.default" for name in ("matmul", "mm", "addmm"))
 _FACTORS = {_MATMUL: ("self", "other"), _MM: ("self", "mat2"), _ADDMM: ("mat1", "mat2")}
@@ -38,10 +40,12 @@ class FileWeights:
         self.computed: dict[str, Array] = {}
         self._results: dict[str, Array] = {}  # by value, as long as a node still needs it
         self._made_of: dict[str, str] = {}  # value -> the largest placeholder behind it, "" for none
+        self._handled = 0
+        self._most = max(1 << 26, _PASSES * sum(prod(shape) for shape in stored.values()))
         self._left = Counter(name for node in nodes for name in _sources(node))
         self._in_layers = self._used_in_layers(nodes)
 
-    def __contains__(self, value: str) -> bool:
+    def __contains__(self, value: object) -> bool:
         return value in self._names
 
     def name(self, value: str, where: str) -> str:
@@ -62,13 +66,19 @@ class FileWeights:
         """Whether the node computes with weights and numbers alone."""
         return is_foldable(node.target) and all(source in self._names for source in _sources(node))
 
-    def compute(self, node: AtenNode) -> Shape:
-        """The shape of the result, a weight from now on. Raises NetworkRefused naming the layer."""
+    def compute(self, node: AtenNode) -> Array:
+        """The result, a weight from now on. Raises NetworkRefused naming the layer, also where a network computes
+        more of its weights than is sensible."""
         sources = _sources(node)
         shapes = [self._shape(source, node.where) for source in sources]
         given = {name: self._filled_in(value) for name, value in node.arguments.items()}
         with refusing(node):
             result = fold(node.target, given, elements(shapes))
+        self._handled += result.size + sum(prod(shape) for shape in shapes)
+        if self._handled > self._most:
+            raise NetworkRefused(
+                node.where, f"{node.target}: more than {self._most} numbers are computed from the network's weights"
+            )
         largest = max(sources, key=lambda source: prod(self._shape(source, node.where)), default="")
         made_of = self._made_of[node.output] = self._made_of.get(largest, largest)
         trained = any(self._names[source] not in self.buffers for source in sources)
@@ -78,8 +88,10 @@ class FileWeights:
             self.buffers.add(name)
         if self._left[node.output]:
             self._results[node.output] = result
-        self.shapes[name], self.computed[name] = result.shape, result
-        return result.shape
+        self.shapes[name] = result.shape
+        if self._left[node.output] or node.output in self._in_layers:
+            self.computed[name] = result
+        return result
 
     def as_linear(self, node: AtenNode) -> AtenNode:
         """x @ w and x @ w + b as the linear layers that they are; any other node as it stands."""
@@ -117,25 +129,24 @@ class FileWeights:
 
     def _shape(self, value: str, where: str) -> Shape:
         if value in self._results:
-            return self._results[value].shape
+            shape: Shape = self._results[value].shape
+            return shape
         name = self.name(value, where)
         return self._stored[name] if value not in self._made_of else self.shapes[name]
 
     def _filled_in(self, value: Any) -> Any:
         if isinstance(value, Reference):
-            result = self._results.get(value.name)
-            return self._load(self._names[value.name]) if result is None else result
+            if value.name not in self._results:
+                self._results[value.name] = self._load(self._names[value.name])
+            return self._results[value.name]
         return [self._filled_in(item) for item in value] if isinstance(value, list) else value
 
     def _release(self, sources: Sequence[str]) -> None:
         """Forgets what no later node needs: a network may turn matrices of hundreds of megabytes, twice."""
         for source in sources:
             self._left[source] -= 1
-            if (
-                self._left[source] <= 0
-                and self._results.pop(source, None) is not None
-                and source not in self._in_layers
-            ):
+            gone = self._results.pop(source, None) if self._left[source] <= 0 else None
+            if gone is not None and source in self._made_of and source not in self._in_layers:
                 self.computed.pop(self._names[source], None)
 
     def _name_for(self, output: str, made_of: str) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from adapt.errors import NetworkRefused, UnsupportedOperator
 from adapt.formats.aten import (
     AtenNode,
@@ -23,7 +25,7 @@ from adapt.formats.aten_constants import Array
 from adapt.formats.aten_respelled import respelled
 from adapt.formats.names import WEIGHT_NAME
 from adapt.formats.pt2_constants import FileWeights
-from adapt.formats.pt2_weights import FLOATS
+from adapt.formats.pt2_weights import FLOATS, LONG
 from adapt.formats.strict_json import member, of_type, only_member
 from adapt.formats.tensors import check_shape
 from adapt.graph.network import Graph, Node, Shape
@@ -50,7 +52,10 @@ class Signature:
             kind, content = only_member(spec, MODEL)
             if kind in ("parameter", "buffer", "tensor_constant"):
                 placeholder = value_name(member(member(content, "arg", dict, MODEL), "name", str, MODEL), MODEL)
-                self.weights[placeholder] = _tensor_name(member(content, f"{kind}_name", str, MODEL))
+                name = _tensor_name(member(content, f"{kind}_name", str, MODEL))
+                if placeholder in self.weights or name in self.weights.values():
+                    raise NetworkRefused(MODEL, f"the weight {name} is an input twice")
+                self.weights[placeholder] = name
                 if kind != "parameter":
                     self.buffers.add(self.weights[placeholder])
             elif kind == "user_input":
@@ -154,11 +159,13 @@ class GraphReader:
                 raise NetworkRefused(node.where, f"{node.target} needs an earlier value")
             self._sizes[node.output] = sym_size(node, self._shapes[self._names[source.name]])
         elif self.weights.computes(node):
-            self._check_stays_real(node)
-            self._compare(node.output, self.weights.compute(node))
+            self._compare_computed(node, self.weights.compute(node))
         else:
-            for part in respelled(node):
-                self._read_operator(self.weights.as_linear(part), index)
+            for part in respelled(node, self.weights):
+                if self.weights.computes(part):
+                    self.weights.compute(part)
+                else:
+                    self._read_operator(self.weights.as_linear(part), index)
             self._compare_value(node.output)
 
     def _read_operator(self, node: AtenNode, index: int) -> None:
@@ -235,11 +242,13 @@ class GraphReader:
         if last > index:
             raise UnsupportedOperator(node.where, node.target, f"it overwrites {name}, which is used again later")
 
-    def _check_stays_real(self, node: AtenNode) -> None:
-        """Weights are computed in float32; one that the network rounds to whole numbers would come out another."""
+    def _compare_computed(self, node: AtenNode, result: Array) -> None:
+        """As `_compare`, of a weight; all are computed in float32, and one that the network rounds would come out
+        another."""
+        self._compare(node.output, result.shape)
         where = f"{MODEL}: {node.output}"
         dtype = member(member(self._file_shapes, node.output, dict, where), "dtype", int, where)
-        if dtype not in FLOATS and any(references(value) for value in node.arguments.values()):
+        if dtype not in FLOATS and not (dtype == LONG and np.array_equal(result, np.trunc(result))):
             raise UnsupportedOperator(node.where, node.target, "of weights to other than floating point")
 
     def _compare(self, name: str, ours: tuple[int | None, ...]) -> None:

@@ -19,7 +19,7 @@ CONFIG = "data/weights/model_weights_config.json"
 PICKLED_WEIGHTS = "data/weights/model.pt"
 _CONSTANTS_CONFIG = "data/constants/model_constants_config.json"
 _ENTRY_NAME = re.compile(r"(?:weight|tensor)_\d{1,6}")
-_LONG, _BFLOAT16, _STRIDED = 5, 13, 7
+LONG, _BFLOAT16, _STRIDED = 5, 13, 7
 # torch/_export/serde/schema.py, ScalarType: the number in the file -> how the bytes are read
 _DTYPES: dict[int, str] = {5: "<i8", 6: "<f2", 7: "<f4", 8: "<f8", 13: "<u2"}
 FLOATS = frozenset({6, 7, 8, 13})
@@ -100,6 +100,6 @@ def _read_tensor(archive: Archive, entry: str, meta: TensorMeta, name: str) -> N
     raw = np.empty(expected, dtype=np.uint8)
     archive.read_into(entry, raw.data)
     tensor = strided(raw.view(dtype), meta.shape, meta.strides, meta.offset, name)
-    if meta.dtype == _LONG:
+    if meta.dtype == LONG:
         return tensor
     return as_float32(bfloat16_as_float32(tensor) if meta.dtype == _BFLOAT16 else tensor, name)

@@ -36,7 +36,8 @@ class Sharing:
 def with_owned_weights(network: Network) -> Network:
     """Renames the tensors of layers that no torch module could own by their names (F.conv2d with `self.kernel`).
 
-    Such a layer's tensors are called after its node. Everything else keeps its state_dict name.
+    Such a layer's tensors are called after the module that it is, where no other tensor is below that one (a
+    convolution with a computed kernel), or after its node. Everything else keeps its state_dict name.
     """
     paths: dict[str, Mapping[str, str]] = {}
     renamed: dict[str, str] = {}
@@ -46,7 +47,7 @@ def with_owned_weights(network: Network) -> Network:
             node = replace(node, weights={role: renamed[name] for role, name in node.weights.items()})
         path = _path(node)
         if node.weights and (path is None or paths.get(path, node.weights) != node.weights):
-            path = _free_path(node.name, network.graph, paths)
+            path = _free_path(node, network.graph, paths)
             renamed.update({name: f"{path}.{role}" for role, name in node.weights.items()})
             node = replace(node, weights={role: f"{path}.{role}" for role in node.weights})
         if path is not None and node.weights:
@@ -67,8 +68,14 @@ def _path(node: Node) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _free_path(path: str, graph: Graph, paths: Iterable[str]) -> str:
-    tops = {name.partition(".")[0] for name in (*graph.weight_shapes, *paths)}
+def _free_path(node: Node, graph: Graph, paths: Iterable[str]) -> str:
+    below = f"{node.layer}."
+    others = [name for name in graph.weight_shapes if name not in node.weights.values()]
+    if node.layer and not any(
+        f"{name}.".startswith(below) or below.startswith(f"{name}.") for name in (*others, *paths)
+    ):
+        return node.layer
+    path, tops = node.name, {name.partition(".")[0] for name in (*graph.weight_shapes, *paths)}
     while path in tops:
         path += "_"
     return path

@@ -135,7 +135,8 @@ def _joined(
         for weight, positions in columns[index]
     ]
     parts = [(index, part) for index in members for part in couplings[index].owned]
-    if len(classes) == len(atoms) and len(members) == 1 and not extra:
+    once = len({(part.tensor, part.axis, part.filters) for _, part in parts}) == len(parts)
+    if len(classes) == len(atoms) and len(members) == 1 and not extra and once:  # a layer applied twice owns twice
         return replace(first, reason=reason, entering=())
     places: dict[tuple[str, int, bool], dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
     for index, part in (*parts, *extra):

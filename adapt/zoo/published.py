@@ -7,7 +7,9 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from adapt.checkpoint import network_format
 from adapt.errors import FormatRefused, NetworkRefused
+from adapt.formats.archive import open_archive
 from adapt.formats.safetensors_file import carries_architecture, read_state, read_state_shapes
 from adapt.formats.tensors import check_values
 from adapt.graph.network import Graph, Network, Shape
@@ -26,9 +28,12 @@ def read_published(path: Path, name: str) -> Network:
     is missing, that the architecture does not have, or that has another shape.
     """
     architecture = get_architecture(name)
-    with path.open("rb") as stream:
-        if stream.read(9)[8:] != b"{":
-            raise FormatRefused("", f"weights for {name} are read from a .safetensors file; leave out `architecture`")
+    kind = network_format(path)
+    if kind == "pt2":
+        with open_archive(path):
+            pass  # a checkpoint of torch.save is a zip archive too, and is told what to do instead
+    if kind != "safetensors":
+        raise FormatRefused("", f"a .{kind} file carries its own structure; leave out `architecture`")
     if carries_architecture(path):
         raise FormatRefused("header", "the file carries its own architecture; leave out `architecture`")
     stored = read_state_shapes(path)

@@ -51,8 +51,7 @@ class NetAdaptError(Exception):
 
     def __str__(self) -> str:
         text = self.detail or self.title or f"the service answered {self.status}"
-        fields = [_field_text(error) for error in self.errors]
-        missing = [field for field in fields if field not in text]
+        missing = [_field_text(error) for error in self.errors if str(error.get("detail", "")) not in text]
         return "; ".join([text, *missing])
 
 

@@ -7,12 +7,14 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from adapt.errors import NetworkRefused
 from adapt.graph.network import Network
-from adapt.graph.pruning import ChannelGroup, Kept, Slice, all_kept, prune, pruned_shapes, unread
+from adapt.graph.pruning import ChannelGroup, Kept, Slice, all_kept, prune, pruned_graph, pruned_shapes, unread
+from adapt.graph.shapes import infer_shapes
 from adapt.groups import channel_groups
 from adapt.pruning_check import compute, wrongly_pruned
 from tests.networks import FAMILIES, uploaded
@@ -312,3 +314,25 @@ def test_a_crash_at_one_layer_costs_only_its_group(monkeypatch: pytest.MonkeyPat
     groups = {group.id: group for group in channel_groups(network)}
     assert {name: group.prunable for name, group in groups.items()} == {"first": True, "second": False, "head": False}
     assert "cannot be followed" in (groups["second"].reason or "")
+
+
+class OverTwoScales(nn.Module):
+    """One head over two resolutions of one feature map, as in feature pyramids."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head, self.fc = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 6, 3, padding=1), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.stem(x))
+        small = F.interpolate(self.head(F.avg_pool2d(x, 2)), scale_factor=2)
+        return self.fc((torch.relu(self.head(x)) + small).mean((2, 3)))
+
+
+def test_a_layer_applied_twice_to_the_same_channels_loses_each_once() -> None:
+    network = uploaded(OverTwoScales(), (3, 8, 8))
+    groups = channel_groups(network)
+    assert [(group.id, group.prunable) for group in groups] == [("stem", True), ("head", True), ("fc", False)]
+    counts = {"stem": 3, "head": 2}
+    assert pruned_graph(network.graph, groups, counts).weight_shapes["head.weight"] == (2, 3, 3, 3)
+    infer_shapes(pruned_graph(network.graph, groups, counts))

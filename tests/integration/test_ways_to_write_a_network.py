@@ -152,6 +152,26 @@ def two_spread_gates(net, x):
 
 BODIES = {
     "two spread gates": (two_spread_gates, None),
+    "larger of two and of weights": (
+        lambda net, x: torch.max(torch.max(x, net.other(x)), x.min(1, keepdim=True)[0]),
+        ["conv2d", "maximum", "reduce", "maximum"],
+    ),
+    "weights in front": (
+        lambda net, x: (net.column - x) + net.spread / (2 + x * x) - torch.add(x, net.factor[:, None, None], alpha=2),
+        None,
+    ),
+    "weights by softmax": (lambda net, x: x * torch.softmax(net.factor, 0).view(1, 8, 1, 1), ["scale"]),
+    "kernels added up": (
+        lambda net, x: F.conv2d(
+            x, net.other.weight.expand(8, 8, 3, 3) + F.pad(net.other.weight, (1, 1, 1, 1)), padding=1
+        ),
+        ["conv2d"],
+    ),
+    "kernel of low rank": (
+        lambda net, x: F.conv2d(x, (net.matrix @ net.matrix.t()).view(8, 8, 1, 1)),
+        ["conv2d"],
+    ),
+    "whole numbers as they are": (lambda net, x: x * torch.arange(1, 9).view(1, 8, 1, 1), ["scale"]),
     "smoothly to one pixel": (lambda net, x: F.interpolate(x, (1, 1), mode="bilinear"), ["resize"]),
     "scaled sum": (lambda net, x: torch.add(x, F.relu(x), alpha=2), ["relu", "mul_scalar", "add"]),
     "between two": (lambda net, x: torch.lerp(x, F.relu(x), 0.3), ["relu", "sub", "mul_scalar", "add"]),
@@ -387,6 +407,11 @@ def test_a_kernel_that_is_computed_from_a_weight_keeps_its_name(case, tmp_path):
     assert network.weights["other.weight"].shape == (8, 8, 1, 1)
 
 
+def test_a_layer_whose_kernel_is_normalised_keeps_its_own_name(tmp_path):
+    network = read(Written(lambda net, x: net.narrow(net.long(x))), tmp_path)
+    assert {"long.weight", "long.bias", "narrow.weight", "narrow.bias"} <= network.weights.keys()
+
+
 def test_numbers_made_in_forward_are_not_trained(tmp_path):
     network = read(Written(BODIES["numbers made in forward"][0]), tmp_path)
     assert {name for name, _ in build_module(network).named_buffers()} == {"sub.weight", "div.weight"}
@@ -436,6 +461,8 @@ def overwrites_a_residual(net, x):
 
 
 REFUSED = {
+    "kernel of whole numbers by force": (lambda net, x: x * net.factor.view(1, 8, 1, 1).long(), "floating point"),
+    "numbers without end": (lambda net, x: x * net.factor.expand(1 << 13, 1 << 13, 8).sum(), "numbers"),
     "deviation by part of a number": (
         lambda net, x: x / torch.var(x, (2, 3), correction=0.5, keepdim=True),
         "correction",

@@ -158,7 +158,7 @@ OPERATORS = (
             shape=_broadcast,
             function=lambda torch, attributes, name=name: getattr(torch, name),  # type: ignore[misc]
             onnx=_two(op_type),
-            aten=(Aten(target=f"{name}.default", inputs=_BOTH),),
+            aten=tuple(Aten(target=target, inputs=_BOTH) for target in (f"{name}.default", f"{name[:3]}.other")),
         )
         for name, op_type in (("maximum", "Max"), ("minimum", "Min"))
     ),

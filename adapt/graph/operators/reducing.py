@@ -217,6 +217,7 @@ OPERATORS = (
             _reduction("amax.default", "max"),
             _reduction("max.dim", "max"),
             _reduction("amin.default", "min"),
+            _reduction("min.dim", "min"),
             _reduction("linalg_vector_norm.default", "norm"),
             _reduction("logsumexp.default", "logsumexp"),
         ),
