@@ -9,6 +9,7 @@ from typing import Any
 from adapt.errors import NetworkRefused
 from adapt.formats.aten import AtenNode, Reference, references, refusing
 from adapt.formats.aten_constants import Array, elements, fold, is_foldable
+from adapt.formats.aten_respelled import respelled
 from adapt.graph.network import Shape
 
 _PASSES = 50
@@ -16,6 +17,15 @@ _PASSES = 50
 _TURN = "torch.ops.aten.t.default"
 _MATMUL, _MM, _ADDMM = (f"torch.ops.aten.{name}.default" for name in ("matmul", "mm", "addmm"))
 _FACTORS = {_MATMUL: ("self", "other"), _MM: ("self", "mat2"), _ADDMM: ("mat1", "mat2")}
+
+
+def in_parts(nodes: Sequence[AtenNode], weights: Iterable[str]) -> list[tuple[AtenNode, ...]]:
+    """Each node as the nodes that it stands for, where `weights` are the values that stand for weights at first."""
+    known, parts = set(weights), []
+    for node in nodes:
+        parts.append(respelled(node, known))
+        known.update(part.output for part in parts[-1] if is_foldable(part.target) and known.issuperset(_sources(part)))
+    return parts
 
 
 class FileWeights:

@@ -22,9 +22,8 @@ from adapt.formats.aten import (
     value_name,
 )
 from adapt.formats.aten_constants import Array
-from adapt.formats.aten_respelled import respelled
 from adapt.formats.names import WEIGHT_NAME
-from adapt.formats.pt2_constants import FileWeights
+from adapt.formats.pt2_constants import FileWeights, in_parts
 from adapt.formats.pt2_weights import FLOATS, LONG
 from adapt.formats.strict_json import member, of_type, only_member
 from adapt.formats.tensors import check_shape
@@ -113,7 +112,9 @@ class GraphReader:
         self._last_use[signature.output] = len(self._parsed)
         self._file_shapes = member(graph, "tensor_values", dict, MODEL)
         self._signature = signature
-        self.weights = FileWeights(signature.weights, shapes, signature.buffers, self._parsed, load)
+        self._parts = in_parts(self._parsed, signature.weights)
+        parts = [part for parts in self._parts for part in parts]
+        self.weights = FileWeights(signature.weights, shapes, signature.buffers, parts, load)
         image, self.batch = self._input_shape()
         self.graph = Graph(
             input_name=signature.input, input_shape=image, nodes=(), output=signature.output, weight_shapes={}
@@ -161,7 +162,7 @@ class GraphReader:
         elif self.weights.computes(node):
             self._compare_computed(node, self.weights.compute(node))
         else:
-            for part in respelled(node, self.weights):
+            for part in self._parts[index]:
                 if self.weights.computes(part):
                     self.weights.compute(part)
                 else:
