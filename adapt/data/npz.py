@@ -138,13 +138,13 @@ def _check_images(name: str, entry: Entry) -> None:
 
 
 def _check_labels(name: str, entry: Entry) -> None:
-    if entry.dtype.kind not in "iu":
-        raise DatasetRefused(name, f"is {entry.dtype.name}, labels must be integers: save y.astype('int64')")
     shape = entry.shape
     if len(shape) == 2 and shape[1] > 1:
         raise DatasetRefused(
             name, f"has the shape {list(shape)}; give class numbers [n], not one-hot rows: y.argmax(1)"
         )
+    if entry.dtype.kind not in "iu":
+        raise DatasetRefused(name, f"is {entry.dtype.name}, labels must be integers: save y.astype('int64')")
     if len(shape) not in (1, 2) or (len(shape) == 2 and shape[1] != 1):
         raise DatasetRefused(name, f"has the shape {list(shape)}, labels are [n]")
 

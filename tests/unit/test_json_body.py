@@ -54,3 +54,12 @@ def test_any_document_is_a_job_request_or_refused_by_a_pointer(document):
 def test_any_settings_are_effective_or_refused_by_a_pointer(settings):
     request = {"model": "mdl_a", "budget": {"macs": "50%"}, "settings": settings}
     assert all(field["pointer"].startswith("/settings") for field in faults_of(request))
+
+
+def test_an_unknown_key_is_told_what_it_may_have_been_meant_for():
+    asked = {"model": "resnet18", "budget": {"macs": "80%"}, "settings": {"short_term_step": 3}}
+    (fault,) = faults_of(asked)
+    assert fault["pointer"] == "/settings/short_term_step"
+    assert fault["detail"].startswith("is not known here; did you mean short_term_steps")
+    (fault,) = faults_of({**asked, "settings": {"qqqqqqqqqq": 3}})
+    assert fault["detail"] == "is not known here"
