@@ -121,11 +121,19 @@ def slice_values(stated: Stated) -> list[Step]:
     ]
     if not cuts:
         return [Step(target="alias.default", arguments={"self": stated.value("X")})]
+    if all(step == -1 and start in (-1, _size(stated, dim) - 1, _ALL) for dim, start, _, step in cuts):
+        if any(-_size(stated, dim) <= end for dim, _, end, _ in cuts):
+            stated.refuse(f"from {starts} to {ends} along {axes} backwards, other than all of an axis")
+        return [Step(target="flip.default", arguments={"self": stated.value("X"), "dims": [cut[0] for cut in cuts]})]
     sources = [stated.value("X"), *(PREVIOUS for _ in cuts[1:])]
     return [
         Step(target="slice.Tensor", arguments={"self": source, "dim": dim, "start": start, "end": end, "step": step})
         for source, (dim, start, end, step) in zip(sources, cuts, strict=True)
     ]
+
+
+def _size(stated: Stated, axis: int) -> int:
+    return stated.shape("X")[axis]
 
 
 def gather(stated: Stated) -> list[Step]:

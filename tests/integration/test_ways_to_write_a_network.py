@@ -152,6 +152,7 @@ def two_spread_gates(net, x):
 
 BODIES = {
     "two spread gates": (two_spread_gates, None),
+    "turned round": (lambda net, x: torch.flip(net.other(x.flip(3)), (1, -2)), ["flip", "conv2d", "flip"]),
     "larger of two and of weights": (
         lambda net, x: torch.max(torch.max(x, net.other(x)), x.min(1, keepdim=True)[0]),
         ["conv2d", "maximum", "reduce", "maximum"],

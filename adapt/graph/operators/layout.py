@@ -19,6 +19,7 @@ from adapt.graph.operators.operator import (
 )
 from adapt.graph.operators.reshaping import unflattened, unsqueezed, viewed
 
+_BEFORE_ALL = -(1 << 62)
 TO_CHANNELS_LAST, TO_CHANNELS_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
@@ -53,6 +54,30 @@ def _permute_mixes(attributes: Attributes, inputs: Sequence[Shape]) -> str | Non
     if attributes["dims"] in (TO_CHANNELS_LAST, TO_CHANNELS_FIRST):
         return None
     return "its axes are permuted in a way in which channels are not followed"
+
+
+def _flipped(call: Call) -> dict[str, Any]:
+    rank, dims = len(call.inputs[0]), call.arguments["dims"]
+    return {"axes": sorted(dim % rank for dim in dims)}
+
+
+def _flip_shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
+    axes: Any = attributes["axes"]
+    if max(axes) >= len(inputs[0]):
+        raise ValueError(f"axes {axes} of {inputs[0]}")
+    return inputs[0]
+
+
+def _flip_onnx(call: OnnxCall) -> list[OnnxNode]:
+    axes: Any = call.attributes["axes"]
+    limits = {"starts": [-1] * len(axes), "ends": [_BEFORE_ALL] * len(axes), "axes": axes, "steps": [-1] * len(axes)}
+    names = [call.constant(name, np.array(numbers, dtype=np.int64)) for name, numbers in limits.items()]
+    return [OnnxNode(op_type="Slice", inputs=(*call.inputs, *names))]
+
+
+def _flip_mixes(attributes: Attributes, inputs: Sequence[Shape]) -> str | None:
+    axes: Any = attributes["axes"]
+    return None if len(inputs[0]) == 4 and 1 not in axes else "their order is turned round"
 
 
 def _reshape_shape(inputs: Sequence[Shape], attributes: Attributes, weights: WeightShapes) -> Shape:
@@ -94,6 +119,15 @@ OPERATORS = (
             Aten(target="transpose.int", attributes=_transposed, ignored=("dim0", "dim1"), alias=True),
             Aten(target="movedim.int", attributes=_moved, ignored=("source", "destination"), alias=True),
         ),
+    ),
+    Operator(
+        name="flip",
+        attributes={"axes": Wholes(low=1, high=7)},
+        shape=_flip_shape,
+        function=lambda torch, attributes: lambda x: torch.flip(x, attributes["axes"]),
+        onnx=_flip_onnx,
+        mixes=_flip_mixes,
+        aten=(Aten(target="flip.default", attributes=_flipped, ignored=("dims",)),),
     ),
     Operator(
         name="reshape",
