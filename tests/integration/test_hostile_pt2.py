@@ -16,6 +16,7 @@ from tests.live_api import LiveApi, live_api
 
 REFUSED = {
     "pickled_weight": "head.bias: is pickled",
+    "legacy_weights": "model.pt: is a pickle, as torch 2.8 wrote it",
     "legacy_layout": "older torch.export",
     "legacy_in_front": "something in front of it",
     "legacy_behind": "older torch.export|something in front of it",
