@@ -130,7 +130,7 @@ BAD: dict[str, tuple[Callable[[Path], bytes], tuple[int, str], tuple[str, ...]]]
     "weights alone": (
         lambda _: struct.pack("<Q", 2) + b"{}",
         FORMAT,
-        ("carries no architecture",),
+        ("weights without a network", "architecture", ".pt2"),
     ),
     "a compressed .pt2": (
         lambda _: zipped(entries(small_pt2()), compression=zipfile.ZIP_DEFLATED),
