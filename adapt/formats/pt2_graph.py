@@ -47,13 +47,15 @@ class Signature:
         self.weights: dict[str, str] = {}
         self.buffers: set[str] = set()
         inputs: list[str] = []
+        names: set[str] = set()
         for spec in member(signature, "input_specs", list, MODEL):
             kind, content = only_member(spec, MODEL)
             if kind in ("parameter", "buffer", "tensor_constant"):
                 placeholder = value_name(member(member(content, "arg", dict, MODEL), "name", str, MODEL), MODEL)
                 name = _tensor_name(member(content, f"{kind}_name", str, MODEL))
-                if placeholder in self.weights or name in self.weights.values():
+                if placeholder in self.weights or name in names:
                     raise NetworkRefused(MODEL, f"the weight {name} is an input twice")
+                names.add(name)
                 self.weights[placeholder] = name
                 if kind != "parameter":
                     self.buffers.add(self.weights[placeholder])
@@ -162,11 +164,17 @@ class GraphReader:
         elif self.weights.computes(node):
             self._compare_computed(node, self.weights.compute(node))
         else:
-            for part in self._parts[index]:
-                if self.weights.computes(part):
-                    self.weights.compute(part)
-                else:
-                    self._read_operator(self.weights.as_linear(part), index)
+            self._read_parts(node, index)
+
+    def _read_parts(self, node: AtenNode, index: int) -> None:
+        for part in self._parts[index]:
+            if not self.weights.computes(part):
+                self._read_operator(self.weights.as_linear(part), index)
+            elif part.output == node.output:  # weights alone, in several steps
+                self._compare_computed(node, self.weights.compute(part))
+            else:
+                self.weights.compute(part)
+        if node.output in self._names:
             self._compare_value(node.output)
 
     def _read_operator(self, node: AtenNode, index: int) -> None:

@@ -161,6 +161,15 @@ BODIES = {
         lambda net, x: (net.column - x) + net.spread / (2 + x * x) - torch.add(x, net.factor[:, None, None], alpha=2),
         None,
     ),
+    "weights alone, two things at once": (
+        lambda net, x: (
+            x
+            * torch.lerp(torch.addcmul(net.factor, net.factor, net.factor, value=0.5), net.fc.weight[0], 0.3)[
+                :, None, None
+            ]
+        ),
+        None,
+    ),
     "weights by softmax": (lambda net, x: x * torch.softmax(net.factor, 0).view(1, 8, 1, 1), ["scale"]),
     "kernels added up": (
         lambda net, x: F.conv2d(
