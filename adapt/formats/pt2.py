@@ -57,9 +57,7 @@ def _check_container(archive: Archive) -> None:
 def _check_schema(document: dict[str, Any]) -> None:
     major = member(member(document, "schema_version", dict, MODEL), "major", int, MODEL)
     if major != SCHEMA_MAJOR:
-        raise FormatRefused(
-            MODEL, f"schema version {major} is not read; torch 2.9 to 2.14 write version {SCHEMA_MAJOR}"
-        )
+        raise FormatRefused(MODEL, f"schema version {major} is not read; torch 2.13 writes version {SCHEMA_MAJOR}")
 
 
 def _read_graph(
