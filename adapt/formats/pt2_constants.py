@@ -111,11 +111,16 @@ class FileWeights:
         bias = node.arguments.get("self") if node.target == _ADDMM else None
         if not isinstance(matrix, Reference) or not self._is_matrix(matrix.name):
             return node
-        turned = Reference(f"{node.output}_weight")
+        turned = Reference(self._free(f"{node.output}_weight"))
         self._in_layers.add(turned.name)
         self.compute(replace(node, target=_TURN, output=turned.name, arguments={"self": matrix}))
         arguments = {"input": image, "weight": turned} | ({} if bias is None else {"bias": bias})
         return replace(node, target="torch.ops.aten.linear.default", arguments=arguments)
+
+    def _free(self, value: str) -> str:
+        while value in self._names or self._left[value]:
+            value += "_"
+        return value
 
     def _used_in_layers(self, nodes: Sequence[AtenNode]) -> set[str]:
         """The weights, computed ones included, that some node uses together with the images."""

@@ -16,7 +16,7 @@ from adapt.formats.onnx_writer import write_onnx
 from adapt.formats.pt2 import read_pt2
 from adapt.graph.network import Network
 from adapt.modules import build_module
-from tests.pt2_files import exported
+from tests.pt2_files import MODEL, entries, exported, zipped
 
 
 class Written(nn.Module):
@@ -420,6 +420,20 @@ def test_a_kernel_that_is_computed_from_a_weight_keeps_its_name(case, tmp_path):
 def test_a_layer_whose_kernel_is_normalised_keeps_its_own_name(tmp_path):
     network = read(Written(lambda net, x: net.narrow(net.long(x))), tmp_path)
     assert {"long.weight", "long.bias", "narrow.weight", "narrow.bias"} <= network.weights.keys()
+
+
+def test_a_value_may_be_called_what_the_reader_would_call_a_weight(tmp_path):
+    def head(net, x):
+        x = x.mean((2, 3))
+        early = torch.relu(x)
+        return x @ net.matrix + early[:, :5]
+
+    module = Written(lambda net, x: x, head)
+    torch.manual_seed(0)
+    contents = entries(exported(module))
+    contents[MODEL] = contents[MODEL].replace(b'"relu"', b'"matmul_weight"')
+    (tmp_path / "net.pt2").write_bytes(zipped(contents))
+    check_agreement(module, read_pt2(tmp_path / "net.pt2"))
 
 
 def test_numbers_made_in_forward_are_not_trained(tmp_path):
