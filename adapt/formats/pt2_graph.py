@@ -153,9 +153,7 @@ class GraphReader:
     def _read_node(self, node: AtenNode, index: int) -> None:
         if node.target in _CHECK_ONLY or self.weights.counts_batches(node):
             return
-        taken = node.output in self._names or node.output in self.weights or node.output in self._sizes
-        if taken or not node.output:
-            raise NetworkRefused(node.where, f"the value {node.output!r} is computed twice or has no name")
+        self._check_new(node)
         if node.target == _SYM_SIZE:
             source = node.arguments.get("self")
             if not isinstance(source, Reference) or source.name not in self._names:
@@ -166,8 +164,14 @@ class GraphReader:
         else:
             self._read_parts(node, index)
 
+    def _check_new(self, node: AtenNode) -> None:
+        taken = node.output in self._names or node.output in self.weights or node.output in self._sizes
+        if taken or not node.output:
+            raise NetworkRefused(node.where, f"the value {node.output!r} is computed twice or has no name")
+
     def _read_parts(self, node: AtenNode, index: int) -> None:
         for part in self._parts[index]:
+            self._check_new(part)
             if not self.weights.computes(part):
                 self._read_operator(self.weights.as_linear(part), index)
             elif part.output == node.output:  # weights alone, in several steps

@@ -436,6 +436,15 @@ def test_a_value_may_be_called_what_the_reader_would_call_a_weight(tmp_path):
     check_agreement(module, read_pt2(tmp_path / "net.pt2"))
 
 
+def test_a_value_that_has_the_name_of_a_step_is_not_taken_for_it(tmp_path):
+    module = Written(lambda net, x: (lambda early: torch.lerp(x, torch.tanh(x), 0.3) + early)(torch.relu(x)))
+    contents = entries(exported(module))
+    contents[MODEL] = contents[MODEL].replace(b'"relu"', b'"lerp_way"')
+    (tmp_path / "net.pt2").write_bytes(zipped(contents))
+    with pytest.raises(NetworkRefused, match="'lerp_way' is computed twice"):
+        read_pt2(tmp_path / "net.pt2")
+
+
 def test_numbers_made_in_forward_are_not_trained(tmp_path):
     network = read(Written(BODIES["numbers made in forward"][0]), tmp_path)
     assert {name for name, _ in build_module(network).named_buffers()} == {"sub.weight", "div.weight"}
