@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,12 @@ from adapt.formats.pt2 import read_pt2
 from adapt.graph.network import Network
 from adapt.graph.pruning import ChannelGroup
 from adapt.groups import channel_groups
+from adapt.latency.device import Device
+from adapt.latency.local_device import LocalDevice
 from adapt.latency.machine_lock import MachineLock, default_directory
-from adapt.latency.meters import LocalMeter
+from adapt.latency.meters import DeviceMeter
 from adapt.latency.profile import take_profile
-from adapt.latency.runtimes.onnxruntime import OnnxRuntime
+from adapt.latency.runtimes.choice import RuntimeChoice
 from adapt.latency.table import LookupTable
 from adapt.loop import adapt_network
 from adapt.modules import build_module
@@ -87,9 +89,9 @@ def run(
     asked = parse_budget(budget)
     if unknown := sorted(set(budget) - set(asked)):
         raise AdaptError(f"budget: {', '.join(unknown)} is no resource; there are {', '.join(RESOURCES)}")
-    meter = _meter(network, groups, chosen, latency="latency_ms" in asked)
     pixels = normalization or default_normalization(network.graph.input_shape[0])
     with (
+        closing(LocalDevice(RuntimeChoice(), MachineLock(default_directory()))) as device,
         _opened(data) as dataset,
         assembled(
             network,
@@ -98,7 +100,7 @@ def run(
             pixels,
             asked=asked,
             settings=chosen,
-            meter=meter,
+            meter=_meter(network, groups, chosen, device, latency="latency_ms" in asked),
             lock_directory=default_directory(),
             stop=never,
         ) as job,
@@ -138,11 +140,10 @@ def _opened(data: Dataset | Path | str) -> AbstractContextManager[Dataset]:
     return nullcontext(digits()) if data == DIGITS else opened_dataset(Path(data))
 
 
-def _meter(network: Network, groups: tuple[ChannelGroup, ...], settings: Settings, *, latency: bool) -> LocalMeter:
-    runtime, lock = OnnxRuntime(), MachineLock(default_directory())
-
+def _meter(
+    network: Network, groups: tuple[ChannelGroup, ...], settings: Settings, device: Device, *, latency: bool
+) -> DeviceMeter:
     def profiled() -> LookupTable:
-        with lock.measuring():
-            return take_profile(network, groups, runtime, seed=settings.seed).table
+        return take_profile(network, groups, device, seed=settings.seed).table
 
-    return LocalMeter(network, profiled if latency else None, runtime, lock, {}, never)
+    return DeviceMeter(network, profiled if latency else None, device, {}, never)

@@ -7,7 +7,8 @@ AdaptError
  │   │   └─ FormatRefused         ... because it is of another kind altogether (pickle, legacy archive)
  │   ├─ DatasetRefused            a data set that cannot be read, or does not fit the network
  │   │   └─ NotEnoughData         too few images for the split asked for
- │   └─ TableRefused              a look-up table that is not one of ours
+ │   ├─ TableRefused              a look-up table that is not one of ours
+ │   └─ ReadingRefused            what a device answered is no reading
  ├─ NoSuchLayer               a pattern of the settings that matches no layer of the network
  ├─ BudgetUnreachable         the smallest network is still over the budget
  ├─ ScheduleTooShort          the explicit schedule ends before the budget
@@ -157,6 +158,10 @@ class TableDoesNotCover(AdaptError):
 
 class TableRefused(Refused):
     """`where` reads like "entries[3].ms"."""
+
+
+class ReadingRefused(Refused):
+    """`where` reads like "candidate_ms[3]"."""
 
 
 class MeasurementFailed(AdaptError):

@@ -7,6 +7,7 @@ from typing import Literal
 
 from adapt.graph.network import Network, Weights
 from adapt.graph.pruning import Kept
+from adapt.latency.table import Entry
 from adapt.spec import Resources
 
 
@@ -17,6 +18,8 @@ class Latency:
     `ms`, `low`, `high` are the median and its interval, drift-corrected: (network / original now) x original then.
     `original_ms` is what the original took in this session, uncorrected. `predicted_ms` is the table's figure.
     On a `table` target nothing is measured: `measured` is false and the three figures are the prediction.
+    `disturbed` is the share of the session in which the machine was busy, which did not count. `entries` are what the
+    network's operators took of it, for the look-up table.
     """
 
     ms: float
@@ -25,6 +28,8 @@ class Latency:
     original_ms: float
     predicted_ms: float | None  # None where no look-up table was needed
     measured: bool = True
+    disturbed: float = 0.0
+    entries: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from adapt.events import EpochDone, Latency, OriginalEvaluated, Score
 from adapt.executors.contract import Executor
 from adapt.graph.network import Graph, Network, Weights
 from adapt.graph.pruning import ChannelGroup, Kept
+from adapt.latency.runtimes.choice import NetworkFile
 from adapt.spec import Resources, Settings
 from adapt.stop import Stop
 
@@ -24,6 +25,10 @@ class Meter(Protocol):
 
     def measure(self, key: str, network: Network) -> Latency:
         """End to end on the target; a `key` that is in the record is answered from it. Raises MeasurementFailed."""
+        ...
+
+    def write(self, network: Network) -> Mapping[NetworkFile, bytes]:
+        """The file that is measured, by its kind: it is offered byte for byte. Empty where nothing is measured."""
         ...
 
     def predict_ms(self, graph: Graph) -> float:

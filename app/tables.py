@@ -106,6 +106,8 @@ class TargetRow(Base):
     state: Mapped[str]
     error: Mapped[dict[str, Any] | None]
     document: Mapped[dict[str, Any] | None]  # what an uploaded table says of itself beside its entries
+    provider_options: Mapped[dict[str, Any] | None]
+    instance: Mapped[str | None]  # of an agent: the process that has the name now
     last_seen_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
 
@@ -128,13 +130,28 @@ class LookupEntryRow(Base):
     created_at: Mapped[datetime]
 
 
+class NetworkLatencyRow(Base):
+    """A pruned version of a model, measured end to end: `structure` stands for its channel counts."""
+
+    __tablename__ = "network_latencies"
+    target_id: Mapped[str] = mapped_column(ForeignKey("targets.id", ondelete="CASCADE"), primary_key=True)
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), primary_key=True)
+    conditions_key: Mapped[str] = mapped_column(primary_key=True)
+    structure: Mapped[str] = mapped_column(primary_key=True)
+    ms: Mapped[float]
+    low: Mapped[float]
+    high: Mapped[float]
+    original_ms: Mapped[float]
+    created_at: Mapped[datetime]
+
+
 class TaskRow(Base):
     """Short work: checking a model, profiling one on a target. One of a kind and key is open at a time."""
 
     __tablename__ = "tasks"
     __table_args__ = (
         one_of("state", records.TaskState),
-        one_of("lane", records.Lane),
+        one_of("lane", records.TaskLane),
         Index("ix_tasks_queue", "lane", "state", "created_at"),
         Index("uq_tasks_open", "kind", "key", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
         Index(None, "kind", "key", "created_at"),
@@ -155,6 +172,8 @@ class TaskRow(Base):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    # of the lane "device": whose agent may take it
+    target_id: Mapped[str | None] = mapped_column(ForeignKey("targets.id", ondelete="CASCADE"))
 
 
 class JobRow(Base):
@@ -320,6 +339,7 @@ class CheckpointFileRow(Base):
     format: Mapped[str] = mapped_column(primary_key=True)
     bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"))
+    accuracy: Mapped[float | None]  # on the test set, of a file that computes differently from its network
 
 
 class EventRow(Base):

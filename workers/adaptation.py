@@ -6,10 +6,11 @@ from collections.abc import Callable
 from sqlalchemy.exc import OperationalError
 
 from adapt.assembly import assembled
+from adapt.data.dataset import Dataset
 from adapt.errors import AdaptError, Stopped
 from adapt.events import Message
 from adapt.loop import adapt_network
-from adapt.search import Progress
+from adapt.search import Meter, Progress
 from app.database import unit_of_work
 from app.jobs.errors import LeaseLost
 from app.jobs.queue import JobQueue
@@ -18,7 +19,7 @@ from app.jobs.records import ClaimedJob
 from app.problems import problem_of
 from workers.assembly import Material, read_dataset, read_material
 from workers.lease import Reason, StopSignal, held_lease
-from workers.metering import make_meter
+from workers.metering import meter_of
 from workers.pretraining import with_trained_network
 from workers.progress import continued_progress, read_outcomes, read_progress
 from workers.recording import Recording
@@ -57,27 +58,33 @@ def _search(claimed: ClaimedJob, service: Service, signal: StopSignal) -> None:
     material = read_material(job, service)
     with read_dataset(job, service) as dataset:
         material = with_trained_network(claimed, material, dataset, service, signal)
-        recording = Recording(claimed, service.sessions, service.storage, material)
-        meter = make_meter(claimed, material, service, signal)
-        with assembled(
-            material.network,
-            material.groups,
-            dataset,
-            material.model.normalization,
-            asked=material.asked,
-            settings=material.settings,
-            meter=meter,
-            lock_directory=service.lock_directory,
-            stop=signal,
-            recorded=read_outcomes(material.record),
-            classes=material.model.classes,
-        ) as search:
-            for note in () if "original" in material.record.values else search.notes:
-                recording.write(Message(text=note))
-            reporter = Reporter(claimed, service.sessions, material)
-            for event in adapt_network(search, _progress(material, service)):
-                recording.write(event)
-                reporter.tell(event)
+        with meter_of(claimed, material, service, signal) as meter:
+            _adapt(claimed, material, dataset, meter, service, signal)
+
+
+def _adapt(
+    claimed: ClaimedJob, material: Material, dataset: Dataset, meter: Meter, service: Service, signal: StopSignal
+) -> None:
+    recording = Recording(claimed, service.sessions, service.storage, material, meter.write)
+    with assembled(
+        material.network,
+        material.groups,
+        dataset,
+        material.model.normalization,
+        asked=material.asked,
+        settings=material.settings,
+        meter=meter,
+        lock_directory=service.lock_directory,
+        stop=signal,
+        recorded=read_outcomes(material.record),
+        classes=material.model.classes,
+    ) as search:
+        for note in () if "original" in material.record.values else search.notes:
+            recording.write(Message(text=note))
+        reporter = Reporter(claimed, service.sessions, material)
+        for event in adapt_network(search, _progress(material, service)):
+            recording.write(event)
+            reporter.tell(event)
 
 
 def _progress(material: Material, service: Service) -> Progress:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from adapt.graph.network import Network
 from adapt.graph.pruning import ChannelGroup
-from adapt.latency.machine_lock import MachineLock
+from adapt.latency.device import Device
 from adapt.latency.profile import Profile, take_profile
-from adapt.latency.runtimes.onnxruntime import OnnxRuntime
 from adapt.latency.table import LookupTable, table_from_json
 from adapt.stop import Stop
 from app.blobs import BlobRepository
@@ -22,7 +21,7 @@ PROFILE_ROUNDING = 8  # channels, and the fewest that its smallest variant keeps
 PROFILE_SEED = 0  # the same variants for every job: one profile serves them all
 
 
-def table_of_job(claimed: ClaimedJob, material: Material, service: Service, stop: Stop) -> LookupTable:
+def table_of_job(claimed: ClaimedJob, material: Material, device: Device, service: Service, stop: Stop) -> LookupTable:
     """The recorded table of a resumed job; else what was measured under today's conditions; else a new profile.
 
     Recorded as the job's value "table" before it is handed out: a resumed job decides from the same figures.
@@ -30,14 +29,13 @@ def table_of_job(claimed: ClaimedJob, material: Material, service: Service, stop
     recorded = material.record.values.get("table")
     if recorded is not None:
         return table_from_json(service.storage.read(recorded["sha256"]).decode())
-    runtime = runtime_of(material.target)
     with reading(service.sessions) as session:
         table = LookupRepository(session).find_table(
-            material.target.id, material.model.id, runtime.conditions.fingerprint()
+            material.target.id, material.model.id, device.conditions.fingerprint()
         )
     if table is None:
         table = take_and_store(
-            material.model.id, material.network, material.groups, material.target, service, stop
+            material.model.id, material.network, material.groups, material.target, device, service, stop
         ).table
     blob = service.storage.put(table.to_json().encode())
     with unit_of_work(service.sessions) as session:
@@ -47,23 +45,24 @@ def table_of_job(claimed: ClaimedJob, material: Material, service: Service, stop
 
 
 def take_and_store(
-    model_id: str, network: Network, groups: Sequence[ChannelGroup], target: Target, service: Service, stop: Stop
+    model_id: str,
+    network: Network,
+    groups: Sequence[ChannelGroup],
+    target: Target,
+    device: Device,
+    service: Service,
+    stop: Stop,
 ) -> Profile:
-    """Profiles with the machine to itself; keeps every entry. Raises MeasurementFailed, Stopped."""
-    with MachineLock(service.lock_directory).measuring(stop):
-        profile = take_profile(
-            network,
-            groups,
-            runtime_of(target),
-            seed=PROFILE_SEED,
-            multiple=PROFILE_ROUNDING,
-            minimum=PROFILE_ROUNDING,
-            stop=stop,
-        )
+    """Profiles, and keeps every entry. Raises MeasurementFailed, Stopped."""
+    profile = take_profile(
+        network,
+        groups,
+        device,
+        seed=PROFILE_SEED,
+        multiple=PROFILE_ROUNDING,
+        minimum=PROFILE_ROUNDING,
+        stop=stop,
+    )
     with unit_of_work(service.sessions) as session:
         LookupRepository(session).store_profile(target.id, model_id, profile.table)
     return profile
-
-
-def runtime_of(target: Target) -> OnnxRuntime:
-    return OnnxRuntime(threads=target.threads, batch=target.batch, provider=target.provider)

@@ -10,6 +10,7 @@ from adapt.checkpoint import read_safetensors
 from adapt.events import EpochDone, Evaluation, Latency, OriginalEvaluated, Score
 from adapt.executors.contract import Failure
 from adapt.graph.network import Network
+from adapt.latency.table import Entry
 from adapt.search import Progress
 from app.jobs.records import Checkpoint, Iteration, JobProgressRecord, Proposal
 from app.storage import Storage
@@ -70,7 +71,12 @@ def read_outcomes(record: JobProgressRecord) -> dict[str | None, Evaluation | Fa
 
 
 def read_measurements(record: JobProgressRecord) -> dict[str, Latency]:
-    return {key: Latency(**document) for key, document in record.measurements.items()}
+    return {key: _latency(document) for key, document in record.measurements.items()}
+
+
+def _latency(document: Mapping[str, Any]) -> Latency:
+    entries = tuple(Entry(**entry) for entry in document.get("entries", ()))  # records of before have none
+    return Latency(**{**document, "entries": entries})
 
 
 def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:

@@ -49,7 +49,7 @@ from app.jobs.records import (
 from app.records import CheckpointKind
 from app.storage import Storage
 from workers.assembly import Material
-from workers.checkpoints import store_files
+from workers.checkpoints import MeasuredFiles, none_measured, store_files
 from workers.progress import evaluation_document, original_document, original_from_document
 
 
@@ -67,7 +67,16 @@ class _Record:
 class Recording:
     """Writes one job's events. Raises LeaseLost as soon as the lease is another worker's."""
 
-    def __init__(self, claimed: ClaimedJob, sessions: Sessions, storage: Storage, material: Material) -> None:
+    def __init__(
+        self,
+        claimed: ClaimedJob,
+        sessions: Sessions,
+        storage: Storage,
+        material: Material,
+        measured_files: MeasuredFiles = none_measured,
+    ) -> None:
+        """`measured_files` writes those files of a network that latency is measured with."""
+        self._measured_files = measured_files
         self._claimed, self._sessions, self._storage = claimed, sessions, storage
         self._original = material.network
         self._groups = {group.id: group for group in material.groups}
@@ -259,7 +268,7 @@ class Recording:
             figures=figures,
             filters={group: len(channels) for group, channels in kept.items()},
             kept={group: list(channels) for group, channels in kept.items()},
-            files=store_files(network, self._storage),
+            files=store_files(network, self._measured_files(network), self._storage),
         )
 
     def _in_transaction(self, write: Callable[[JobRecorder], object]) -> None:

@@ -4,6 +4,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from app.targets.repository import TargetRepository
 from app.tasks.queue import TaskQueue
 from app.tasks.records import ClaimedTask
 from workers.assembly import read_network_of
+from workers.devices import device_of
 from workers.lease import StopSignal, held_lease
 from workers.lookup import PROFILE_ROUNDING, take_and_store
 from workers.service import Service
@@ -120,7 +122,9 @@ def profile_model(claimed: ClaimedTask, service: Service, signal: StopSignal) ->
         model = models.get_model(owner, claimed.payload["model"])
         structure = models.get_structure(owner, model.id)
         target = TargetRepository(session).get_target(owner, claimed.payload["target"])
-    profile = take_and_store(model.id, read_network_of(model, service), structure.groups or (), target, service, signal)
+    network, groups = read_network_of(model, service), structure.groups or ()
+    with closing(device_of(target, service)) as device:
+        profile = take_and_store(model.id, network, groups, target, device, service, signal)
     measured = MeasuredOnce(
         original_ms=profile.original_ms,
         smallest_ms=profile.original_ms * profile.smallest_ratio,

@@ -3,7 +3,7 @@
 Node names are the graph's, so that a profile's times can be attributed to nodes ("mean/pool" belongs to "mean").
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,14 @@ from adapt.graph.shapes import infer_shapes
 OPSET = 17
 IR_VERSION = 8
 OUTPUT_NAME = "logits"
+_NO_METADATA: Mapping[str, str] = {}
 _TYPES = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.int64): TensorProto.INT64}
 
 
-def write_onnx(network: Network) -> bytes:
+def write_onnx(network: Network, metadata: Mapping[str, str] = _NO_METADATA) -> bytes:
     """The network as an ONNX model (opset 17): a dynamic batch, weights inside, input named as in the graph,
-    output "logits". The same network gives the same bytes. Batch norm stays an operator of its own.
+    output "logits". The same network gives the same bytes. Batch norm stays an operator of its own. `metadata` become
+    properties of the model.
 
     Raises NetworkRefused where shapes do not fit.
     """
@@ -48,6 +50,7 @@ def write_onnx(network: Network) -> bytes:
         ir_version=IR_VERSION,
         producer_name="netadapt",
     )
+    helper.set_model_props(model, dict(metadata))
     data: bytes = model.SerializeToString(deterministic=True)
     return data
 

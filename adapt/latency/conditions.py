@@ -4,8 +4,11 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
+
+from adapt.latency.fields import Fields
 
 CPU_INFO = Path("/proc/cpuinfo")
 
@@ -19,7 +22,10 @@ _EXTENSIONS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """All fields are text or whole numbers; `instruction_set` reads like "x86_64 avx2 fma avx512f"."""
+    """`runtime` is one of adapt.latency.runtimes, `provider` what runs its kernels, with `provider_options`. For
+    processors `cpu` is their name and `instruction_set` reads like "x86_64 avx2 fma avx512f"; a GPU's name stands with
+    its host's.
+    """
 
     runtime: str
     runtime_version: str
@@ -29,13 +35,28 @@ class Conditions:
     precision: str
     cpu: str
     instruction_set: str
+    provider_options: Mapping[str, str] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, str | int]:
-        return asdict(self)
+    def to_json(self) -> dict[str, Any]:
+        """Options only where there are any."""
+        document = asdict(self)
+        return document if self.provider_options else {k: v for k, v in document.items() if k != "provider_options"}
 
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits; equal fingerprints, comparable figures."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def conditions_from_document(document: object, where: str, fields: Fields) -> Conditions:
+    """What `to_json` made. Raises the refusal of `fields`."""
+    texts = ("runtime", "runtime_version", "provider", "precision", "cpu", "instruction_set")
+    found = fields.an_object(document, where, (*texts, "threads", "batch"), ("provider_options",))
+    return Conditions(
+        **{name: fields.text(found[name], f"{where}.{name}") for name in texts},
+        threads=fields.whole(found["threads"], f"{where}.threads"),
+        batch=fields.whole(found["batch"], f"{where}.batch"),
+        provider_options=fields.texts(found.get("provider_options", {}), f"{where}.provider_options"),
+    )
 
 
 def cpu_model(cpu_info: str) -> str:

@@ -1,28 +1,36 @@
-"""Where a job's latencies come from: measured on this machine, or read off a fixed table."""
+"""Where a job's latencies come from: measured on a device, or read off a fixed table."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from adapt.events import Latency
-from adapt.formats.onnx_writer import write_onnx
 from adapt.graph.network import Graph, Network
-from adapt.latency.machine_lock import MachineLock
-from adapt.latency.measure import measure
+from adapt.latency.device import Device
+from adapt.latency.measure import evaluated
+from adapt.latency.network_files import NetworkFiles
 from adapt.latency.predictor import Predictor, fit
-from adapt.latency.runtimes.contract import Runtime
-from adapt.latency.table import LookupTable
+from adapt.latency.profile import shares_of
+from adapt.latency.reading import Plan
+from adapt.latency.runtimes.choice import NetworkFile
+from adapt.latency.table import Entry, LookupTable
 from adapt.stop import Stop
 
 AIM_BELOW = 0.02
 """Of the budget: a pick that is predicted right at the limit would be over it every other time it is measured."""
+PLAN = Plan()
+PLAN_OF_A_PICK = replace(PLAN, profile_s=0.15)
 
 
-class LocalMeter:
-    """Measures with the machine's lock held exclusively, paired with the original; `recorded` answers first.
+class DeviceMeter:
+    """Measures on `device`, paired with the original; `recorded` answers first.
 
     A resumed job decides from recorded times: `recorded` are the job's measurements so far by key, and the original's
     ("0") is the reference that later sessions are corrected to. `table` is called once, when the first figure needs
     it: a profile takes its time, and a network that does not classify the data is refused before. None: no latency
     is budgeted, and nothing is predicted.
+
+    What is measured is profiled too and put back into the table: whoever takes the fastest of many predictions looks
+    for the table's mistakes, and just there it learns.
     """
 
     margin = AIM_BELOW
@@ -31,16 +39,14 @@ class LocalMeter:
         self,
         original: Network,
         table: Callable[[], LookupTable] | None,
-        runtime: Runtime,
-        lock: MachineLock,
+        device: Device,
         recorded: Mapping[str, Latency],
         stop: Stop,
     ) -> None:
-        self._original_onnx = write_onnx(original)
+        self._original = original
         self._table = table
         self._predictor: Predictor | None = None
-        self._runtime = runtime
-        self._lock = lock
+        self._device = device
         self._recorded = dict(recorded)
         self._stop = stop
 
@@ -49,28 +55,41 @@ class LocalMeter:
         if self._table is None:
             raise LookupError("a job without a latency budget has no look-up table to predict from")
         if self._predictor is None:
-            self._predictor = fit(self._table())
+            learned = [entry for latency in self._recorded.values() for entry in latency.entries]
+            self._predictor = fit(self._table().with_entries(learned))
         return self._predictor.predict_ms(graph)
+
+    def write(self, network: Network) -> dict[NetworkFile, bytes]:
+        """The file that is measured, by its kind. Raises MeasurementFailed where the device cannot measure at all."""
+        files = NetworkFiles(kind=self._device.file, conditions=self._device.conditions)
+        return {files.kind: files.write(network)}
 
     def measure(self, key: str, network: Network) -> Latency:
         if key not in self._recorded:
             self._recorded[key] = self._measure_now(key, network)
+            self._predictor = None  # what was just learned counts from now on
         return self._recorded[key]
 
     def _measure_now(self, key: str, network: Network) -> Latency:
         predicted_ms = None if self._table is None else self.predict_ms(network.graph)
         then = None if key == "0" else self._recorded["0"].ms
-        onnx = write_onnx(network)
-        with self._lock.measuring(self._stop):
-            found = measure(onnx, self._original_onnx, self._runtime, original_then_ms=then, stop=self._stop)
+        plan = PLAN if self._table is None else PLAN_OF_A_PICK
+        candidate, original = (self.write(those)[self._device.file] for those in (network, self._original))
+        reading = self._device.read(candidate, original, plan, self._stop)
+        found = evaluated(reading, then)
         # The original is the unit of every later ratio: its figure is its own median, not a ratio to itself.
         scale = found.original_ms / found.ms if key == "0" else 1.0
+        entries: tuple[Entry, ...] = ()
+        if reading.kernels:
+            entries = shares_of(network.graph, reading.kernels, found.ms * scale)
         return Latency(
             ms=found.ms * scale,
             low=found.low * scale,
             high=found.high * scale,
             original_ms=found.original_ms,
             predicted_ms=predicted_ms,
+            disturbed=found.disturbed,
+            entries=entries,
         )
 
 
@@ -89,6 +108,10 @@ class TableMeter:
 
     def predict_ms(self, graph: Graph) -> float:
         return self._predictor.predict_ms(graph)
+
+    def write(self, network: Network) -> dict[NetworkFile, bytes]:
+        """None: nothing is measured."""
+        return {}
 
     def measure(self, key: str, network: Network) -> Latency:
         """The prediction, and it says so (`measured` is false)."""

@@ -8,30 +8,31 @@ the original's, in the same minute, so that neither the profiler's cost nor the 
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import nnls
 
-from adapt.errors import MeasurementFailed, Stopped
+from adapt.errors import MeasurementFailed
 from adapt.formats.onnx_writer import write_onnx
 from adapt.graph.network import Graph, Network
 from adapt.graph.pruning import ChannelGroup, pruned_graph
 from adapt.latency.attribution import UnitTime, attribute, with_plain_names
-from adapt.latency.measure import Pairs
+from adapt.latency.conditions import Conditions
+from adapt.latency.device import Device
+from adapt.latency.measure import evaluated
 from adapt.latency.predictor import fit
-from adapt.latency.runtimes.contract import Runtime, Session
+from adapt.latency.reading import Plan
+from adapt.latency.runtimes.contract import Kernel
 from adapt.latency.table import Entry, LookupTable
-from adapt.latency.units import OVERHEAD, Unit, UnitPlan, plan_units
+from adapt.latency.units import OVERHEAD, Unit, UnitPlan, find_units, plan_units
 from adapt.latency.variants import random_network, variant_counts
 from adapt.stop import Stop, never
 
 Clock = Callable[[], float]
 
-PROFILE_S = 0.15  # of runs under the profiler, per variant
-MIN_RUNS, MAX_RUNS = 10, 60
-PAIRS = 9  # of blocks against the original, per variant
+PLAN = Plan(minimum_pairs=9, minimum_s=0.0, maximum_s=1.0, half_width=0.02, profile_s=0.15)
 OVERHEAD_SHAPE = "1>1"
 LEAST_MS = 1e-6  # of a unit that the runtime has folded away: it was seen, and takes no time
 OUTLIER = 4.0  # times the median error
@@ -73,7 +74,7 @@ class _Variant:
 def take_profile(
     network: Network,
     groups: Sequence[ChannelGroup],
-    runtime: Runtime,
+    device: Device,
     *,
     seed: int,
     variants: int = 32,
@@ -83,7 +84,7 @@ def take_profile(
     stop: Stop = never,
     clock: Clock = time.perf_counter,
 ) -> Profile:
-    """Profiles the original, the smallest and randomly pruned versions of `network`; the caller holds the lock.
+    """Profiles the original, the smallest and randomly pruned versions of `network` on `device`.
 
     Counts are multiples of `multiple`, at least `minimum`. After `maximum_seconds` no further variant is begun, but
     three are always taken. Raises MeasurementFailed, and Stopped between two variants.
@@ -91,20 +92,15 @@ def take_profile(
     started = clock()
     plain = with_plain_names(network.graph)
     plan = plan_units(plain.nodes)
-    original = runtime.load(write_onnx(random_network(plain)))
+    original = write_onnx(random_network(plain))
     taken: list[_Variant] = []
-    try:
-        for counts in variant_counts(groups, max(variants, 3), seed, multiple=multiple, minimum=minimum):
-            if stop():
-                raise Stopped("stopped while profiling")
-            if len(taken) >= 3 and clock() - started >= maximum_seconds:
-                break
-            taken.append(_take(plain, groups, counts, plan, runtime, original))
-    finally:
-        original.close()
+    for counts in variant_counts(groups, max(variants, 3), seed, multiple=multiple, minimum=minimum):
+        if len(taken) >= 3 and clock() - started >= maximum_seconds:
+            break
+        taken.append(_take(pruned_graph(plain, groups, counts), plan, device, original, stop))
     original_ms = statistics.median(variant.ms / variant.ratio for variant in taken)
     return Profile(
-        table=_table(taken, original_ms, runtime),
+        table=_table(taken, original_ms, device.conditions),
         variants=len(taken),
         seconds=clock() - started,
         original_ms=original_ms,
@@ -112,47 +108,43 @@ def take_profile(
     )
 
 
-def _take(
-    plain: Graph,
-    groups: Sequence[ChannelGroup],
-    counts: Mapping[str, int],
-    plan: UnitPlan,
-    runtime: Runtime,
-    original: Session,
-) -> _Variant:
-    graph = pruned_graph(plain, groups, counts)
-    onnx = write_onnx(random_network(graph))
-    session = runtime.load(onnx)
-    try:
-        pairs = Pairs(session, original)
-        for _ in range(PAIRS):
-            pairs.add()
-    finally:
-        session.close()
-    paired = pairs.result(None)
-    repeats = max(MIN_RUNS, min(MAX_RUNS, round(1000 * PROFILE_S / paired.ms)))
+def shares_of(graph: Graph, kernels: Sequence[Kernel], ms: float) -> tuple[Entry, ...]:
+    """What each operator of one network took of its end-to-end latency `ms`, from a profile of it."""
+    units = find_units(graph)
+    times, unattributed = attribute(kernels, units, graph.output)
+    profiled_ms = sum(time.ms for time in times) + unattributed.ms
+    scale = ms / max(profiled_ms, ms)  # what a run takes beside its kernels is nobody's
+    seen: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for unit, taken in zip(units, times, strict=True):
+        seen[unit.operator, unit.shape].append(taken.ms * scale)
+    return tuple(_entry(operator, shape, seen[operator, shape]) for operator, shape in sorted(seen))
+
+
+def _take(graph: Graph, plan: UnitPlan, device: Device, original: bytes, stop: Stop) -> _Variant:
+    reading = device.read(write_onnx(random_network(graph)), original, PLAN, stop)
+    paired = evaluated(reading)
     units = plan.units(graph)
-    times, unattributed = attribute(runtime.profile(onnx, repeats), units, graph.output)
+    times, unattributed = attribute(reading.kernels, units, graph.output)
     if not any(time.ms for time in times):
-        raise MeasurementFailed(runtime.conditions.runtime, "its profile names no operator of the network")
+        raise MeasurementFailed(reading.conditions.runtime, "its profile names no operator of the network")
     return _Variant(graph, units, times, unattributed, paired.ms, paired.ratio)
 
 
-def _table(taken: Sequence[_Variant], original_ms: float, runtime: Runtime) -> LookupTable:
+def _table(taken: Sequence[_Variant], original_ms: float, conditions: Conditions) -> LookupTable:
     seen: dict[tuple[str, str], list[float]] = defaultdict(list)
     gap_ms, cost_ms = _beside_the_kernels(taken)
     for variant in taken:
         for key, ms in _shares(variant, original_ms, gap_ms, cost_ms):
             seen[key].append(ms)
     entries = tuple(_entry(operator, shape, seen[operator, shape]) for operator, shape in sorted(seen))
-    kernels_only = LookupTable(entries=entries, calibration=1.0, conditions=runtime.conditions)
+    kernels_only = LookupTable(entries=entries, calibration=1.0, conditions=conditions)
     predict = fit(kernels_only).predict_ms
     calibration, overhead_ms = _end_to_end(
         [predict(variant.graph) for variant in taken], [variant.ratio * original_ms for variant in taken]
     )
     if overhead_ms >= LEAST_MS:
         entries += (Entry(operator=OVERHEAD, shape=OVERHEAD_SHAPE, ms=overhead_ms, count=len(taken), spread=0.0),)
-    return LookupTable(entries=entries, calibration=calibration, conditions=runtime.conditions)
+    return LookupTable(entries=entries, calibration=calibration, conditions=conditions)
 
 
 def _end_to_end(predicted_ms: Sequence[float], measured_ms: Sequence[float]) -> tuple[float, float]:

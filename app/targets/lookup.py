@@ -4,16 +4,16 @@ An entry belongs to a target, to the conditions it was taken under, and to the m
 entries of another runtime version or processor are kept, but never mixed in.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from adapt.latency.conditions import Conditions
-from adapt.latency.table import Entry, LookupTable
+from adapt.latency.table import Entry, LookupTable, joined
 from app.database import database_now
 from app.tables import LookupEntryRow, TargetRow
 
@@ -109,30 +109,8 @@ def merge(tables: Sequence[LookupTable]) -> LookupTable:
     """
     if len(tables) == 1:
         return tables[0]
-    found: dict[tuple[str, str], list[Entry]] = defaultdict(list)
-    for table in tables:
-        for entry in table.entries:
-            scaled = Entry(
-                operator=entry.operator,
-                shape=entry.shape,
-                ms=entry.ms * table.calibration,
-                count=entry.count,
-                spread=entry.spread,
-            )
-            found[entry.operator, entry.shape].append(scaled)
-    entries = tuple(_mean(same) for _, same in sorted(found.items()))
-    return LookupTable(entries=entries, calibration=1.0, conditions=tables[0].conditions)
-
-
-def _mean(same: Sequence[Entry]) -> Entry:
-    count = sum(entry.count for entry in same)
-    return Entry(
-        operator=same[0].operator,
-        shape=same[0].shape,
-        ms=math.fsum(entry.ms * entry.count for entry in same) / count,
-        count=count,
-        spread=max(entry.spread for entry in same),
-    )
+    scaled = [replace(entry, ms=entry.ms * table.calibration) for table in tables for entry in table.entries]
+    return LookupTable(entries=joined(scaled), calibration=1.0, conditions=tables[0].conditions)
 
 
 def _key(conditions_id: str, model_id: str) -> str:

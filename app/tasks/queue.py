@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.database import database_now
 from app.jobs.errors import LeaseLost
 from app.problem_documents import problem_document
-from app.records import Lane, TaskState, new_id
+from app.records import TaskLane, TaskState, new_id
 from app.tables import TaskRow
 from app.tasks.records import ClaimedTask, Task
 
@@ -22,7 +22,9 @@ class TaskQueue:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def enqueue_task(self, owner: str, kind: str, key: str, payload: dict[str, Any], *, lane: Lane = "short") -> Task:
+    def enqueue_task(
+        self, owner: str, kind: str, key: str, payload: dict[str, Any], *, lane: TaskLane = "short"
+    ) -> Task:
         """A new task, or the open one of this kind and key (two who ask for one profile get one)."""
         open_ones = select(TaskRow).where(
             TaskRow.kind == kind, TaskRow.key == key, TaskRow.state.in_(("queued", "running"))
@@ -53,7 +55,7 @@ class TaskQueue:
         )
         return None if row is None else _record(row)
 
-    def claim_next_task(self, worker_id: str, *, lane: Lane = "short", lease_s: float) -> ClaimedTask | None:
+    def claim_next_task(self, worker_id: str, *, lane: TaskLane = "short", lease_s: float) -> ClaimedTask | None:
         """The oldest task that is queued, or whose lease ran out. One that killed MAX_ATTEMPTS workers fails."""
         now = database_now(self._session)
         self._give_up(lane, now)
@@ -110,7 +112,7 @@ class TaskQueue:
         if self._session.execute(own.values({"fence": TaskRow.fence, **values}).returning(TaskRow.id)).first() is None:
             raise LeaseLost(claimed.id, claimed.fence)
 
-    def _give_up(self, lane: Lane, now: datetime) -> None:
+    def _give_up(self, lane: TaskLane, now: datetime) -> None:
         detail = f"{MAX_ATTEMPTS} workers in a row died or were lost while they worked on this"
         crashing = and_(TaskRow.lane == lane, _abandoned(now), TaskRow.attempts >= MAX_ATTEMPTS)
         error = problem_document("worker-lost", "Given up", 500, detail)
@@ -131,7 +133,7 @@ def _record(row: TaskRow) -> Task:
         owner=row.owner,
         kind=row.kind,
         key=row.key,
-        lane=cast(Lane, row.lane),  # a CHECK of the table allows no other text
+        lane=cast(TaskLane, row.lane),  # a CHECK of the table allows no other text
         state=cast(TaskState, row.state),
         payload=row.payload,
         result=row.result,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.records import Lane, TaskState
+from app.records import TaskLane, TaskState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +15,7 @@ class Task:
     owner: str
     kind: str
     key: str
-    lane: Lane
+    lane: TaskLane
     state: TaskState
     payload: dict[str, Any]
     result: dict[str, Any] | None

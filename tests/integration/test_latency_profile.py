@@ -9,9 +9,12 @@ from adapt.graph.network import Network
 from adapt.graph.pruning import pruned_graph
 from adapt.groups import channel_groups
 from adapt.latency.attribution import attribute, with_plain_names
-from adapt.latency.measure import measure
+from adapt.latency.device import InProcess
+from adapt.latency.measure import evaluated
 from adapt.latency.predictor import fit
 from adapt.latency.profile import take_profile
+from adapt.latency.reading import Plan
+from adapt.latency.runtimes.choice import RuntimeChoice
 from adapt.latency.runtimes.onnxruntime import OnnxRuntime
 from adapt.latency.table import table_from_json
 from adapt.latency.units import find_units
@@ -41,7 +44,7 @@ def test_no_kernel_of_any_family_is_left_over(family: str) -> None:
 
 def test_a_profile_covers_its_network_and_predicts_about_what_it_saw(network: Network) -> None:
     groups = channel_groups(network)
-    profile = take_profile(network, groups, OnnxRuntime(), seed=3, variants=6)
+    profile = take_profile(network, groups, InProcess(OnnxRuntime()), seed=3, variants=6)
     assert profile.variants == 6
     assert profile.smallest_ratio > 0
     assert profile.table.missing(network.graph) == ()
@@ -53,14 +56,16 @@ def test_a_profile_covers_its_network_and_predicts_about_what_it_saw(network: Ne
 
 
 def test_a_profile_that_is_out_of_time_says_how_many_variants_it_took(network: Network) -> None:
-    profile = take_profile(network, channel_groups(network), OnnxRuntime(), seed=0, variants=30, maximum_seconds=0.0)
+    profile = take_profile(
+        network, channel_groups(network), InProcess(OnnxRuntime()), seed=0, variants=30, maximum_seconds=0.0
+    )
     assert profile.variants == 3
     assert profile.table.missing(network.graph) == ()
 
 
 def test_a_profile_can_be_stopped(network: Network) -> None:
     with pytest.raises(Stopped):
-        take_profile(network, channel_groups(network), OnnxRuntime(), seed=0, stop=lambda: True)
+        take_profile(network, channel_groups(network), InProcess(OnnxRuntime()), seed=0, stop=lambda: True)
 
 
 def test_variants_are_multiples_of_the_rounding_and_follow_from_the_seed(network: Network) -> None:
@@ -79,7 +84,7 @@ def test_variants_are_multiples_of_the_rounding_and_follow_from_the_seed(network
 
 def test_the_original_against_itself_is_a_ratio_near_one(network: Network) -> None:
     onnx = write_onnx(network)
-    found = measure(onnx, onnx, OnnxRuntime(), minimum_seconds=0.0, maximum_seconds=0.2)
+    found = evaluated(InProcess(OnnxRuntime()).read(onnx, onnx, Plan(maximum_s=0.2)))
     assert 0.2 < found.ratio < 5
     assert found.ratio_low <= found.ratio <= found.ratio_high
 
@@ -91,7 +96,7 @@ def test_random_weights_keep_the_output_finite(network: Network) -> None:
 
 
 def test_conditions_say_what_the_figures_hold_for() -> None:
-    one, two = OnnxRuntime(), OnnxRuntime(threads=2)
+    one, two = OnnxRuntime(), OnnxRuntime(RuntimeChoice(threads=2))
     assert one.conditions.fingerprint() == OnnxRuntime().conditions.fingerprint()
     assert one.conditions.fingerprint() != two.conditions.fingerprint()
     assert (one.conditions.threads, one.conditions.batch, one.conditions.precision) == (1, 1, "float32")
@@ -101,8 +106,8 @@ def test_conditions_say_what_the_figures_hold_for() -> None:
 
 def test_what_the_runtime_cannot_do_is_an_error_of_ours() -> None:
     with pytest.raises(MeasurementFailed, match="not installed"):
-        OnnxRuntime(provider="NoSuchProvider")
+        OnnxRuntime(RuntimeChoice(provider="NoSuchProvider"))
     with pytest.raises(MeasurementFailed, match="refused"):
         OnnxRuntime().load(b"no network")
     with pytest.raises(ValueError, match="at least 1"):
-        OnnxRuntime(threads=0)
+        OnnxRuntime(RuntimeChoice(threads=0))

@@ -9,6 +9,7 @@ import pytest
 from adapt.formats.onnx_writer import write_onnx
 from adapt.graph.network import Graph
 from adapt.graph.pruning import ChannelGroup, Slice, pruned_graph
+from adapt.latency.device import InProcess
 from adapt.latency.predictor import fit
 from adapt.latency.profile import take_profile
 from adapt.latency.runtimes.contract import Kernel
@@ -65,7 +66,9 @@ def hidden_group(channels: int) -> ChannelGroup:
 
 def test_a_known_law_is_found_again_through_drift_profiler_and_fixed_cost() -> None:
     graph, groups, runtime = residual_graph(192), [hidden_group(192)], LawfulRuntime()
-    profile = take_profile(random_network(graph), groups, runtime, seed=0, variants=20, clock=runtime.clock)
+    profile = take_profile(
+        random_network(graph), groups, InProcess(runtime, clock=runtime.clock), seed=0, variants=20, clock=runtime.clock
+    )
     predictor = fit(profile.table)
     for count in (192, 136, 72, 24):
         candidate = pruned_graph(graph, groups, {"hidden": count})

@@ -1,4 +1,4 @@
-"""onnxruntime on the CPU."""
+"""onnxruntime, with whatever execution provider it has."""
 
 import json
 import tempfile
@@ -13,31 +13,36 @@ import onnxruntime
 
 from adapt.errors import MeasurementFailed
 from adapt.latency.conditions import Conditions, cpu_model, instruction_set, read_cpu_info
+from adapt.latency.runtimes.choice import RuntimeChoice
 from adapt.latency.runtimes.contract import Kernel
 
 _ERRORS_ONLY = 3
 _WARM_UP = 3
 _KERNEL_SUFFIX = "_kernel_time"
+_ONE_THREAD = RuntimeChoice()
 
 
 class OnnxRuntime:
-    """Sessions with `threads` threads for the operators of one network, batch `batch`, float32."""
+    """One network at a time, its operators one after the other."""
 
-    def __init__(self, *, threads: int = 1, batch: int = 1, provider: str = "CPUExecutionProvider") -> None:
+    def __init__(self, choice: RuntimeChoice = _ONE_THREAD) -> None:
         """Raises MeasurementFailed for a provider that this build of onnxruntime lacks."""
         available = onnxruntime.get_available_providers()
-        if provider not in available:
-            raise MeasurementFailed("onnxruntime", f"provider {provider} is not installed; there are {available}")
-        if threads < 1 or batch < 1:
-            raise ValueError(f"threads {threads} and batch {batch} must be at least 1")
+        if choice.provider not in available:
+            raise MeasurementFailed(
+                "onnxruntime", f"provider {choice.provider} is not installed; there are {available}"
+            )
+        if choice.threads < 1 or choice.batch < 1:
+            raise ValueError(f"threads {choice.threads} and batch {choice.batch} must be at least 1")
         cpu_info = read_cpu_info()
         self.conditions = Conditions(
             runtime="onnxruntime",
             runtime_version=onnxruntime.__version__,
-            provider=provider,
-            threads=threads,
-            batch=batch,
-            precision="float32",
+            provider=choice.provider,
+            provider_options=choice.provider_options,
+            threads=choice.threads,
+            batch=choice.batch,
+            precision=choice.precision,
             cpu=cpu_model(cpu_info),
             instruction_set=instruction_set(cpu_info),
         )
@@ -79,7 +84,9 @@ class OnnxSession:
 
     def __init__(self, onnx: bytes, conditions: Conditions, options: Any) -> None:
         try:
-            self._session: Any = onnxruntime.InferenceSession(onnx, options, providers=[conditions.provider])
+            self._session: Any = onnxruntime.InferenceSession(
+                onnx, options, providers=[(conditions.provider, dict(conditions.provider_options))]
+            )
         except Exception as error:  # onnxruntime raises several kinds, none of them documented
             raise MeasurementFailed("onnxruntime", f"the network was refused: {error}") from error
         (only_input,) = self._session.get_inputs()

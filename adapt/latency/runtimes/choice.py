@@ -1,0 +1,29 @@
+"""What a target runs networks with, as it is asked for: a runtime's name, what runs its kernels, and how."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Precision = Literal["float32", "int8"]
+NetworkFile = Literal["onnx", "onnx-int8", "safetensors"]
+"""What is handed to a runtime; the same bytes are offered for download."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeChoice:
+    """`provider` is an execution provider of onnxruntime, or the device of torch ("cpu", "cuda"), `provider_options`
+    its settings as texts. `threads` is of one network's operators, `batch` the images of one run."""
+
+    runtime: str = "onnxruntime"
+    provider: str = "CPUExecutionProvider"
+    provider_options: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 1
+    batch: int = 1
+    precision: Precision = "float32"
+
+    @property
+    def file(self) -> NetworkFile:
+        """What this runtime reads."""
+        if self.runtime != "onnxruntime":
+            return "safetensors"
+        return "onnx-int8" if self.precision == "int8" else "onnx"
