@@ -19,7 +19,7 @@ class Latency:
     `original_ms` is what the original took in this session, uncorrected. `predicted_ms` is the table's figure.
     On a `table` target nothing is measured: `measured` is false and the three figures are the prediction.
     `disturbed` is the share of the session in which the machine was busy, which did not count. `entries` are what the
-    network's operators took of it, for the look-up table.
+    network's operators took of it, for the look-up table of `conditions` (Conditions.fingerprint()).
     """
 
     ms: float
@@ -30,6 +30,7 @@ class Latency:
     measured: bool = True
     disturbed: float = 0.0
     entries: tuple[Entry, ...] = ()
+    conditions: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

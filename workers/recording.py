@@ -48,6 +48,7 @@ from app.jobs.records import (
 )
 from app.records import CheckpointKind
 from app.storage import Storage
+from app.targets.lookup import LookupRepository
 from workers.assembly import Material
 from workers.checkpoints import MeasuredFiles, none_measured, store_files
 from workers.progress import evaluation_document, original_document, original_from_document
@@ -78,6 +79,7 @@ class Recording:
         """`measured_files` writes those files of a network that latency is measured with."""
         self._measured_files = measured_files
         self._claimed, self._sessions, self._storage = claimed, sessions, storage
+        self._target_id, self._model_id = material.target.id, material.model.id
         self._original = material.network
         self._groups = {group.id: group for group in material.groups}
         self._phase: str | None = material.job.phase  # that of a worker that is gone goes on without being told again
@@ -106,8 +108,7 @@ class Recording:
     def _(self, event: Measured) -> None:
         if event.key not in self._known.measurements:
             self._known.measurements.add(event.key)
-            document = asdict(event.latency)
-            self._in_transaction(lambda recorder: recorder.add_measurement(self._claimed, event.key, document))
+            self._write_measurement(event.key, event.latency)
         if event.key == "0" and self._scores is not None:
             self._write_original(self._scores, event.latency)
 
@@ -223,6 +224,14 @@ class Recording:
             recorder.finish(self._claimed, "succeeded", None)
 
         self._in_transaction(record)
+
+    def _write_measurement(self, key: str, latency: Latency) -> None:
+        """The job's record and the target's look-up table learn of it at once."""
+        with unit_of_work(self._sessions) as session:
+            JobRecorder(session).add_measurement(self._claimed, key, asdict(latency))
+            if latency.conditions is not None and latency.entries:
+                lookup = LookupRepository(session)
+                lookup.add_observed(self._target_id, self._model_id, latency.conditions, latency.entries)
 
     def _write_original(self, scores: OriginalEvaluated, latency: Latency) -> None:
         """Checkpoint "0": the original with its test accuracy, once both figures are known."""

@@ -90,6 +90,7 @@ class DeviceMeter:
             predicted_ms=predicted_ms,
             disturbed=found.disturbed,
             entries=entries,
+            conditions=reading.conditions.fingerprint(),
         )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from adapt.latency.conditions import Conditions
@@ -45,6 +45,25 @@ class LookupRepository:
         self._insert(target_id, key, table)
         values = {"fingerprint": fingerprint(table.conditions), "last_seen_at": database_now(self._session)}
         self._session.execute(update(TargetRow).where(TargetRow.id == target_id).values(values))
+
+    def add_observed(self, target_id: str, model_id: str, conditions_id: str, observed: Sequence[Entry]) -> None:
+        """For workers: what was measured of a pick joins the entries of the model's profile. Without one under these
+        conditions there is nothing that it could be put right by, and it is left."""
+        key = _key(conditions_id, model_id)
+        known = self._tables(target_id, LookupEntryRow.conditions_key == key)
+        if not known:
+            return
+        changed = {(entry.operator, entry.shape) for entry in observed}
+        learned = known[0].with_entries(observed)
+        new = tuple(entry for entry in learned.entries if (entry.operator, entry.shape) in changed)
+        self._session.execute(
+            delete(LookupEntryRow).where(
+                LookupEntryRow.target_id == target_id,
+                LookupEntryRow.conditions_key == key,
+                tuple_(LookupEntryRow.operator, LookupEntryRow.shape_key).in_(sorted(changed)),
+            )
+        )
+        self._insert(target_id, key, replace(learned, entries=new))
 
     def find_table(
         self, target_id: str, model_id: str | None = None, conditions_id: str | None = None

@@ -100,6 +100,22 @@ def test_profiles_of_two_models_make_one_table_and_stay_apart(api: LiveApi) -> N
     assert by_operator["linear"].ms == pytest.approx(0.25 * 1.5)
 
 
+def test_what_was_measured_of_a_pick_joins_the_entries_of_its_model(api: LiveApi) -> None:
+    store(api, "mdl_a", TABLE)
+    known = TABLE.entries[0]
+    slower = replace(known, ms=3 * known.ms * TABLE.calibration, count=known.count)
+    with unit_of_work(api.services.sessions) as session:
+        lookup = LookupRepository(session)
+        lookup.add_observed("local", "mdl_a", CONDITIONS.fingerprint(), [slower])
+        lookup.add_observed("local", "mdl_a", "another runtime version", [slower])
+        lookup.add_observed("local", "mdl_never_profiled", CONDITIONS.fingerprint(), [slower])
+    document = api.client.get("/v1/targets/local/lookup-table").json()
+    entries = {(entry.operator, entry.shape): entry for entry in table_from_document(document).entries}
+    assert len(entries) == len(TABLE.entries)
+    assert entries[known.operator, known.shape].ms == pytest.approx(2 * known.ms)
+    assert entries[known.operator, known.shape].count == 2 * known.count
+
+
 def test_entries_of_another_runtime_version_are_not_mixed_in(api: LiveApi) -> None:
     store(api, "mdl_a", TABLE)
     newer = replace(TABLE, conditions=replace(CONDITIONS, runtime_version="2.0"), entries=TABLE.entries[1:])
