@@ -31,6 +31,11 @@ _LOOK_S = 0.05
 _READY_WITHIN_S = 120.0  # importing a runtime, torch's included, on a machine under load
 _SLACK = 20.0  # loading, warming up and profiling may take so many times the longest measurement, and a minute
 _END_WITHIN_S = 2.0
+ATTEMPTS = 3  # of one reading, when its process dies of it
+
+
+class _Died(MeasurementFailed):
+    """The process, or it hangs, which comes to the same."""
 
 
 class LocalDevice:
@@ -55,6 +60,13 @@ class LocalDevice:
         return self._conditions
 
     def read(self, candidate: bytes, reference: bytes, plan: Plan, stop: Stop = never) -> Reading:
+        """A process that dies meanwhile is replaced, and the reading taken again."""
+        for _ in range(ATTEMPTS - 1):
+            with suppress(_Died):
+                return self._read(candidate, reference, plan, stop)
+        return self._read(candidate, reference, plan, stop)
+
+    def _read(self, candidate: bytes, reference: bytes, plan: Plan, stop: Stop) -> Reading:
         if self._connection is None:
             self._start(stop)
         with self._lock.measuring(stop):
@@ -113,10 +125,10 @@ class LocalDevice:
                 if stop():
                     raise Stopped("stopped while measuring")
                 if time.monotonic() > end:
-                    raise MeasurementFailed(self._choice.runtime, f"gave no answer within {within_s:.0f} s")
+                    raise _Died(self._choice.runtime, f"its process gave no answer within {within_s:.0f} s")
             answer: dict[str, Any] = json.loads(self._connection.recv_bytes())
         except (EOFError, OSError):
-            raise MeasurementFailed(self._choice.runtime, self._how_it_ended()) from None
+            raise _Died(self._choice.runtime, self._how_it_ended()) from None
         except BaseException:
             self._kill()
             raise
