@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import delete, insert, select, tuple_, update
+from sqlalchemy import delete, insert, literal, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from adapt.latency.conditions import Conditions
 from adapt.latency.table import Entry, LookupTable, joined
 from app.database import database_now
-from app.tables import LookupEntryRow, TargetRow
+from app.ownership import seen_by
+from app.records import Caller
+from app.tables import LookupEntryRow, ModelRow, TargetRow
 
 _FIXED = "fixed"
 """conditions_key of a table target's entries."""
@@ -83,6 +85,13 @@ class LookupRepository:
             found = self._tables(target_id, LookupEntryRow.conditions_key == _key(current, model_id))
         else:
             found = self._tables(target_id, LookupEntryRow.conditions_key.startswith(f"{current}/", autoescape=True))
+        return merge(found) if found else None
+
+    def find_prior(self, caller: Caller, target_id: str, conditions_id: str) -> LookupTable | None:
+        """What was measured of the caller's other models under these conditions: networks of one family have most of
+        their operators in common. None when there is nothing."""
+        keys = select(literal(f"{conditions_id}/") + ModelRow.id).where(seen_by(caller, ModelRow.owner))
+        found = self._tables(target_id, LookupEntryRow.conditions_key.in_(keys))
         return merge(found) if found else None
 
     def _current_conditions(self, target_id: str) -> str | None:

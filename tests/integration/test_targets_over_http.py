@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from adapt.latency.table import Entry, LookupTable, table_from_document
-from app.database import unit_of_work
+from app.database import reading, unit_of_work
+from app.records import Caller
 from app.targets.lookup import LookupRepository
 from tests.latency import CONDITIONS
 from tests.live_api import LiveApi, live_api
+from tests.rows import add_model
 
 TABLE = LookupTable(
     entries=(
@@ -114,6 +116,19 @@ def test_what_was_measured_of_a_pick_joins_the_entries_of_its_model(api: LiveApi
     assert len(entries) == len(TABLE.entries)
     assert entries[known.operator, known.shape].ms == pytest.approx(2 * known.ms)
     assert entries[known.operator, known.shape].count == 2 * known.count
+
+
+def test_the_next_model_starts_from_what_was_measured_of_the_same_owners_models(api: LiveApi) -> None:
+    with unit_of_work(api.services.sessions) as session:
+        mine = add_model(session, "mdl_mine", owner="local")
+        others = add_model(session, "mdl_others", owner="somebody")
+    store(api, mine, TABLE)
+    store(api, others, replace(TABLE, entries=TABLE.entries[:1]))
+    with reading(api.services.sessions) as session:
+        lookup = LookupRepository(session)
+        assert lookup.find_prior(Caller(id="local"), "local", CONDITIONS.fingerprint()) == TABLE
+        assert lookup.find_prior(Caller(id="local"), "local", "another runtime version") is None
+        assert lookup.find_prior(Caller(id="nobody"), "local", CONDITIONS.fingerprint()) is None
 
 
 def test_entries_of_another_runtime_version_are_not_mixed_in(api: LiveApi) -> None:
