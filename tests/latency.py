@@ -36,12 +36,12 @@ class StandInRuntime:
     conditions = CONDITIONS
 
     def __init__(self, slowness: Callable[[float], float] = lambda seconds: 1.0) -> None:
-        self._slowness = slowness
+        self.slowness = slowness
         self.now_s = 0.0
         self.sessions: list[StandInSession] = []
 
     def run(self, ms: float) -> float:
-        taken = ms * self._slowness(self.now_s)
+        taken = ms * self.slowness(self.now_s)
         self.now_s += taken / 1000
         return taken
 

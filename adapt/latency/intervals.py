@@ -1,28 +1,70 @@
-"""What pairs of times say: which of them were taken in a quiet moment, the median of their ratios, its interval."""
+"""What pairs of times say: which of them were taken in a quiet moment, their ratios, the interval of a median."""
 
 import math
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 CONFIDENCE = 0.95
-BUSY = 1.25
-"""A block this many times slower than the quick ones around it was not alone on the machine."""
-NEIGHBOURS = 15
-FEWEST_QUIET = 6  # fewer have no interval at 95 %: then every pair counts, and the interval says how noisy it was
+QUICK = 1.08
+"""A block that takes at most so many times the level of the quick ones had the machine to itself."""
+LEVEL = 0.1  # the quantile of blocks that is their quick level
+FEWEST_QUIET = 6  # fewer have no interval at 95 %: then more pairs count, and the interval says how noisy it was
 
 
-def quiet(candidate_ms: Sequence[float], reference_ms: Sequence[float]) -> list[float]:
-    """The ratios of those pairs in which neither block was disturbed; of all pairs when hardly any was quiet.
+@dataclass(frozen=True, kw_only=True)
+class PairedRatios:
+    """`counted` are the ratios that the figures are made of, `original_ms` the reference's blocks beside them; `quiet`
+    of all `pairs` were taken in a quiet moment."""
 
-    A block is judged by the lower quartile of the blocks around it: a machine that turns slow for good is as quiet
-    then as it was before.
+    counted: tuple[float, ...]
+    original_ms: tuple[float, ...]
+    quiet: int
+    pairs: int
+
+
+def paired_ratios(
+    candidate_ms: Sequence[float], reference_ms: Sequence[float], level_ms: float | None = None
+) -> PairedRatios:
+    """Each block of the candidate over the mean of the reference's before and after it, so that a drift cancels.
+
+    The reference tells the machine's state, as a thermometer does: a pair counts when both of its references were
+    quick, and the candidate's block too, beside others in such moments. Where the whole reading was disturbed
+    (`level_ms` is the reference's quick level from before), what was quick within it counts; else everything.
     """
-    calm = [
-        first and second for first, second in zip(_undisturbed(candidate_ms), _undisturbed(reference_ms), strict=True)
-    ]
-    ratios = [first / second for first, second in zip(candidate_ms, reference_ms, strict=True)]
-    chosen = [ratio for ratio, keep in zip(ratios, calm, strict=True) if keep]
-    return chosen if len(chosen) >= min(FEWEST_QUIET, len(ratios)) else ratios
+    after = (*reference_ms[1:], reference_ms[-1])
+    ratios = [2 * c / (before + then) for c, before, then in zip(candidate_ms, reference_ms, after, strict=True)]
+    own_ms = quick_level(reference_ms)
+    quiet = _quiet(candidate_ms, reference_ms, after, own_ms if level_ms is None else min(level_ms, own_ms))
+    counted = quiet
+    if len(counted) < FEWEST_QUIET:
+        counted = _quiet(candidate_ms, reference_ms, after, own_ms)
+    if len(counted) < FEWEST_QUIET:
+        counted = list(range(len(ratios)))
+    return PairedRatios(
+        counted=tuple(ratios[index] for index in counted),
+        original_ms=tuple(reference_ms[index] for index in counted),
+        quiet=len(quiet),
+        pairs=len(ratios),
+    )
+
+
+def quick_level(blocks: Sequence[float]) -> float:
+    """What a block takes when the machine is left alone, as far as `blocks` show; not the minimum, which may be a
+    clock's mistake."""
+    return sorted(blocks)[int(LEVEL * len(blocks))]
+
+
+def quick_runs_mean(kernels_ms: Sequence[Sequence[float]]) -> list[float]:
+    """Of each kernel, given run by run, the mean over those runs that were quick as a whole.
+
+    A mean, since a median would stay on a profiler's whole microseconds; and whole runs, since the quick moments of
+    several kernels, picked apart, add up to a run that never was.
+    """
+    totals = [math.fsum(run) for run in zip(*kernels_ms, strict=True)]
+    limit = max(QUICK * quick_level(totals), sorted(totals)[len(totals) // 4])
+    quick = [index for index, total in enumerate(totals) if total <= limit]
+    return [math.fsum(kernel[index] for index in quick) / len(quick) for kernel in kernels_ms]
 
 
 def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -49,10 +91,13 @@ def half_width(values: Sequence[float]) -> float:
     return (high - low) / 2 / statistics.median(values)
 
 
-def _undisturbed(blocks: Sequence[float]) -> list[bool]:
-    verdicts = []
-    for index, block in enumerate(blocks):
-        begin = max(0, min(index - NEIGHBOURS // 2, len(blocks) - NEIGHBOURS))
-        around = sorted(blocks[begin : begin + NEIGHBOURS])
-        verdicts.append(block <= BUSY * around[len(around) // 4])
-    return verdicts
+def _quiet(
+    candidate_ms: Sequence[float], before_ms: Sequence[float], after_ms: Sequence[float], level_ms: float
+) -> list[int]:
+    """Which pairs were undisturbed, by the reference around them and by the candidate itself."""
+    pairs = zip(before_ms, after_ms, strict=True)
+    calm = [index for index, both in enumerate(pairs) if max(both) <= QUICK * level_ms]
+    if not calm:
+        return []
+    usual_ms = sorted(candidate_ms[index] for index in calm)[len(calm) // 4]
+    return [index for index in calm if candidate_ms[index] <= QUICK * usual_ms]

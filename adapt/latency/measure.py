@@ -3,7 +3,7 @@
 import statistics
 from dataclasses import dataclass
 
-from adapt.latency.intervals import median_interval, quiet
+from adapt.latency.intervals import median_interval, paired_ratios
 from adapt.latency.reading import Reading
 
 
@@ -14,8 +14,9 @@ class PairedMeasurement:
     `ratio` is the median of the ratios of neighbouring blocks in quiet moments and `ratio_low`, `ratio_high` its
     confidence interval (at least 95 %, from order statistics, so it holds whatever the noise is distributed like).
     `ms`, `low`, `high` are these times what the original took when it was first measured. `original_ms` is its median
-    in this session. `runs` counts the runs of the candidate, `disturbed` is the share of pairs that did not count
-    since the machine was busy; `spread` is the interquartile range of the counted ratios over `ratio`.
+    in this session, in the same moments. `runs` counts the runs of the candidate, `disturbed` is the share of pairs in
+    which the machine was busy (1: no moment was quiet, and what there was had to do); `spread` is the interquartile
+    range of the counted ratios over `ratio`.
     """
 
     ms: float
@@ -33,10 +34,11 @@ class PairedMeasurement:
 def evaluated(reading: Reading, original_then_ms: float | None = None) -> PairedMeasurement:
     """The figures of a reading whose reference was the original. `original_then_ms` is the recorded latency that
     decisions rest on; None takes this session's own."""
-    ratios = quiet(reading.candidate_ms, reading.reference_ms)
+    pairs = paired_ratios(reading.candidate_ms, reading.reference_ms, reading.reference_level_ms)
+    ratios = pairs.counted
     ratio = statistics.median(ratios)
     low, high = median_interval(ratios)
-    original_ms = statistics.median(reading.reference_ms)
+    original_ms = statistics.median(pairs.original_ms)
     then_ms = original_ms if original_then_ms is None else original_then_ms
     quarter, _, three_quarters = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else (ratio, ratio, ratio)
     return PairedMeasurement(
@@ -48,6 +50,6 @@ def evaluated(reading: Reading, original_then_ms: float | None = None) -> Paired
         ratio_high=high,
         original_ms=original_ms,
         runs=reading.runs,
-        disturbed=1 - len(ratios) / len(reading.candidate_ms),
+        disturbed=1 - pairs.quiet / pairs.pairs,
         spread=(three_quarters - quarter) / ratio,
     )

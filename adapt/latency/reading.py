@@ -17,6 +17,7 @@ MAX_PAIRS = 10_000
 MAX_KERNELS = 100_000
 SHORTEST_MS, LONGEST_MS = 1e-6, 1e8
 _FIELDS = Fields(ReadingRefused)
+_OPTIONAL = ("kernels", "reference_level_ms")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,9 @@ class Plan:
 class Reading:
     """One candidate beside the reference, pair by pair in the order of time, milliseconds per run.
 
-    `kernels` are those of one run of the candidate, where a profile was asked for. `runs` counts the candidate's.
+    Each pair's reference was timed just before its candidate. `reference_level_ms` is what the reference lately took
+    in quick moments, this reading's and earlier ones'. `kernels` are those of one run of the candidate, where a
+    profile was asked for. `runs` counts the candidate's.
     """
 
     conditions: Conditions
@@ -54,6 +57,7 @@ class Reading:
     reference_ms: tuple[float, ...]
     runs: int
     kernels: tuple[Kernel, ...] = ()
+    reference_level_ms: float | None = None
 
     def to_document(self) -> dict[str, Any]:
         return {
@@ -62,31 +66,35 @@ class Reading:
             "reference_ms": list(self.reference_ms),
             "runs": self.runs,
             "kernels": [asdict(kernel) for kernel in self.kernels],
+            "reference_level_ms": self.reference_level_ms,
         }
 
 
 def reading_from_document(document: object) -> Reading:
     """What `to_document` wrote, on whatever machine. Raises ReadingRefused, naming the field at fault."""
-    found = _FIELDS.an_object(document, "", ("conditions", "candidate_ms", "reference_ms", "runs"), ("kernels",))
+    found = _FIELDS.an_object(document, "", ("conditions", "candidate_ms", "reference_ms", "runs"), _OPTIONAL)
     candidate, reference = (_times(found[name], name) for name in ("candidate_ms", "reference_ms"))
     if len(candidate) != len(reference):
         raise ReadingRefused("reference_ms", f"has {len(reference)} blocks, candidate_ms {len(candidate)}")
+    level = found.get("reference_level_ms")
     return Reading(
         conditions=conditions_from_document(found["conditions"], "conditions", _FIELDS),
         candidate_ms=candidate,
         reference_ms=reference,
         runs=_FIELDS.whole(found["runs"], "runs"),
         kernels=_kernels(found.get("kernels", [])),
+        reference_level_ms=None if level is None else _time(level, "reference_level_ms"),
     )
 
 
 def _times(values: object, where: str) -> tuple[float, ...]:
     if not isinstance(values, Sequence) or isinstance(values, str) or not 1 <= len(values) <= MAX_PAIRS:
         raise ReadingRefused(where, f"must be a list of 1 to {MAX_PAIRS} times in milliseconds")
-    return tuple(
-        _FIELDS.number(value, f"{where}[{index}]", low=SHORTEST_MS, high=LONGEST_MS)
-        for index, value in enumerate(values)
-    )
+    return tuple(_time(value, f"{where}[{index}]") for index, value in enumerate(values))
+
+
+def _time(value: object, where: str) -> float:
+    return _FIELDS.number(value, where, low=SHORTEST_MS, high=LONGEST_MS)
 
 
 def _kernels(rows: object) -> tuple[Kernel, ...]:

@@ -1,14 +1,15 @@
 """Paired measurement on a machine whose every slowness is the test's own."""
 
+import json
 import random
 
 import pytest
 
-from adapt.errors import Stopped
+from adapt.errors import ReadingRefused, Stopped
 from adapt.latency.bench import Bench
-from adapt.latency.intervals import median_interval
+from adapt.latency.intervals import median_interval, quick_runs_mean
 from adapt.latency.measure import PairedMeasurement, evaluated
-from adapt.latency.reading import Plan
+from adapt.latency.reading import Plan, reading_from_document
 from tests.latency import StandInRuntime
 
 
@@ -67,6 +68,47 @@ def test_moments_in_which_the_machine_was_busy_do_not_count_and_are_taken_again(
     found = measured(b"9.0", b"10.0", now_and_then)
     assert (found.ratio, found.ratio_low, found.ratio_high) == (0.9, 0.9, 0.9)
     assert 0.1 < found.disturbed < 0.6
+
+
+def test_what_was_taken_while_the_machine_was_busy_throughout_is_told_by_the_reference() -> None:
+    runtime = StandInRuntime(lambda seconds: 1.0)
+    bench = Bench(runtime, runtime.clock)
+    bench.read(b"5.0", b"10.0", Plan(minimum_s=1.0))
+    beginning = runtime.now_s
+    busy_until = beginning + 1.5
+    runtime.slowness = lambda seconds: 1.6 if seconds < busy_until else 1.0
+    found = evaluated(bench.read(b"5.0", b"10.0", Plan(minimum_pairs=6, minimum_s=0.0)))
+    assert runtime.now_s > busy_until
+    assert (found.ratio, found.original_ms) == (0.5, 10.0)
+    assert 0.5 < found.disturbed < 1.0
+
+
+def test_a_reading_crosses_as_json_with_the_level_that_it_is_judged_by() -> None:
+    reading = Bench(StandInRuntime()).read(b"5.0", b"10.0", Plan())
+    assert reading.reference_level_ms == 10.0
+    document = json.loads(json.dumps(reading.to_document()))
+    assert reading_from_document(document) == reading
+    assert reading_from_document({**document, "reference_level_ms": None}).reference_level_ms is None
+    with pytest.raises(ReadingRefused, match="reference_level_ms"):
+        reading_from_document({**document, "reference_level_ms": -1.0})
+
+
+def test_a_machine_that_stays_busy_is_measured_as_it_is_and_that_is_said() -> None:
+    runtime = StandInRuntime()
+    bench = Bench(runtime, runtime.clock)
+    bench.read(b"5.0", b"10.0", Plan(minimum_s=1.0))
+    runtime.slowness = lambda seconds: 1.6
+    found = evaluated(bench.read(b"5.0", b"10.0", Plan(maximum_s=2.0)))
+    assert (found.ratio, found.disturbed) == (pytest.approx(0.5), 1.0)
+    assert found.original_ms == pytest.approx(16.0)
+    for _ in range(8):  # by then it is believed
+        found = evaluated(bench.read(b"5.0", b"10.0", Plan(maximum_s=2.0)))
+    assert found.disturbed == 0.0
+
+
+def test_kernels_are_averaged_over_the_runs_that_were_quick_as_a_whole() -> None:
+    convolution, pooling = [4.0, 4.0, 4.2, 8.0, 3.0], [1.0, 1.0, 1.0, 2.0, 9.0]
+    assert quick_runs_mean([convolution, pooling]) == [pytest.approx(12.2 / 3), 1.0]
 
 
 def test_the_reference_stays_open_from_one_reading_to_the_next() -> None:

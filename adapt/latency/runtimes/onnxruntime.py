@@ -13,6 +13,7 @@ import onnxruntime
 
 from adapt.errors import MeasurementFailed
 from adapt.latency.conditions import Conditions, cpu_model, instruction_set, read_cpu_info
+from adapt.latency.intervals import quick_runs_mean
 from adapt.latency.runtimes.choice import RuntimeChoice
 from adapt.latency.runtimes.contract import Kernel
 
@@ -123,14 +124,7 @@ def _kernels(events: Sequence[dict[str, Any]], repeats: int) -> list[Kernel]:
         if event.get("cat") == "Node" and event["name"].endswith(_KERNEL_SUFFIX):
             name = event["name"].removesuffix(_KERNEL_SUFFIX)
             times[name, arguments["op_name"], arguments["node_index"]].append(event["dur"] / 1000)
-    return [
-        Kernel(name=name, operator=operator, ms=_steady_mean(durations[-repeats:]))
-        for (name, operator, _), durations in times.items()
-    ]
-
-
-def _steady_mean(durations: Sequence[float]) -> float:
-    """The mean of the middle half: a median would stay on whole microseconds, a mean would follow interruptions."""
-    ordered = np.sort(np.asarray(durations))
-    cut = len(ordered) // 4
-    return float(ordered[cut : len(ordered) - cut].mean())
+    if not times:
+        return []
+    means = quick_runs_mean([durations[-repeats:] for durations in times.values()])
+    return [Kernel(name=name, operator=operator, ms=ms) for (name, operator, _), ms in zip(times, means, strict=True)]
