@@ -19,11 +19,11 @@ from adapt.graph.shapes import infer_shapes
 OPSET = 17
 IR_VERSION = 8
 OUTPUT_NAME = "logits"
-_NO_METADATA: Mapping[str, str] = {}
+NO_METADATA: Mapping[str, str] = {}
 _TYPES = {np.dtype(np.float32): TensorProto.FLOAT, np.dtype(np.int64): TensorProto.INT64}
 
 
-def write_onnx(network: Network, metadata: Mapping[str, str] = _NO_METADATA) -> bytes:
+def write_onnx(network: Network, metadata: Mapping[str, str] = NO_METADATA) -> bytes:
     """The network as an ONNX model (opset 17): a dynamic batch, weights inside, input named as in the graph,
     output "logits". The same network gives the same bytes. Batch norm stays an operator of its own. `metadata` become
     properties of the model.
