@@ -1,6 +1,6 @@
 """A network as a trainable torch module, and its weights back as data."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,16 @@ class GraphModule(nn.Module):
                 if slot not in wanted:
                     values[slot] = None
         return [values[slot] for slot in wanted]
+
+    def node_by_node(self, images: Tensor) -> Iterator[str]:
+        """Computes what `forward` does; yields each node's name when it is done."""
+        names = {slot: name for name, slot in self._netadapt_slots.items()}
+        values: list[Any] = [images, *[None] * (len(names) - 1)]
+        for call, sources, target, unused in self._netadapt_steps:
+            values[target] = call(*[values[source] for source in sources])
+            for slot in unused:
+                values[slot] = None
+            yield names[target]
 
 
 def build_module(network: Network, substitutes: Mapping[str, Callable[..., Tensor]] | None = None) -> GraphModule:

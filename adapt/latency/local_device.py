@@ -29,7 +29,7 @@ _START = (
 )
 _LOOK_S = 0.05
 _READY_WITHIN_S = 120.0  # importing a runtime, torch's included, on a machine under load
-_SLACK = 20.0  # loading, warming up and profiling may take so many times the longest measurement, and a minute
+_SLACK = 20.0  # warming up and profiling may take so many times the longest measurement
 _END_WITHIN_S = 2.0
 ATTEMPTS = 3  # of one reading, when its process dies of it
 
@@ -72,7 +72,7 @@ class LocalDevice:
         with self._lock.measuring(stop):
             order = {"plan": plan.to_document(), "reference": reference != self._reference}
             files = [reference, candidate] if order["reference"] else [candidate]
-            answer = self._ask(order, files, 60 + _SLACK * (plan.maximum_s + plan.profile_s), stop)
+            answer = self._ask(order, files, self._choice.loading_s + _SLACK * (plan.maximum_s + plan.profile_s), stop)
         self._reference = reference
         return reading_from_document(answer)
 

@@ -1,26 +1,62 @@
 """The file of a network that a device runs, which is byte for byte the file that is offered for download."""
 
-from dataclasses import dataclass
+from collections import deque
 
-from adapt.errors import MeasurementFailed
+import numpy as np
+from numpy.typing import NDArray
+
+from adapt.formats.onnx_int8 import QuantizedVariants, write_onnx_int8
 from adapt.formats.onnx_writer import write_onnx
+from adapt.formats.safetensors_file import write_safetensors
 from adapt.graph.network import Network
 from adapt.latency.conditions import Conditions
 from adapt.latency.runtimes.choice import NetworkFile
 
+_REMEMBERED = 2  # the original, which is every measurement's reference, and the network at hand
 
-@dataclass(frozen=True, kw_only=True)
+
 class NetworkFiles:
-    """Files of one kind, whose metadata name the `conditions` under which they are measured."""
+    """Files of one kind, which name the `conditions` under which they are measured.
 
-    kind: NetworkFile
-    conditions: Conditions
+    `images` [n, C, H, W] float32 as the network takes them: the ranges of an int8 file's activations come from them.
+    """
+
+    def __init__(self, *, kind: NetworkFile, conditions: Conditions, images: NDArray[np.float32] | None = None) -> None:
+        self.kind = kind
+        self._conditions = conditions
+        self._images = images
+        self._written: deque[tuple[Network, bytes]] = deque(maxlen=_REMEMBERED)
+        self._variants: QuantizedVariants | None = None
 
     def write(self, network: Network) -> bytes:
-        """The same network gives the same bytes."""
-        if self.kind != "onnx":
-            raise MeasurementFailed(self.conditions.runtime, f"{self.kind} files are not written yet")
-        return write_onnx(network, metadata=metadata(self.conditions))
+        """The same network gives the same bytes. Raises ValueError for an int8 file without `images`."""
+        for known, file in self._written:
+            if known is network:
+                return file
+        file = self._write(network)
+        self._written.append((network, file))
+        return file
+
+    def write_variant(self, network: Network) -> bytes:
+        """For timing alone: `network` has random weights, and is a pruned version of the one that was written first.
+
+        An int8 file's ranges mean nothing then, and need no images.
+        """
+        if self.kind != "onnx-int8":
+            return self._write(network)
+        if self._variants is None or self._variants.nodes is not network.graph.nodes:
+            self._variants = QuantizedVariants(network, reduce_range=_reduces_range(self._conditions))
+        return self._variants.write(network)
+
+    def _write(self, network: Network) -> bytes:
+        about = metadata(self._conditions)
+        if self.kind == "onnx":
+            return write_onnx(network, metadata=about)
+        if self.kind == "safetensors":
+            return write_safetensors(network, about={"measured": about})
+        if self._images is None:
+            raise ValueError("an int8 file needs images to take the ranges of its activations from")
+        return write_onnx_int8(network, self._images, reduce_range=_reduces_range(self._conditions), metadata=about)
 
 
 def metadata(conditions: Conditions) -> dict[str, str]:
@@ -32,3 +68,8 @@ def metadata(conditions: Conditions) -> dict[str, str]:
         "netadapt.batch": str(conditions.batch),
         "netadapt.precision": conditions.precision,
     }
+
+
+def _reduces_range(conditions: Conditions) -> bool:
+    """On x86 processors without VNNI 8-bit products overflow where they are added in pairs."""
+    return conditions.instruction_set.startswith("x86") and "vnni" not in conditions.instruction_set

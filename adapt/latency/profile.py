@@ -15,13 +15,13 @@ import numpy as np
 from scipy.optimize import nnls
 
 from adapt.errors import MeasurementFailed
-from adapt.formats.onnx_writer import write_onnx
 from adapt.graph.network import Graph, Network
 from adapt.graph.pruning import ChannelGroup, pruned_graph
 from adapt.latency.attribution import UnitTime, attribute, with_plain_names
 from adapt.latency.conditions import Conditions
 from adapt.latency.device import Device
 from adapt.latency.measure import evaluated
+from adapt.latency.network_files import NetworkFiles
 from adapt.latency.predictor import fit
 from adapt.latency.reading import Plan
 from adapt.latency.runtimes.contract import Kernel
@@ -92,12 +92,13 @@ def take_profile(
     started = clock()
     plain = with_plain_names(network.graph)
     plan = plan_units(plain.nodes)
-    original = write_onnx(random_network(plain))
+    files = NetworkFiles(kind=device.file, conditions=device.conditions)
+    original = files.write_variant(random_network(plain))
     taken: list[_Variant] = []
     for counts in variant_counts(groups, max(variants, 3), seed, multiple=multiple, minimum=minimum):
         if len(taken) >= 3 and clock() - started >= maximum_seconds:
             break
-        taken.append(_take(pruned_graph(plain, groups, counts), plan, device, original, stop))
+        taken.append(_take(pruned_graph(plain, groups, counts), plan, device, files, original, stop))
     original_ms = statistics.median(variant.ms / variant.ratio for variant in taken)
     return Profile(
         table=_table(taken, original_ms, device.conditions),
@@ -120,8 +121,8 @@ def shares_of(graph: Graph, kernels: Sequence[Kernel], ms: float) -> tuple[Entry
     return tuple(_entry(operator, shape, seen[operator, shape]) for operator, shape in sorted(seen))
 
 
-def _take(graph: Graph, plan: UnitPlan, device: Device, original: bytes, stop: Stop) -> _Variant:
-    reading = device.read(write_onnx(random_network(graph)), original, PLAN, stop)
+def _take(graph: Graph, plan: UnitPlan, device: Device, files: NetworkFiles, original: bytes, stop: Stop) -> _Variant:
+    reading = device.read(files.write_variant(random_network(graph)), original, PLAN, stop)
     paired = evaluated(reading)
     units = plan.units(graph)
     times, unattributed = attribute(reading.kernels, units, graph.output)

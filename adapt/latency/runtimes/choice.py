@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+RuntimeName = Literal["onnxruntime", "torch", "torch-compile"]
 Precision = Literal["float32", "int8"]
 NetworkFile = Literal["onnx", "onnx-int8", "safetensors"]
 """What is handed to a runtime; the same bytes are offered for download."""
@@ -20,6 +21,11 @@ class RuntimeChoice:
     threads: int = 1
     batch: int = 1
     precision: Precision = "float32"
+
+    @property
+    def loading_s(self) -> float:
+        """How long a network may take until it is ready to run, on a machine under load."""
+        return 900.0 if self.runtime == "torch-compile" else 60.0
 
     @property
     def file(self) -> NetworkFile:

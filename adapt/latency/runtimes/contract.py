@@ -1,4 +1,4 @@
-"""What every runtime promises. Implementations: onnxruntime."""
+"""What every runtime promises. Implementations: onnxruntime, torch; tests/integration/test_runtime_contract.py."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,10 @@ class Session(Protocol):
     """A network made ready to run. Not thread-safe."""
 
     def time_ms(self, repeats: int) -> list[float]:
-        """Milliseconds of each of `repeats` runs, one after the other, on the same random input."""
+        """Milliseconds of each of `repeats` runs, one after the other, on the same random input.
+
+        What a user would wait: from images in the host's memory to scores there, whatever runs the kernels.
+        """
         ...
 
     def close(self) -> None:
@@ -33,17 +36,17 @@ class Session(Protocol):
 
 
 class Runtime(Protocol):
-    """Runs ONNX files that we wrote ourselves, never what a user sent.
+    """Runs files that we wrote ourselves (RuntimeChoice.file says of which kind), never what a user sent.
 
-    Duties: the conditions hold for every session; a network that cannot be loaded or run raises MeasurementFailed;
-    the caller holds the machine's lock.
+    Duties: the conditions hold for every session; a network that cannot be loaded or run raises MeasurementFailed, and
+    so does one of which nothing runs where the provider was asked to; the caller holds the machine's lock.
     """
 
     @property
     def conditions(self) -> Conditions: ...
 
-    def load(self, onnx: bytes) -> Session: ...
+    def load(self, file: bytes) -> Session: ...
 
-    def profile(self, onnx: bytes, repeats: int) -> Sequence[Kernel]:
+    def profile(self, file: bytes, repeats: int) -> Sequence[Kernel]:
         """The kernels of one run, averaged over `repeats` runs after a warm-up."""
         ...
