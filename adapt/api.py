@@ -1,9 +1,9 @@
 """The algorithm without the service: `run` a search in this process, `load` what came out of one."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from adapt.assembly import assembled
-from adapt.budget import parse_budget
+from adapt.budget import Asked, parse_budget
 from adapt.checkpoint import read_network, write_safetensors
 from adapt.data.dataset import Dataset
 from adapt.data.digits import NAME as DIGITS
 from adapt.data.digits import digits
 from adapt.data.opening import opened_dataset
 from adapt.errors import AdaptError
-from adapt.events import Event, Finished, OriginalEvaluated
+from adapt.events import Event, Finished, Measurement, OriginalEvaluated
 from adapt.formats.pt2 import read_pt2
 from adapt.graph.network import Network
 from adapt.graph.pruning import ChannelGroup
@@ -33,19 +33,21 @@ from adapt.latency.table import LookupTable
 from adapt.loop import adapt_network
 from adapt.modules import build_module
 from adapt.presets import effective_settings
-from adapt.search import Progress
+from adapt.search import Meter, Progress
 from adapt.spec import RESOURCES, Normalization, Resource, Settings, default_normalization
 from adapt.stop import never
 
 
 @dataclass(frozen=True, kw_only=True)
 class Adapted:
-    """What a search ended with. `original_accuracy` and `accuracy` are on the test set, 0-1."""
+    """What a search ended with. `original_accuracy` and `accuracy` are on the test set, 0-1; `figures` are the
+    measurements of the result with their intervals."""
 
     network: Network
     original_accuracy: float
     accuracy: float
     resources: Mapping[Resource, float]
+    figures: Mapping[Resource, Measurement]
     iterations: int
 
     def module(self) -> nn.Module:
@@ -73,22 +75,24 @@ def run(
     input_shape: tuple[int, int, int] | None = None,
     normalization: Normalization | None = None,
     on_event: Callable[[Event], None] | None = None,
+    resources: Mapping[Resource, Meter] | None = None,
     **settings: Any,
 ) -> Adapted:
     """Shrinks `model` until it meets `budget`, measured on this machine with onnxruntime (one thread, batch 1).
 
-    `model` is a file, or a module together with its `input_shape` (C, H, W). `budget` maps latency_ms, macs or params
-    to a number or "NN%" of the original's. `data` is "digits", a file (.npz, zip, tar, .parquet) or a Dataset.
+    `model` is a file, or a module together with its `input_shape` (C, H, W). `budget` maps latency_ms, macs, params,
+    memory_bytes, or one of `resources` to a number or "NN%" of the original's. `resources` are measured ones of the
+    caller's own (docs/resources.md), by name; without a step of their own in `schedule` they take latency's.
+    `data` is "digits", a file (.npz, zip, tar, .parquet) or a Dataset.
     `settings` are those of a job (`preset="quick"`, `short_term_steps=50` ...). `on_event` sees every event of the
     search as it happens.
     Raises AdaptError: what was wrong, where, what to do.
     """
     network = _network(model, input_shape)
-    chosen = effective_settings(settings)
+    own = dict(resources or {})
+    chosen = _with_steps(effective_settings(settings), own)
     groups = channel_groups(network)
-    asked = parse_budget(budget)
-    if unknown := sorted(set(budget) - set(asked)):
-        raise AdaptError(f"budget: {', '.join(unknown)} is no resource; there are {', '.join(RESOURCES)}")
+    asked = _asked(budget, own)
     pixels = normalization or default_normalization(network.graph.input_shape[0])
     with (
         closing(LocalDevice(RuntimeChoice(), MachineLock(default_directory()))) as device,
@@ -100,7 +104,7 @@ def run(
             pixels,
             asked=asked,
             settings=chosen,
-            meter=_meter(network, groups, chosen, device, latency="latency_ms" in asked),
+            meters={"latency_ms": _meter(network, groups, chosen, device, latency="latency_ms" in asked), **own},
             lock_directory=default_directory(),
             stop=never,
         ) as job,
@@ -117,8 +121,25 @@ def run(
         original_accuracy=original.test.accuracy,
         accuracy=finished.test.accuracy,
         resources=finished.resources,
+        figures=finished.figures,
         iterations=finished.iteration,
     )
+
+
+def _asked(budget: Mapping[str, float | str], own: Collection[Resource]) -> Asked:
+    """Raises AdaptError for a name that is no resource, or is one of ours already."""
+    if taken := sorted(set(own) & set(RESOURCES)):
+        raise AdaptError(f"resources: {', '.join(taken)} is there already; give yours another name")
+    there_are = (*RESOURCES, *own)
+    asked = parse_budget(budget, there_are)
+    if unknown := sorted(set(budget) - set(asked)):
+        raise AdaptError(f"budget: {', '.join(unknown)} is no resource; there are {', '.join(there_are)}")
+    return asked
+
+
+def _with_steps(settings: Settings, own: Collection[Resource]) -> Settings:
+    like_latency = dict.fromkeys(own, settings.schedule["latency_ms"])
+    return replace(settings, schedule=like_latency | dict(settings.schedule))
 
 
 def _network(model: nn.Module | Path | str, input_shape: tuple[int, int, int] | None) -> Network:

@@ -22,7 +22,7 @@ from adapt.graph.pruning import ChannelGroup
 from adapt.graph.shapes import infer_shapes
 from adapt.reach import why_left_alone
 from adapt.search import Job, Meter
-from adapt.spec import Normalization, Settings
+from adapt.spec import Normalization, Resource, Settings
 from adapt.stop import Stop
 from adapt.training.trainer import NetworkTrainer
 
@@ -61,7 +61,7 @@ def assembled(
     *,
     asked: Asked,
     settings: Settings,
-    meter: Meter | None,
+    meters: Mapping[Resource, Meter],
     lock_directory: Path | None,
     stop: Stop,
     recorded: Mapping[str | None, Evaluation | Failure] | None = None,
@@ -85,7 +85,7 @@ def assembled(
                 settings=settings,
                 executor=executor,
                 trainer=NetworkTrainer(data, fitted.test, settings, lock_directory, stop),
-                meter=meter,
+                meters=meters,
                 stop=stop,
                 notes=(
                     *fitted.notes[len(dataset.notes) :],

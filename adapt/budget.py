@@ -1,7 +1,7 @@
 """A budget: an upper limit per resource, as asked (a number or a share of the original) and as resolved."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from adapt.spec import RESOURCES, Resource, Resources
 
@@ -18,22 +18,21 @@ Asked = Mapping[Resource, float | Share]
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """Bud_j: absolute limits. `margin` is how far below a *measured* latency limit the search aims (0.02: 2 %),
-    so that the upper end of a measurement's interval still lies within; 0 where latency is a table's figure.
+    """Bud_j: absolute limits. `margins` say of a *measured* resource how far below its limit the search aims (0.02:
+    2 %), so that the upper end of a measurement's interval still lies within; what is counted has none.
     """
 
     limits: Resources
-    margin: float = 0.0
+    margins: Resources = field(default_factory=dict)
 
     def aim(self, resource: Resource) -> float:
-        """The figure that the search steers to: the limit, or for latency a margin below it."""
-        limit = self.limits[resource]
-        return limit * (1 - self.margin) if resource == "latency_ms" else limit
+        """The figure that the search steers to: the limit, or a margin below it."""
+        return self.limits[resource] * (1 - self.margins.get(resource, 0.0))
 
     def unmet(self, resources: Resources) -> tuple[Resource, ...]:
         """The resources over their limit, furthest from it (by ratio) first.
 
-        Of a measured latency give the upper end of its interval: that is what must be within the limit.
+        Of a measured one give the upper end of its interval: that is what must be within the limit.
         """
         over = [name for name, limit in self.limits.items() if resources[name] > limit]
         return tuple(sorted(over, key=lambda name: (-resources[name] / self.limits[name], name)))
@@ -48,12 +47,12 @@ def parse_limit(value: float | str) -> float | Share:
     return float(value)
 
 
-def parse_budget(budget: Mapping[str, float | str]) -> Asked:
-    """{"latency_ms": 8.0, "params": "60%"} in the order of RESOURCES; names of no resource are the caller's matter."""
-    return {name: parse_limit(budget[name]) for name in RESOURCES if name in budget}
+def parse_budget(budget: Mapping[str, float | str], resources: Sequence[Resource] = RESOURCES) -> Asked:
+    """{"latency_ms": 8.0, "params": "60%"} in the order of `resources`; other names are the caller's matter."""
+    return {name: parse_limit(budget[name]) for name in resources if name in budget}
 
 
-def resolve(asked: Asked, original: Resources, upper_ends: Resources, *, margin: float = 0.0) -> Budget:
+def resolve(asked: Asked, original: Resources, upper_ends: Resources, margins: Resources | None = None) -> Budget:
     """Absolute limits: a share is taken of the original's figure. Raises KeyError when that figure is missing.
 
     `upper_ends` are the original's figures with the upper end of a measured interval: the original meets "100%".
@@ -64,4 +63,4 @@ def resolve(asked: Asked, original: Resources, upper_ends: Resources, *, margin:
             limits[name] = (original if value.fraction < 1 else upper_ends)[name] * value.fraction
         else:
             limits[name] = float(value)
-    return Budget(limits=limits, margin=margin)
+    return Budget(limits=limits, margins=margins or {})

@@ -78,13 +78,16 @@ class NoSuchLayer(AdaptError):
 
 
 class BudgetUnreachable(AdaptError):
-    def __init__(self, resource: str, budget: float, smallest: float) -> None:
-        super().__init__(resource, budget, smallest)
-        self.resource, self.budget, self.smallest = resource, budget, smallest
+    """`upper` is the upper end of the interval, where the smallest network was measured."""
+
+    def __init__(self, resource: str, budget: float, smallest: float, upper: float | None = None) -> None:
+        super().__init__(resource, budget, smallest, upper)
+        self.resource, self.budget, self.smallest, self.upper = resource, budget, smallest, upper
 
     def __str__(self) -> str:
         return (
-            f"{self.resource}: {self.budget:g} asked, {self.smallest:g} is the least this network can reach; "
+            f"{self.resource}: {self.budget:g} asked, {_with_upper_end(self.smallest, self.upper)} is the least this "
+            "network can reach; "
             "raise the budget, or let more be removed (by include, exclude, proposals, min_channels, max_removed or "
             "group_limits)"
         )
@@ -111,15 +114,21 @@ class ScheduleTooShort(AdaptError):
 
 
 class BudgetNotMet(AdaptError):
-    def __init__(self, resource: str, budget: float, reached: float) -> None:
-        super().__init__(resource, budget, reached)
-        self.resource, self.budget, self.reached = resource, budget, reached
+    """`upper` is the upper end of the interval, where the figure was measured: that has to be within the budget."""
+
+    def __init__(self, resource: str, budget: float, reached: float, upper: float | None = None) -> None:
+        super().__init__(resource, budget, reached, upper)
+        self.resource, self.budget, self.reached, self.upper = resource, budget, reached, upper
 
     def __str__(self) -> str:
         return (
-            f"{self.resource}: {self.reached:g} reached, {self.budget:g} asked, and no channel group can be cut any "
-            "further; every checkpoint is kept"
+            f"{self.resource}: {_with_upper_end(self.reached, self.upper)} reached, {self.budget:g} asked, and no "
+            f"channel group that lowers {self.resource} can be cut any further; every checkpoint is kept"
         )
+
+
+def _with_upper_end(value: float, upper: float | None) -> str:
+    return f"{value:g}" if upper is None else f"{value:g} (measured, its interval reaches up to {upper:g})"
 
 
 class OriginalAccuracyTooLow(AdaptError):

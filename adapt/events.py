@@ -3,12 +3,34 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from adapt.graph.network import Network, Weights
 from adapt.graph.pruning import Kept
 from adapt.latency.table import Entry
-from adapt.spec import Resources
+from adapt.spec import Resource, Resources
+
+
+class Measurement(Protocol):
+    """What a measurement of any resource says: the figure, and the interval that it lies in, in its unit."""
+
+    @property
+    def value(self) -> float: ...
+
+    @property
+    def low(self) -> float: ...
+
+    @property
+    def high(self) -> float: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A measurement with nothing more to say."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +53,10 @@ class Latency:
     disturbed: float = 0.0
     entries: tuple[Entry, ...] = ()
     conditions: str | None = None
+
+    @property
+    def value(self) -> float:
+        return self.ms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +103,21 @@ class PhaseChanged:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A latency, recorded before the search goes on: decisions rest on it where the budget is in latency.
+    """A measurement, recorded before the search goes on: decisions rest on it where the budget is in its resource.
 
     `key`: an iteration's number ("0": the original), "start" (of a job that continues another), "smallest" (the least
-    network that can be reached) or "final-3" (the result after iteration 3).
+    network that can be reached) or "final-3" (the result after iteration 3); "3-again" where it was measured once more
+    and longer.
     """
 
     key: str
-    latency: Latency
+    resource: Resource
+    figure: Measurement
+
+    @property
+    def latency(self) -> Latency | None:
+        """None where another resource was measured."""
+        return self.figure if isinstance(self.figure, Latency) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,13 +130,19 @@ class BudgetResolved:
 
 @dataclass(frozen=True, kw_only=True)
 class IterationStarted:
-    """`constraint` is Con_j, an upper limit per resource; `calibration` is Res_i / predicted(Net_i) of the latency."""
+    """`constraint` is Con_j, an upper limit per resource; `calibrations` are Res_i / predicted(Net_i) of those that are
+    measured."""
 
     iteration: int
     before: Resources
     constraint: Resources
-    calibration: float | None
+    calibrations: Resources
     candidates: int  # how many proposals will be evaluated
+
+    @property
+    def calibration(self) -> float | None:
+        """That of the latency; None where no clock is read."""
+        return self.calibrations.get("latency_ms")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,12 +238,14 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """`iteration` is the last one's number, 0 when nothing had to be cut."""
+    """`iteration` is the last one's number, 0 when nothing had to be cut. `figures` are all measurements, latency's
+    included."""
 
     iteration: int
     network: Network
     kept: Kept
     resources: Resources
+    figures: Mapping[Resource, Measurement]
     latency: Latency | None
     holdout: Score
     test: Score

@@ -3,6 +3,7 @@
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from adapt.budget import Budget
 from adapt.errors import ProposalFailed
 from adapt.events import (
     ControlEvaluated,
@@ -101,7 +102,7 @@ def next_network(job: Job, net: Current, iteration: int, picked: ProposalEvaluat
     )
 
 
-def long_term_finetune(job: Job, net: Current, progress: Progress) -> Generator[Event, None, Current]:
+def long_term_finetune(job: Job, budget: Budget, net: Current, progress: Progress) -> Generator[Event, None, Current]:
     """Line 14 of Algorithm 1, and the measurement of what came out.
 
     When the fine-tuned network's hold-out loss is worse than the pick's, the pick is kept. A network that was within
@@ -111,9 +112,8 @@ def long_term_finetune(job: Job, net: Current, progress: Progress) -> Generator[
         return net
     if job.settings.final == "finetune":
         net = yield from _finetuned(job, net, progress)
-    return (
-        yield from take_empirical_measurement(job, net, key=f"final-{net.iteration}", report=True, phase="verifying")
-    )
+    key = f"final-{net.iteration}"
+    return (yield from take_empirical_measurement(job, net, budget=budget, key=key, report=True, phase="verifying"))
 
 
 def _finetuned(job: Job, net: Current, progress: Progress) -> Generator[Event, None, Current]:

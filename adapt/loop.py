@@ -22,7 +22,13 @@ from adapt.events import (
     ProposalSkipped,
 )
 from adapt.finetune import Proposal, evaluate_control, long_term_finetune, next_network, short_term_finetune
-from adapt.measurement import begin, calibrated, check_reachable, take_empirical_measurement
+from adapt.measurement import (
+    begin,
+    calibrated,
+    check_reachable,
+    network_to_go_on_from,
+    take_empirical_measurement,
+)
 from adapt.pick import pick, why_not
 from adapt.proposals import Situation, choose_constraint, choose_num_filters, choose_which_filters, why_skipped
 from adapt.reach import Bundle, bundles
@@ -37,20 +43,22 @@ def adapt_network(job: Job, progress: Progress) -> Generator[Event, None, None]:
     later BudgetNotMet when no group can be cut any further; ProposalFailed when every proposal of an iteration did;
     Stopped when asked to; MeasurementFailed.
     """
-    original, net = yield from begin(job, progress)  # 1-2: Net_0, Res_0 = TakeEmpiricalMeasurement(Net_0)
+    original = yield from begin(job, progress)  # 1-2: Net_0, Res_0 = TakeEmpiricalMeasurement(Net_0)
     budget = yield from check_reachable(job, original)
+    net = yield from network_to_go_on_from(job, progress, original, budget)
     while True:  # once, unless the last measurement is over the budget after all
         net = yield from shrink(job, budget, original, net)  # 3-13
-        final = yield from long_term_finetune(job, net, progress)  # 14
+        final = yield from long_term_finetune(job, budget, net, progress)  # 14
         if not budget.unmet(final.upper_ends):
             break
         yield Message(text="measured again after the fine-tune it is over the budget: the search goes on")
-        net = replace(net, resources=final.resources, latency=final.latency)
+        net = replace(net, resources=final.resources, figures=final.figures)
     yield Finished(  # 15
         iteration=final.iteration,
         network=final.network,
         kept=final.kept,
         resources=final.resources,
+        figures=final.figures,
         latency=final.latency,
         holdout=final.holdout,
         test=job.trainer.test(final.network),
@@ -62,12 +70,14 @@ def shrink(job: Job, budget: Budget, original: Current, net: Current) -> Generat
     layers = bundles(job.groups, job.settings)  # layers tied together shrink together
     while unmet := budget.unmet(net.upper_ends):  # 3: while Res_i > Bud
         i = net.iteration + 1
-        predict, calibration = calibrated(job, net)
+        predict, calibrations = calibrated(job, net)
         situation = Situation(
             bundles=layers,
             counts=net.counts,
             current=net.resources,
+            upper_ends=net.upper_ends,
             unmet=unmet,
+            units={name: job.meters[name].unit for name in calibrations},
             settings=job.settings,
             predict=predict,
         )
@@ -85,7 +95,7 @@ def shrink(job: Job, budget: Budget, original: Current, net: Current) -> Generat
             iteration=i,
             before=net.resources,
             constraint=constraint,
-            calibration=calibration,
+            calibrations=calibrations,
             candidates=len(proposals),
         )
         yield from skipped
@@ -97,7 +107,7 @@ def shrink(job: Job, budget: Budget, original: Current, net: Current) -> Generat
 
         best = pick(job.settings.pick, results)  # 12: PickHighestAccuracy, or the best slope
         net = next_network(job, net, i, best)  # 12-13: Net_{i+1}; i = i + 1
-        net = yield from take_empirical_measurement(job, net)  # 12: Res_{i+1}, measured and not only predicted
+        net = yield from take_empirical_measurement(job, net, budget=budget)  # 12: Res_{i+1}, and not as predicted
         yield _done(net, best, results, job.settings.pick)
     return net
 

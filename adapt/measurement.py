@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from adapt.budget import Budget, resolve
 from adapt.errors import BudgetUnreachable, OriginalAccuracyTooLow
-from adapt.events import BudgetResolved, Event, Latency, Measured, Message, OriginalEvaluated, Phase, PhaseChanged
+from adapt.events import BudgetResolved, Event, Measured, Measurement, Message, OriginalEvaluated, Phase, PhaseChanged
 from adapt.graph.costs import costs
 from adapt.graph.network import Network
 from adapt.graph.pruning import all_kept, prune, pruned_graph
@@ -13,15 +13,15 @@ from adapt.layer_patterns import check_patterns
 from adapt.proposals import Predict
 from adapt.reach import smallest_counts
 from adapt.schedule import check_reaches
-from adapt.search import Current, Job, Progress
-from adapt.spec import Resources
+from adapt.search import Current, Job, Meter, Progress
+from adapt.spec import Resource, Resources
 
 MARGIN_OVER_CHANCE = 1.5
 """An original at or below this multiple of chance does not classify the data set: nothing can be learned from it."""
 
 
-def begin(job: Job, progress: Progress) -> Generator[Event, None, tuple[Current, Current]]:
-    """Lines 1-2 of Algorithm 1: the original with its accuracy and resources, and the network to go on from.
+def begin(job: Job, progress: Progress) -> Generator[Event, None, Current]:
+    """Lines 1-2 of Algorithm 1: the original with its accuracy and resources.
 
     Raises OriginalAccuracyTooLow, NoSuchLayer.
     """
@@ -33,9 +33,15 @@ def begin(job: Job, progress: Progress) -> Generator[Event, None, tuple[Current,
         yield scores
     if scores.holdout.accuracy <= MARGIN_OVER_CHANCE / job.classes and not job.settings.allow_low_accuracy:
         raise OriginalAccuracyTooLow(scores.holdout.accuracy, 1 / job.classes)
-    original = yield from take_empirical_measurement(job, _original(job, scores), report=True)
+    return (yield from take_empirical_measurement(job, _original(job, scores), report=True))
+
+
+def network_to_go_on_from(
+    job: Job, progress: Progress, original: Current, budget: Budget
+) -> Generator[Event, None, Current]:
+    """The original, or where an earlier run or another job ended."""
     if progress.network is None or progress.kept is None or progress.holdout is None:
-        return original, original
+        return original
     net = replace(
         original,
         iteration=progress.iteration,
@@ -44,66 +50,86 @@ def begin(job: Job, progress: Progress) -> Generator[Event, None, tuple[Current,
         holdout=progress.holdout,
         learning_rate=progress.learning_rate or original.learning_rate,
     )
-    net = yield from take_empirical_measurement(job, net, key=None if progress.iteration else "start")
-    return original, net
+    key = None if progress.iteration else "start"
+    return (yield from take_empirical_measurement(job, net, budget=budget, key=key))
 
 
 def take_empirical_measurement(
-    job: Job, net: Current, *, key: str | None = None, report: bool = False, phase: Phase = "measuring"
+    job: Job,
+    net: Current,
+    *,
+    budget: Budget | None = None,
+    key: str | None = None,
+    report: bool = False,
+    phase: Phase = "measuring",
 ) -> Generator[Event, None, Current]:
-    """`net` with its Res: costs from the graph, latency measured end to end where the budget asks for it.
+    """`net` with its Res: costs from the graph, and measured, the whole network, what else the budget asks for.
 
-    `report` measures the latency without a budget for it too: it is shown, and no decision rests on it.
+    `report` measures the rest without a budget for it too: it is shown, and no decision rests on it. Where a figure
+    cannot be told to be within the `budget` or not, it is measured once more, longer, before a decision rests on it.
     """
-    budgeted = "latency_ms" in job.asked
+    key = key or str(net.iteration)
     resources = costs(net.network.graph).resources
-    latency: Latency | None = None
-    if job.meter is not None and (budgeted or report):
-        yield PhaseChanged(phase=phase)
-        key = key or str(net.iteration)
-        latency = job.meter.measure(key, net.network)
-        yield Measured(key=key, latency=latency)
-        if budgeted:
-            resources["latency_ms"] = latency.ms
-    return replace(net, resources=resources, latency=latency)
+    figures: dict[Resource, Measurement] = {}
+    for name, meter in job.meters.items():
+        if name in job.asked or report:
+            yield PhaseChanged(phase=phase)
+            figures[name] = yield from _measured(meter, name, key, net.network, budget)
+            if name in job.asked:
+                resources[name] = figures[name].value
+    return replace(net, resources=resources, figures=figures)
+
+
+def _measured(
+    meter: Meter, name: Resource, key: str, network: Network, budget: Budget | None
+) -> Generator[Event, None, Measurement]:
+    figure = meter.measure(key, network)
+    yield Measured(key=key, resource=name, figure=figure)
+    limit = None if budget is None else budget.limits.get(name)
+    if limit is None or not figure.value <= limit < figure.high:
+        return figure
+    yield Message(
+        text=f"{name}: {figure.value:.4g} {meter.unit} is within the {limit:.4g} asked, but the interval reaches up to "
+        f"{figure.high:.4g}: measured again, longer"
+    )
+    figure = meter.measure(f"{key}-again", network, "longer")
+    yield Measured(key=f"{key}-again", resource=name, figure=figure)
+    return figure
 
 
 def check_reachable(job: Job, original: Current) -> Generator[Event, None, Budget]:
     """The budget in absolute figures. Says before the first iteration whether it can be met, and by how much not.
 
-    The smallest network's latency is measured, not extrapolated. Raises ScheduleTooShort, BudgetUnreachable.
+    The smallest network is measured, not extrapolated. Raises ScheduleTooShort, BudgetUnreachable.
     """
-    margin = 0.0 if job.meter is None else job.meter.margin
-    budget = resolve(job.asked, original.resources, original.upper_ends, margin=margin)
+    margins = {name: meter.margin for name, meter in job.meters.items()}
+    budget = resolve(job.asked, original.resources, original.upper_ends, margins)
     yield BudgetResolved(original=original.resources, limits=budget.limits)
     if not budget.unmet(original.upper_ends):
         yield Message(text="the original network is within the budget already: nothing is cut")
         return budget
     check_reaches(budget, job.settings.schedule, original.resources)
-    smallest = yield from take_empirical_measurement(job, _smallest(job, original), key="smallest")
+    smallest = yield from take_empirical_measurement(job, _smallest(job, original), budget=budget, key="smallest")
     for name in budget.unmet(smallest.upper_ends):
-        raise BudgetUnreachable(name, budget.limits[name], smallest.upper_ends[name])
+        raise BudgetUnreachable(name, budget.limits[name], smallest.resources[name], smallest.upper_end(name))
     return budget
 
 
-def calibrated(job: Job, net: Current) -> tuple[Predict, float | None]:
-    """What a candidate is predicted to need, given the channel counts of all groups; and the calibration factor.
+def calibrated(job: Job, net: Current) -> tuple[Predict, Resources]:
+    """What a candidate is predicted to need, given the channel counts of all groups; and the calibration factors.
 
-    Latency is Res_i x table(candidate) / table(Net_i): a bias of the table cancels, where a step is 1-3 % and the
-    table errs by 5 %.
+    What is measured is Res_i x table(candidate) / table(Net_i): a bias of the table cancels, where a step is 1-3 % and
+    the table errs by 5 %.
     """
-    calibration: float | None = None
-    if job.meter is not None and "latency_ms" in job.asked:
-        calibration = net.resources["latency_ms"] / job.meter.predict_ms(net.network.graph)
+    meters = {name: meter for name, meter in job.meters.items() if name in job.asked}
+    calibrations = {name: net.resources[name] / meter.predict(net.network.graph) for name, meter in meters.items()}
 
     def predict(counts: Mapping[str, int]) -> Resources:
         graph = pruned_graph(job.original.graph, job.groups, counts)
-        resources = costs(graph).resources
-        if calibration is not None and job.meter is not None:
-            resources["latency_ms"] = calibration * job.meter.predict_ms(graph)
-        return resources
+        predicted = {name: calibrations[name] * meter.predict(graph) for name, meter in meters.items()}
+        return costs(graph).resources | predicted
 
-    return predict, calibration
+    return predict, calibrations
 
 
 def _original(job: Job, scores: OriginalEvaluated) -> Current:
@@ -112,7 +138,7 @@ def _original(job: Job, scores: OriginalEvaluated) -> Current:
         network=job.original,
         kept=all_kept(job.groups),
         resources={},
-        latency=None,
+        figures={},
         holdout=scores.holdout,
         learning_rate=job.settings.learning_rate,
     )

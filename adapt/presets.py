@@ -75,4 +75,4 @@ def _explicit_schedule(value: Mapping[str, Any]) -> dict[Resource, Step]:
         step = Step(initial=value["initial"], decay=value["decay"])
         return dict.fromkeys(RESOURCES, step)
     steps = {name: Step(initial=pair["initial"], decay=pair["decay"]) for name, pair in value.items()}
-    return {resource: steps[resource] for resource in RESOURCES if resource in steps}
+    return {resource: steps[resource] for resource in sorted(steps)}

@@ -1,7 +1,7 @@
 """Lines 4-10 of Algorithm 1: the constraint of an iteration, ChooseNumFilters and ChooseWhichFilters."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from adapt.budget import Budget
@@ -9,7 +9,7 @@ from adapt.errors import BudgetNotMet
 from adapt.graph.network import Network
 from adapt.graph.pruning import Kept
 from adapt.importance import keep_largest, l2
-from adapt.reach import Bundle, smaller_counts
+from adapt.reach import Bundle, counts_below, smaller_counts
 from adapt.schedule import tighten
 from adapt.spec import Resource, Resources, Settings
 
@@ -37,25 +37,49 @@ class Choice:
 class Situation:
     """Where an iteration starts: counts and resources of Net_i, and every count that a bundle may have next.
 
-    `current` holds the medians, `unmet` was judged by the upper ends of the intervals, furthest first.
+    `current` holds the medians, `unmet` was judged by the `upper_ends` of the intervals, furthest first. `units` are
+    those of the budgeted resources that are measured: they are no steady function of a count.
     """
 
     bundles: Sequence[Bundle]
     counts: Mapping[str, int]
     current: Resources
+    upper_ends: Resources
     unmet: Sequence[Resource]
+    units: Mapping[Resource, str]
     settings: Settings
     predict: Predict
     _options: dict[str, list[Option]] = field(default_factory=dict, repr=False)  # predicted once per iteration
 
     def options(self, bundle: Bundle) -> list[Option]:
-        """Every count of the rounding below the current one, largest first: latency is no steady function of it."""
+        """Every count of the rounding below the current one that a proposal may have, largest first.
+
+        Where none of them is below it on the staircase of what is measured, further ones down to the first that is:
+        a search could not get down a wide step otherwise.
+        """
         if bundle.id not in self._options:
-            self._options[bundle.id] = [
-                Option(filters=count, predicted=self.predict({**self.counts, **bundle.counts(count)}))
-                for count in smaller_counts(bundle, self.counts[bundle.id], self.settings)
-            ]
+            count = self.counts[bundle.id]
+            options = [self._option(bundle, smaller) for smaller in smaller_counts(bundle, count, self.settings)]
+            if options and not any(map(self.falls, options)):
+                further = counts_below(bundle, options[-1].filters, self.settings)
+                options += _through_first(self.falls, (self._option(bundle, smaller) for smaller in further))
+            self._options[bundle.id] = options
         return self._options[bundle.id]
+
+    def _option(self, bundle: Bundle, count: int) -> Option:
+        return Option(filters=count, predicted=self.predict({**self.counts, **bundle.counts(count)}))
+
+    def falls(self, option: Option) -> bool:
+        """Whether every unmet resource that is measured is predicted strictly below what it is now."""
+        return not self.stays(option)
+
+    def stays(self, option: Option) -> Sequence[Resource]:
+        """The unmet measured resources that `option` does not lower."""
+        return [name for name in self.unmet if name in self.units and option.predicted[name] >= self.current[name]]
+
+    def proposable(self, option: Option, limits: Resources) -> bool:
+        """A candidate that is no faster than before is never proposed, whatever else it lowers."""
+        return _meets(option.predicted, limits) and self.falls(option)
 
     def furthest_to_fall(self, constraint: Resources) -> Resource:
         """Of the resources that `constraint` asks to fall the one furthest from its budget: the slope divides by it."""
@@ -65,14 +89,22 @@ class Situation:
 def choose_num_filters(situation: Situation, bundle: Bundle, constraint: Resources) -> Choice | None:
     """The largest count of `bundle` with which the network is predicted to meet every limit of `constraint`.
 
-    Source: NetAdapt (Yang et al., 2018), Algorithm 1, ChooseNumFilters. None when no count does.
+    Source: NetAdapt (Yang et al., 2018), Algorithm 1, ChooseNumFilters. None when no count does. A count at which
+    something measured is above what it is at a larger count (the hardware likes the larger one better) is passed over
+    where another one meets the constraint too.
     """
+    passed_over: Choice | None = None
     next_larger = None
+    best = {name: situation.current[name] for name in situation.units}
     for option in situation.options(bundle):
-        if _meets(option.predicted, constraint):
-            return Choice(option=option, next_larger=next_larger)
+        if situation.proposable(option, constraint):
+            choice = Choice(option=option, next_larger=next_larger)
+            if all(option.predicted[name] <= best[name] for name in best):
+                return choice
+            passed_over = passed_over or choice
+        best = {name: min(figure, option.predicted[name]) for name, figure in best.items()}
         next_larger = option
-    return None
+    return passed_over
 
 
 def choose_which_filters(network: Network, bundle: Bundle, kept: Kept, count: int) -> dict[str, tuple[int, ...]]:
@@ -117,7 +149,8 @@ def choose_constraint(
         if reached is not None:
             return constraint((resource,)) | {resource: reached}
     name = situation.unmet[0]
-    raise BudgetNotMet(name, budget.limits[name], situation.current[name])
+    upper = situation.upper_ends[name] if name in situation.units else None
+    raise BudgetNotMet(name, budget.limits[name], situation.current[name], upper)
 
 
 def _smallest_step(situation: Situation, limits: Resources, resource: Resource) -> float | None:
@@ -126,7 +159,7 @@ def _smallest_step(situation: Situation, limits: Resources, resource: Resource) 
     lowest = sorted(
         min(option.predicted[resource] for option in allowed)
         for bundle in situation.bundles
-        if (allowed := [option for option in situation.options(bundle) if _meets(option.predicted, others)])
+        if (allowed := [option for option in situation.options(bundle) if situation.proposable(option, others)])
     )
     quarter = math.ceil(len(situation.bundles) / 4)
     for position in (quarter - 1, 0):
@@ -140,6 +173,8 @@ def why_skipped(situation: Situation, bundle: Bundle, constraint: Resources) -> 
     options = situation.options(bundle)
     if not options:
         return f"{situation.counts[bundle.id]} filters are as few as the settings allow"
+    if not any(map(situation.falls, options)):
+        return _why_no_faster(situation, options)
     smallest = options[-1]
     misses = [
         f"{name} {smallest.predicted[name]:.6g} > {limit:.6g}"
@@ -149,6 +184,29 @@ def why_skipped(situation: Situation, bundle: Bundle, constraint: Resources) -> 
     if misses:
         return f"cannot meet the constraint alone: even {smallest.filters} filters are predicted at {', '.join(misses)}"
     return "no single count meets every limit of the constraint"
+
+
+def _why_no_faster(situation: Situation, options: Sequence[Option]) -> str:
+    """Of the resource that none of them lowers, or that the fewest filters do not."""
+    never = [name for name in situation.unmet if all(name in situation.stays(option) for option in options)]
+    name = never[0] if never else situation.stays(options[-1])[0]
+    least = min(options, key=lambda option: option.predicted[name])
+    no_lower = "no faster" if name == "latency_ms" else f"no lower {name}"
+    unit = situation.units[name]
+    return (
+        f"{no_lower}: {least.filters} filters are predicted at {least.predicted[name]:.4g} {unit}, "
+        f"now {situation.current[name]:.4g} {unit}"
+    )
+
+
+def _through_first(found: Callable[[Option], bool], options: Iterable[Option]) -> Iterator[Option]:
+    """Up to and with the first that is what is looked for; nothing when none is."""
+    seen = []
+    for option in options:
+        seen.append(option)
+        if found(option):
+            yield from seen
+            return
 
 
 def _meets(predicted: Resources, limits: Resources) -> bool:

@@ -79,9 +79,14 @@ def counts_of(group: ChannelGroup, *, multiple: int, minimum: int) -> list[int]:
 def smaller_counts(bundle: Bundle, current: int, settings: Settings) -> list[int]:
     """Counts of the rounding below `current` that a proposal may have, largest first: at most `largest_share` of the
     filters are given up, or one step of the rounding where that is more."""
-    smaller = [count for count in reversed(_allowed(bundle, settings)) if count < current]
+    smaller = counts_below(bundle, current, settings)
     least = _left_of(current, settings.largest_share)
     return [count for count in smaller if count >= least] or smaller[:1]
+
+
+def counts_below(bundle: Bundle, current: int, settings: Settings) -> list[int]:
+    """Every count of the rounding below `current`, largest first, however much one proposal may take."""
+    return [count for count in reversed(_allowed(bundle, settings)) if count < current]
 
 
 def smallest_counts(groups: Sequence[ChannelGroup], settings: Settings) -> Mapping[str, int]:

@@ -2,37 +2,54 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from adapt.budget import Asked
-from adapt.events import EpochDone, Latency, OriginalEvaluated, Score
+from adapt.events import EpochDone, Latency, Measurement, OriginalEvaluated, Score
 from adapt.executors.contract import Executor
 from adapt.graph.network import Graph, Network, Weights
 from adapt.graph.pruning import ChannelGroup, Kept
 from adapt.latency.runtimes.choice import NetworkFile
-from adapt.spec import Resources, Settings
+from adapt.spec import Resource, Resources, Settings
 from adapt.stop import Stop
+
+Effort = Literal["usual", "longer"]
+"""How precise a measurement has to be: longer, where the usual could not tell whether a limit is met."""
 
 
 class Meter(Protocol):
-    """Where latency comes from: the look-up table of a target, and measurements on it.
+    """Where the figures of a measured resource come from; latency is one, and whoever brings another writes this.
 
-    `margin` is how far below a latency limit the search aims: 0.02 where times are measured, 0 on a fixed table.
+    `unit` is for words. `margin` is how far below its limit the search aims, as a fraction: 0.02 where times are
+    measured, 0 where the same network always gives the same figure.
     """
+
+    @property
+    def unit(self) -> str: ...
 
     @property
     def margin(self) -> float: ...
 
-    def measure(self, key: str, network: Network) -> Latency:
-        """End to end on the target; a `key` that is in the record is answered from it. Raises MeasurementFailed."""
+    def measure(self, key: str, network: Network, effort: Effort = "usual") -> Measurement:
+        """Of the whole network, as it will be used, and above zero. `key` says which (adapt.events.Measured); one that
+        is in the record is answered from it. Nothing of this search trains meanwhile. Raises MeasurementFailed."""
+        ...
+
+    def predict(self, graph: Graph) -> float:
+        """For a network that nobody has run, in a millisecond, above zero. Only ratios count: the search scales them
+        to what the current network was measured at."""
+        ...
+
+
+class LatencyMeter(Meter, Protocol):
+    """The look-up table of a target, and measurements on it."""
+
+    def measure(self, key: str, network: Network, effort: Effort = "usual") -> Latency:
+        """End to end on the target."""
         ...
 
     def write(self, network: Network) -> Mapping[NetworkFile, bytes]:
         """The file that is measured, by its kind: it is offered byte for byte. Empty where nothing is measured."""
-        ...
-
-    def predict_ms(self, graph: Graph) -> float:
-        """The look-up table's figure, not yet calibrated to the network at hand."""
         ...
 
 
@@ -56,7 +73,8 @@ class Trainer(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One search: the values it takes and whom it may ask. `meter` None: no latency figure, measured or not.
+    """One search: the values it takes and whom it may ask. `meters` are of the resources that are not counted; without
+    one for latency there is no figure of it, measured or not.
     `notes` say what a person should know of how the images get into the network."""
 
     original: Network
@@ -66,7 +84,7 @@ class Job:
     settings: Settings
     executor: Executor
     trainer: Trainer
-    meter: Meter | None
+    meters: Mapping[Resource, Meter]
     stop: Stop
     notes: tuple[str, ...] = ()
 
@@ -90,13 +108,14 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Current:
-    """Net_i and Res_i. `learning_rate` is the short-term fine-tune's: it is halved once at most."""
+    """Net_i and Res_i; `figures` are the measurements among them, and those that were only to be reported.
+    `learning_rate` is the short-term fine-tune's: it is halved once at most."""
 
     iteration: int
     network: Network
     kept: Kept
     resources: Resources
-    latency: Latency | None
+    figures: Mapping[Resource, Measurement]
     holdout: Score
     learning_rate: float
 
@@ -112,6 +131,13 @@ class Current:
     @property
     def upper_ends(self) -> Resources:
         """Res_i, with the upper end of the interval where a figure was measured: what must be within the budget."""
-        if "latency_ms" in self.resources and self.latency is not None:
-            return {**self.resources, "latency_ms": self.latency.high}
-        return self.resources
+        return {**self.resources, **{name: self.figures[name].high for name in self.resources if name in self.figures}}
+
+    def upper_end(self, name: Resource) -> float | None:
+        """Of one figure, where it was measured."""
+        return self.figures[name].high if name in self.figures else None
+
+    @property
+    def latency(self) -> Latency | None:
+        found = self.figures.get("latency_ms")
+        return found if isinstance(found, Latency) else None

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Resource = Literal["latency_ms", "macs", "params", "memory_bytes"]
+Resource = str
+"""One of RESOURCES, or the name of a measured one that a caller of `adapt.run` brings along."""
 RESOURCES: tuple[Resource, ...] = ("latency_ms", "macs", "params", "memory_bytes")
 Resources = Mapping[Resource, float]
 """Resource -> value: latency in milliseconds at the target's batch, mult-adds, parameters, bytes."""

@@ -1,6 +1,7 @@
 """A search without training or clocks: a chain of convolutions, accuracies by a seeded law, a formula for latency."""
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -11,7 +12,7 @@ from adapt.executors.contract import Candidate, Failure
 from adapt.graph.costs import costs
 from adapt.graph.network import Graph, Network, Node, Weights
 from adapt.graph.pruning import ChannelGroup, Kept, Kind, Slice, prune
-from adapt.search import Job
+from adapt.search import Effort, Job, Meter
 from adapt.spec import Settings
 from adapt.stop import Stop
 
@@ -145,18 +146,19 @@ class StandInTrainer:
 class FormulaMeter:
     """Latency by a formula of the mult-adds; the "measurement" is off the prediction by a seeded few per cent."""
 
+    unit = "ms"
     margin = 0.02
 
     def __init__(self, bias: float = 0.05, interval: float = 0.005, seed: int = 0) -> None:
         self.bias, self.interval, self.seed = bias, interval, seed
         self.asked: list[str] = []
 
-    def predict_ms(self, graph: Graph) -> float:
+    def predict(self, graph: Graph) -> float:
         return 0.1 + costs(graph).macs / 1e6
 
-    def measure(self, key: str, network: Network) -> Latency:
+    def measure(self, key: str, network: Network, effort: Effort = "usual") -> Latency:
         self.asked.append(key)
-        predicted = self.predict_ms(network.graph)
+        predicted = self.predict(network.graph)
         structure = sorted(network.graph.weight_shapes.items())
         ms = predicted * (1 + self.bias * _unit(self.seed, structure))
         return Latency(
@@ -164,7 +166,35 @@ class FormulaMeter:
         )
 
 
-def toy_job(asked: Mapping[str, object], settings: Settings, **parts: object) -> Job:
+class StaircaseMeter(FormulaMeter):
+    """What counts of a convolution are whole blocks of `step` filters, and `slow` counts cost a block more."""
+
+    def __init__(self, step: int, slow: frozenset[int] = frozenset()) -> None:
+        super().__init__(bias=0.0)
+        self.step, self.slow = step, slow
+
+    def predict(self, graph: Graph) -> float:
+        filters = [shape[0] for name, shape in graph.weight_shapes.items() if name.startswith("conv")]
+        return 1.0 + sum(math.ceil(count / self.step) + (count in self.slow) for count in filters)
+
+
+class NoisyMeter(FormulaMeter):
+    """Right in the median, with an interval of `wide` to either side, and of `narrow` when it measures longer."""
+
+    def __init__(self, wide: float, narrow: float) -> None:
+        super().__init__(bias=0.0)
+        self.wide, self.narrow = wide, narrow
+
+    def measure(self, key: str, network: Network, effort: Effort = "usual") -> Latency:
+        latency = super().measure(key, network)
+        width = 0.0 if key == "0" else self.wide if effort == "usual" else self.narrow
+        return replace(latency, low=latency.ms * (1 - width), high=latency.ms * (1 + width))
+
+
+_FORMULA = FormulaMeter()
+
+
+def toy_job(asked: Mapping[str, object], settings: Settings, meter: Meter | None = _FORMULA, **parts: object) -> Job:
     """A search over `chain_network` that takes milliseconds; `parts` replace parts of it."""
     network = chain_network()
     groups = chain_groups(network)
@@ -176,7 +206,7 @@ def toy_job(asked: Mapping[str, object], settings: Settings, **parts: object) ->
         "settings": settings,
         "executor": StandInExecutor(network, groups),
         "trainer": StandInTrainer(),
-        "meter": FormulaMeter(),
+        "meters": {} if meter is None else {"latency_ms": FormulaMeter() if meter is _FORMULA else meter},
         "stop": lambda: False,
     }
     return Job(**(values | parts))  # type: ignore[arg-type]  # named parts, checked by the dataclass

@@ -10,7 +10,7 @@ from adapt.data.dataset import Dataset
 from adapt.errors import AdaptError, Stopped
 from adapt.events import Message
 from adapt.loop import adapt_network
-from adapt.search import Meter, Progress
+from adapt.search import LatencyMeter, Progress
 from app.database import unit_of_work
 from app.jobs.errors import LeaseLost
 from app.jobs.queue import JobQueue
@@ -63,7 +63,12 @@ def _search(claimed: ClaimedJob, service: Service, signal: StopSignal) -> None:
 
 
 def _adapt(
-    claimed: ClaimedJob, material: Material, dataset: Dataset, meter: Meter, service: Service, signal: StopSignal
+    claimed: ClaimedJob,
+    material: Material,
+    dataset: Dataset,
+    meter: LatencyMeter,
+    service: Service,
+    signal: StopSignal,
 ) -> None:
     recording = Recording(claimed, service.sessions, service.storage, material, meter.write)
     with assembled(
@@ -73,7 +78,7 @@ def _adapt(
         material.model.normalization,
         asked=material.asked,
         settings=material.settings,
-        meter=meter,
+        meters={"latency_ms": meter},
         lock_directory=service.lock_directory,
         stop=signal,
         recorded=read_outcomes(material.record),

@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 
 from adapt.latency.meters import DeviceMeter, TableMeter
-from adapt.search import Meter
+from adapt.search import LatencyMeter
 from adapt.stop import Stop
 from app.database import reading
 from app.jobs.records import ClaimedJob
@@ -19,7 +19,7 @@ from workers.service import Service
 
 
 @contextmanager
-def meter_of(claimed: ClaimedJob, material: Material, service: Service, stop: Stop) -> Iterator[Meter]:
+def meter_of(claimed: ClaimedJob, material: Material, service: Service, stop: Stop) -> Iterator[LatencyMeter]:
     """Measures nothing yet. Raises TargetHasNoTable, TableDoesNotCover."""
     if material.target.kind == "table":
         with reading(service.sessions) as session:

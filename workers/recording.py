@@ -106,6 +106,8 @@ class Recording:
 
     @write.register
     def _(self, event: Measured) -> None:
+        if event.latency is None:
+            raise TypeError(f"the service has no place for a measured {event.resource}")
         if event.key not in self._known.measurements:
             self._known.measurements.add(event.key)
             self._write_measurement(event.key, event.latency)

@@ -13,12 +13,16 @@ from adapt.latency.profile import shares_of
 from adapt.latency.reading import Plan
 from adapt.latency.runtimes.choice import NetworkFile
 from adapt.latency.table import Entry, LookupTable
+from adapt.search import Effort
 from adapt.stop import Stop
 
 AIM_BELOW = 0.02
 """Of the budget: a pick that is predicted right at the limit would be over it every other time it is measured."""
-PLAN = Plan()
-PLAN_OF_A_PICK = replace(PLAN, profile_s=0.15)
+PLANS: Mapping[Effort, Plan] = {
+    "usual": Plan(),
+    "longer": Plan(half_width=0.003, minimum_pairs=60, minimum_s=2.0, maximum_s=20.0),
+}
+PROFILE_OF_A_PICK_S = 0.15
 
 
 class DeviceMeter:
@@ -33,6 +37,7 @@ class DeviceMeter:
     for the table's mistakes, and just there it learns.
     """
 
+    unit = "ms"
     margin = AIM_BELOW
 
     def __init__(
@@ -50,7 +55,7 @@ class DeviceMeter:
         self._recorded = dict(recorded)
         self._stop = stop
 
-    def predict_ms(self, graph: Graph) -> float:
+    def predict(self, graph: Graph) -> float:
         """Raises LookupError where no latency is budgeted; what `table` raises, at the first call."""
         if self._table is None:
             raise LookupError("a job without a latency budget has no look-up table to predict from")
@@ -64,16 +69,16 @@ class DeviceMeter:
         files = NetworkFiles(kind=self._device.file, conditions=self._device.conditions)
         return {files.kind: files.write(network)}
 
-    def measure(self, key: str, network: Network) -> Latency:
+    def measure(self, key: str, network: Network, effort: Effort = "usual") -> Latency:
         if key not in self._recorded:
-            self._recorded[key] = self._measure_now(key, network)
+            self._recorded[key] = self._measure_now(key, network, effort)
             self._predictor = None  # what was just learned counts from now on
         return self._recorded[key]
 
-    def _measure_now(self, key: str, network: Network) -> Latency:
-        predicted_ms = None if self._table is None else self.predict_ms(network.graph)
+    def _measure_now(self, key: str, network: Network, effort: Effort) -> Latency:
+        predicted_ms = None if self._table is None else self.predict(network.graph)
         then = None if key == "0" else self._recorded["0"].ms
-        plan = PLAN if self._table is None else PLAN_OF_A_PICK
+        plan = PLANS[effort] if self._table is None else replace(PLANS[effort], profile_s=PROFILE_OF_A_PICK_S)
         candidate, original = (self.write(those)[self._device.file] for those in (network, self._original))
         reading = self._device.read(candidate, original, plan, self._stop)
         found = evaluated(reading, then)
@@ -100,6 +105,7 @@ class TableMeter:
     Raises TableDoesNotCover when the table lacks an operator of `original`.
     """
 
+    unit = "ms"
     margin = 0.0
 
     def __init__(self, original: Network, table: LookupTable) -> None:
@@ -107,14 +113,14 @@ class TableMeter:
         self._predictor = fit(table)
         self._original_ms = self._predictor.predict_ms(original.graph)
 
-    def predict_ms(self, graph: Graph) -> float:
+    def predict(self, graph: Graph) -> float:
         return self._predictor.predict_ms(graph)
 
     def write(self, network: Network) -> dict[NetworkFile, bytes]:
         """None: nothing is measured."""
         return {}
 
-    def measure(self, key: str, network: Network) -> Latency:
+    def measure(self, key: str, network: Network, effort: Effort = "usual") -> Latency:
         """The prediction, and it says so (`measured` is false)."""
         ms = self._predictor.predict_ms(network.graph)
         return Latency(ms=ms, low=ms, high=ms, original_ms=self._original_ms, predicted_ms=ms, measured=False)

@@ -19,6 +19,7 @@ from adapt.errors import (
 )
 from adapt.events import (
     ControlEvaluated,
+    Figure,
     Finished,
     IterationDone,
     IterationStarted,
@@ -28,11 +29,14 @@ from adapt.events import (
     ProposalGivenUp,
     ProposalSkipped,
 )
+from adapt.graph.costs import costs
 from adapt.loop import adapt_network
 from adapt.search import Progress
 from adapt.spec import RESOURCES, GroupLimits, Settings, Step
 from tests.toy_search import (
     FormulaMeter,
+    NoisyMeter,
+    StaircaseMeter,
     StandInExecutor,
     StandInTrainer,
     bottleneck_groups,
@@ -196,8 +200,8 @@ def test_no_clock_is_read_for_a_budget_in_mult_adds_but_to_report():
 
 def test_a_result_that_measures_over_the_budget_goes_on_shrinking():
     class Worse(FormulaMeter):
-        def measure(self, key, network):
-            latency = super().measure(key, network)
+        def measure(self, key, network, effort="usual"):
+            latency = super().measure(key, network, effort)
             first_final = key.startswith("final") and sum(k.startswith("final") for k in self.asked) == 1
             factor = 1.2 if first_final else 1.0
             return replace(latency, ms=latency.ms * factor, high=latency.high * factor)
@@ -345,7 +349,7 @@ shares = st.floats(min_value=0.1, max_value=1.2)
 
 @settings(max_examples=150, deadline=None)
 @given(
-    asked=st.dictionaries(st.sampled_from(["latency_ms", "macs", "params"]), shares, min_size=1),
+    asked=st.dictionaries(st.sampled_from(["latency_ms", "macs", "params", "memory_bytes"]), shares, min_size=1),
     initial=st.floats(min_value=0.005, max_value=0.5),
     decay=st.floats(min_value=0.8, max_value=1.0),
     floor=st.sampled_from([0.0, 0.005]),
@@ -356,9 +360,10 @@ shares = st.floats(min_value=0.1, max_value=1.2)
     rounding=st.sampled_from([1, 4, 8]),
     rule=st.sampled_from(["highest-accuracy", "best-slope"]),
     luck=st.integers(min_value=0, max_value=1000),
+    meter=st.sampled_from([FormulaMeter(bias=0.0), StaircaseMeter(8), StaircaseMeter(16)]),
 )
 def test_what_check_calls_feasible_ends_met(
-    asked, initial, decay, floor, share, removed, own, proposals, rounding, rule, luck
+    asked, initial, decay, floor, share, removed, own, proposals, rounding, rule, luck, meter
 ):
     chosen = replace(
         QUICK,
@@ -378,7 +383,7 @@ def test_what_check_calls_feasible_ends_met(
         original=network,
         groups=groups,
         executor=StandInExecutor(network, groups, seed=luck),
-        meter=FormulaMeter(bias=0.0),
+        meter=meter,
     )
     try:
         events = run(job)
@@ -397,10 +402,119 @@ def test_what_check_calls_feasible_ends_met(
 
 def test_a_network_that_measures_ever_worse_fails_with_budget_not_met_after_the_last_step():
     class Stuck(FormulaMeter):
-        def measure(self, key, network):
-            latency = super().measure(key, network)
+        def measure(self, key, network, effort="usual"):
+            latency = super().measure(key, network, effort)
             slow = key not in {"0", "smallest"}
             return replace(latency, ms=1e3, high=1e3) if slow else latency
 
     with pytest.raises(BudgetNotMet, match="every checkpoint is kept"):
         run(toy_job({"latency_ms": Share(0.6)}, QUICK, meter=Stuck()))
+
+
+def test_what_is_no_faster_is_never_proposed_and_the_reason_says_so():
+    """16, 24 and 32 filters: one block of sixteen, and two, and two; four at a time."""
+    meter = StaircaseMeter(16)
+    events = run(toy_job({"latency_ms": Share(0.8), "params": Share(0.7)}, QUICK, meter=meter))
+    before = {event.iteration: event.before for event in of(IterationStarted, events)}
+    for proposal in of(ProposalEvaluated, events):
+        if before[proposal.iteration]["latency_ms"] > 0.8 * before[1]["latency_ms"]:
+            assert proposal.predicted["latency_ms"] < before[proposal.iteration]["latency_ms"]
+    reasons = [event.reason for event in of(ProposalSkipped, events) if event.iteration == 1]
+    assert reasons == ["no faster: 12 filters are predicted at 6 ms, now 6 ms"]
+
+
+def test_a_wide_step_is_taken_at_once_where_one_iteration_may_take_little():
+    job = toy_job({"latency_ms": Share(0.7)}, replace(QUICK, largest_share=0.05), meter=StaircaseMeter(16))
+    counts = {group: len(kept) for group, kept in of(Finished, run(job))[0].kept.items()}
+    assert counts == {"conv0": 16, "conv1": 16, "conv2": 16}
+
+
+def test_a_met_latency_only_has_to_stay_within_its_limit():
+    events = run(toy_job({"latency_ms": Share(1.0), "params": Share(0.9)}, QUICK, meter=StaircaseMeter(16)))
+    assert any(p.predicted["latency_ms"] == 6.0 for p in of(ProposalEvaluated, events))
+
+
+def test_a_count_that_is_slower_than_a_larger_one_is_passed_over_when_another_meets_the_constraint():
+    asked = {"latency_ms": 100.0, "params": Share(0.85)}
+
+    def first(*slow, share=0.5):
+        chosen = replace(QUICK, largest_share=share)
+        events = run(toy_job(asked, chosen, meter=StaircaseMeter(16, frozenset(slow))))
+        change = next(p for p in of(ProposalEvaluated, events) if p.group == "conv2")
+        return change.filters_after, change.delta_latency_ms
+
+    assert first() == (24, 0.0)
+    assert first(24) == (20, 0.0)
+    assert first(24, 20) == (16, -1.0)
+    assert first(24, share=0.25) == (24, 1.0), "no other one meets the constraint"
+
+
+def test_a_wide_interval_is_measured_again_and_longer_before_more_is_cut():
+    narrow = run(toy_job({"latency_ms": Share(0.6)}, QUICK, meter=NoisyMeter(0.001, 0.001)))
+    noisy = run(toy_job({"latency_ms": Share(0.6)}, QUICK, meter=NoisyMeter(0.3, 0.001)))
+    last = of(Finished, narrow)[0].iteration
+    again = [event.key for event in of(Measured, noisy) if event.key.endswith("-again")]
+    assert again == [f"{last}-again", f"final-{last}-again"]
+    assert of(Finished, noisy)[0].kept == of(Finished, narrow)[0].kept
+    assert sum("measured again, longer" in event.text for event in of(Message, noisy)) == 2
+
+
+def test_noise_that_longer_measuring_does_not_lessen_ends_with_the_figures_in_the_reason():
+    with pytest.raises(BudgetUnreachable, match="is the least") as refused:
+        run(toy_job({"latency_ms": 0.2}, QUICK, meter=NoisyMeter(5.0, 5.0)))
+    assert refused.value.smallest <= 0.2 < refused.value.upper
+
+    class Noisier(NoisyMeter):
+        def measure(self, key, network, effort="usual"):
+            return super().measure("0" if key.startswith("smallest") else key, network, effort)
+
+    with pytest.raises(BudgetNotMet, match="interval reaches up to") as failed:
+        run(toy_job({"latency_ms": Share(0.6)}, QUICK, meter=Noisier(5.0, 5.0)))
+    assert failed.value.reached <= failed.value.budget < failed.value.upper
+
+
+def test_a_resumed_search_decides_from_what_was_measured_again():
+    job = toy_job({"latency_ms": Share(0.6)}, QUICK, meter=NoisyMeter(0.3, 0.001))
+    whole = run(job)
+    end = of(Finished, whole)[0]
+    done = of(IterationDone, whole)[-1]
+    progress = Progress(iteration=done.iteration, network=done.network, kept=done.kept, holdout=done.holdout)
+    again = run(job, progress)
+    assert of(Finished, again)[0].kept == end.kept
+    assert of(IterationStarted, again) == []
+    assert f"{done.iteration}-again" in {event.key for event in of(Measured, again)}
+
+
+class Watts:
+    """Energy of one inference, as a second measured resource: any class of this form will do."""
+
+    unit, margin = "mJ", 0.02
+
+    def __init__(self):
+        self.asked = []
+
+    def predict(self, graph):
+        return costs(graph).params / 1e3
+
+    def measure(self, key, network, effort="usual"):
+        self.asked.append(key)
+        value = 3 * self.predict(network.graph)
+        return Figure(value=value, low=0.99 * value, high=1.01 * value)
+
+
+def test_another_measured_resource_is_steered_calibrated_and_met_as_latency_is():
+    energy = Watts()
+    chosen = replace(QUICK, schedule={**QUICK.schedule, "energy_mj": QUICK.schedule["latency_ms"]})
+    job = toy_job({"energy_mj": Share(0.6), "latency_ms": Share(0.9)}, chosen)
+    job = replace(job, meters={**job.meters, "energy_mj": energy})
+    events = run(job)
+    original = next(e.figure.value for e in of(Measured, events) if (e.key, e.resource) == ("0", "energy_mj"))
+    finished = of(Finished, events)[0]
+    assert finished.figures["energy_mj"].high <= 0.6 * original
+    assert finished.resources["energy_mj"] == finished.figures["energy_mj"].value
+    assert energy.asked[-1] == f"final-{finished.iteration}"
+    for started in of(IterationStarted, events):
+        assert started.calibrations["energy_mj"] == pytest.approx(3.0)
+        assert set(started.constraint) == {"energy_mj", "latency_ms"}
+    with pytest.raises(BudgetUnreachable, match="energy_mj: 0"):
+        run(replace(job, asked={"energy_mj": 0.001}))

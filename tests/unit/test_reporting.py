@@ -64,7 +64,7 @@ def test_progress_grows_with_every_proposal_and_gives_the_time_left(told):
     reporter, written = told
     reporter.tell(BudgetResolved(original={"macs": 100.0}, limits={"macs": 50.0}))
     reporter.tell(
-        IterationStarted(iteration=1, before={"macs": 100.0}, constraint={"macs": 75.0}, calibration=None, candidates=2)
+        IterationStarted(iteration=1, before={"macs": 100.0}, constraint={"macs": 75.0}, calibrations={}, candidates=2)
     )
     reporter.tell(proposal("a"))
     reporter.tell(proposal("b"))
@@ -97,7 +97,7 @@ def test_training_an_architecture_first_fills_the_bar_up_to_where_the_search_beg
     assert written[1].eta_seconds == pytest.approx(10 / (begins / 2) * (1 - begins / 2))
     reporter.tell(BudgetResolved(original={"macs": 100.0}, limits={"macs": 50.0}))
     first = IterationStarted(
-        iteration=1, before={"macs": 100.0}, constraint={"macs": 75.0}, calibration=None, candidates=1
+        iteration=1, before={"macs": 100.0}, constraint={"macs": 75.0}, calibrations={}, candidates=1
     )
     reporter.tell(first)
     reporter.tell(proposal("a"))
@@ -111,7 +111,7 @@ def test_a_job_that_continues_another_is_not_trained_again_so_the_search_has_the
     reporter, written = reporter_of(monkeypatch, "zoo", before=object())
     reporter.tell(BudgetResolved(original={"macs": 100.0}, limits={"macs": 50.0}))
     first = IterationStarted(
-        iteration=1, before={"macs": 100.0}, constraint={"macs": 75.0}, calibration=None, candidates=1
+        iteration=1, before={"macs": 100.0}, constraint={"macs": 75.0}, calibrations={}, candidates=1
     )
     reporter.tell(first)
     assert written[-1].fraction == 0.0

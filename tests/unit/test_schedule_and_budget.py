@@ -47,8 +47,8 @@ def test_the_furthest_resource_comes_first():
     assert budget.unmet({"macs": 60.0, "params": 10.0}) == ("macs",)
 
 
-def test_the_margin_is_for_latency_alone():
-    budget = Budget(limits={"latency_ms": 10.0, "macs": 50.0}, margin=0.02)
+def test_the_margin_is_for_what_is_measured_alone():
+    budget = Budget(limits={"latency_ms": 10.0, "macs": 50.0}, margins={"latency_ms": 0.02})
     assert budget.aim("latency_ms") == pytest.approx(9.8)
     assert budget.aim("macs") == 50.0
 
