@@ -68,11 +68,11 @@ def meter_of(network: Network, runtime: EvenRuntime, recorded: dict[str, Latency
 
 def test_what_was_measured_is_put_back_into_the_table(network: Network, runtime: EvenRuntime) -> None:
     meter = meter_of(network, runtime, {}, predicts=True)
-    before_ms = meter.predict_ms(network.graph)
+    before_ms = meter.predict(network.graph)
     measured = meter.measure("0", network)
     assert measured.predicted_ms == before_ms
     assert sum(entry.ms * entry.count for entry in measured.entries) <= measured.ms * 1.001
-    assert abs(meter.predict_ms(network.graph) - measured.ms) < abs(before_ms - measured.ms)
+    assert abs(meter.predict(network.graph) - measured.ms) < abs(before_ms - measured.ms)
 
 
 def test_a_resumed_job_predicts_what_it_predicted_before(network: Network, runtime: EvenRuntime) -> None:
@@ -80,7 +80,7 @@ def test_a_resumed_job_predicts_what_it_predicted_before(network: Network, runti
     recorded = {"0": first.measure("0", network)}
     resumed = meter_of(network, runtime, recorded, predicts=True)
     assert resumed.measure("0", network) is recorded["0"]
-    assert resumed.predict_ms(network.graph) == first.predict_ms(network.graph)
+    assert resumed.predict(network.graph) == first.predict(network.graph)
     assert runtime.profiled == 1
 
 
@@ -95,4 +95,4 @@ def test_without_a_budget_in_latency_nothing_is_profiled_or_predicted(network: N
     measured = meter.measure("0", network)
     assert (measured.predicted_ms, measured.entries, runtime.profiled) == (None, (), 0)
     with pytest.raises(LookupError, match="latency budget"):
-        meter.predict_ms(network.graph)
+        meter.predict(network.graph)
