@@ -48,8 +48,8 @@ def get_services(request: Request) -> Services:
     return cast(Services, request.app.state.services)  # put there by create_app, the only one that does
 
 
-def get_caller(request: Request, services: Annotated[Services, Depends(get_services)]) -> Caller:
-    """Raises SignInNeeded, BadCredentials; Forbidden for a device's token."""
+def get_agent_caller(request: Request, services: Annotated[Services, Depends(get_services)]) -> Caller:
+    """Whoever may measure: a device's token, or a user's. Raises SignInNeeded, BadCredentials."""
     listener = request.scope.get("server")
     local = listener is not None and (listener[1] is None or is_loopback(listener[0]))
     authorization = request.headers.get("authorization")
@@ -60,12 +60,18 @@ def get_caller(request: Request, services: Annotated[Services, Depends(get_servi
     if note and authorization is not None:
         with unit_of_work(services.sessions) as session:
             Authenticator(session).note_use(authorization)
+    return caller
+
+
+def get_caller(caller: Annotated[Caller, Depends(get_agent_caller)]) -> Caller:
+    """Raises SignInNeeded, BadCredentials; Forbidden for a device's token."""
     if caller.role == "agent":
         raise Forbidden("this token is for devices that measure: it opens nothing else")
     return caller
 
 
 ServicesDep = Annotated[Services, Depends(get_services)]
+AgentCallerDep = Annotated[Caller, Depends(get_agent_caller)]
 CallerDep = Annotated[Caller, Depends(get_caller)]
 Cursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many at most.")]

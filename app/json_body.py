@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -122,6 +123,11 @@ def _place(field: Mapping[str, str]) -> str:
 def json_pointer(*parts: str) -> str:
     """RFC 6901."""
     return "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts)
+
+
+def pointer_of(where: str) -> str:
+    """A place as `adapt` spells it ("kernels[3].ms", "" for the whole) as a JSON pointer."""
+    return json_pointer(*re.findall(r"[^.\[\]]+", where))
 
 
 def _refuse_constant(constant: str) -> None:

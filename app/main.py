@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+import app.agent.router
 import app.architectures
 import app.datasets.router
 import app.health
@@ -34,6 +35,7 @@ ROUTERS = (
     app.targets.router.router,
     app.jobs.router.router,
     app.jobs.parts_router.router,
+    app.agent.router.router,
 )
 
 

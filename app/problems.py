@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapt import errors as adapt_errors
+from app.agent.records import AgentError, NameTaken, NotHeld, OtherSettings, ReadingTaskNotFound
 from app.auth import AuthError, BadCredentials, Forbidden, SignInNeeded
 from app.database import DatabaseError
 from app.datasets.records import DatasetBuiltIn, DatasetError, DatasetInUse, DatasetNotFound, ThumbnailNotFound
 from app.idempotency import FirstStillRunning, IdempotencyError, KeyRefused, KeyReused
 from app.jobs.errors import JobError, JobNotFound, LeaseLost, PartNotFound, ReferenceNotFound, WrongState
-from app.json_body import BodyMalformed, BodyNotJson, BodyTooLarge, InvalidFields, json_pointer
+from app.json_body import BodyMalformed, BodyNotJson, BodyTooLarge, InvalidFields, json_pointer, pointer_of
 from app.models.records import ModelError, ModelInUse, ModelNotFound
 from app.paging import CursorRefused
 from app.problem_documents import problem_document
 from app.storage import BlobMissing, StorageError, StorageFull
-from app.targets.records import TargetError, TargetHasNoTable, TargetNotFound
+from app.targets.records import TargetError, TargetHasNoTable, TargetInUse, TargetNotFound
 from app.uploads import FieldRefused, MalformedUpload, UploadError, UploadTooLarge, WrongContentType
 
 
@@ -67,7 +68,13 @@ PROBLEMS: dict[type[Exception], Problem] = {
     ThumbnailNotFound: NOT_FOUND,
     TargetError: INVALID,
     TargetNotFound: NOT_FOUND,
+    TargetInUse: IN_USE,
     TargetHasNoTable: Problem(404, "no-measurements", "Nothing was measured yet"),
+    AgentError: INVALID,
+    NameTaken: Problem(409, "name-taken", "The name is taken"),
+    OtherSettings: Problem(409, "other-settings", "The target measures with something else"),
+    ReadingTaskNotFound: NOT_FOUND,
+    NotHeld: Problem(409, "lease-lost", "Lease lost"),
     IdempotencyError: INVALID,
     KeyRefused: INVALID,
     KeyReused: Problem(422, "idempotency-key-reused", "Idempotency-Key was used before"),
@@ -94,6 +101,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     adapt_errors.TrainingDiverged: Problem(422, "training-diverged", "Training diverged"),
     adapt_errors.TableDoesNotCover: Problem(422, "table-does-not-cover", "The look-up table lacks entries"),
     adapt_errors.TableRefused: Problem(422, "table-refused", "The look-up table is refused"),
+    adapt_errors.ReadingRefused: Problem(422, "reading-refused", "The reading is refused"),
     adapt_errors.MeasurementFailed: Problem(500, "measurement-failed", "Measurement failed"),
     adapt_errors.ProposalFailed: Problem(500, "proposal-failed", "A proposal failed"),
     adapt_errors.Stopped: Problem(409, "stopped", "Stopped"),
@@ -146,6 +154,8 @@ def fields_at_fault(error: Exception) -> Sequence[dict[str, str]]:
                 {"pointer": json_pointer("settings", *place), "detail": error.why(pattern, hint)}
                 for place, pattern, hint in error.faults
             ]
+        case adapt_errors.ReadingRefused():
+            return [{"pointer": pointer_of(error.where), "detail": error.why}]
         case adapt_errors.BudgetUnreachable():
             return [{"pointer": f"/budget/{error.resource}", "detail": str(error)}]
         case adapt_errors.ScheduleTooShort():

@@ -10,6 +10,7 @@ from app import records
 from app.table_base import Base, Big, one_of
 
 _OPEN = text("state IN ('queued', 'running')")
+_AGENT = text("kind = 'agent'")  # two agents of one owner have two names
 
 
 class BlobRow(Base):
@@ -92,7 +93,11 @@ class TargetRow(Base):
     """Where latency is measured. `entries` of a table target are rows of `lookup_entries`."""
 
     __tablename__ = "targets"
-    __table_args__ = (one_of("kind", records.TargetKind), Index(None, "owner", "created_at", "id"))
+    __table_args__ = (
+        one_of("kind", records.TargetKind),
+        Index(None, "owner", "created_at", "id"),
+        Index("uq_targets_agent", "owner", "name", unique=True, sqlite_where=_AGENT, postgresql_where=_AGENT),
+    )
     id: Mapped[str] = mapped_column(primary_key=True)
     owner: Mapped[str]
     name: Mapped[str]

@@ -47,6 +47,14 @@ def add(
         _print_target(client.targets.add(_read_json(file)), as_json=as_json)
 
 
+@app.command()
+def delete(target: str, url: Url = DEFAULT_URL, token: Token = None) -> None:
+    """Deletes a target and what was measured on it, unless a job uses it."""
+    with connected(url, token) as client:
+        client.targets.delete(target)
+    typer.echo(f"{target} deleted")
+
+
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         body = json.loads(file.read_text(encoding="utf-8"))

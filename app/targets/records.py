@@ -22,6 +22,19 @@ class TargetNotFound(TargetError):
         return f"there is no target {self.target_id}"
 
 
+class TargetInUse(TargetError):
+    """`job_id` is one of the jobs that point at it; None for `local`, which is always there."""
+
+    def __init__(self, target_id: str, job_id: str | None) -> None:
+        super().__init__(target_id, job_id)
+        self.target_id, self.job_id = target_id, job_id
+
+    def __str__(self) -> str:
+        if self.job_id is None:
+            return f"target {self.target_id} is always there and cannot be deleted"
+        return f"target {self.target_id} is used by job {self.job_id}; delete the job first"
+
+
 class TargetHasNoTable(TargetError):
     """Nothing was measured on it yet, or nothing of that model."""
 

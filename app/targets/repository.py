@@ -1,8 +1,9 @@
 """The only SQL about targets. Their measured entries: app/targets/lookup.py. Never commits."""
 
+from dataclasses import replace
 from typing import cast
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from adapt.latency.table import LookupTable
@@ -10,10 +11,11 @@ from app.database import database_now
 from app.newest_first import Position, behind
 from app.ownership import seen_by
 from app.paging import Page, cut_page, newest_first
-from app.records import Caller, TargetKind, new_id
-from app.tables import TargetRow
+from app.records import SYSTEM_OWNER, Caller, TargetKind, new_id
+from app.tables import JobRow, TargetRow
 from app.targets.lookup import LookupRepository, fingerprint
-from app.targets.records import Target, TargetNotFound
+from app.targets.presence import is_present
+from app.targets.records import Target, TargetInUse, TargetNotFound
 
 
 class TargetRepository:
@@ -24,7 +26,7 @@ class TargetRepository:
 
     def find_target(self, caller: Caller, target_id: str) -> Target | None:
         row = self._session.scalar(select(TargetRow).where(TargetRow.id == target_id, seen_by(caller, TargetRow.owner)))
-        return None if row is None else _record(row)
+        return None if row is None else self._shown(row)
 
     def get_target(self, caller: Caller, target_id: str) -> Target:
         """Raises TargetNotFound."""
@@ -38,7 +40,7 @@ class TargetRepository:
             seen_by(caller, TargetRow.owner), behind(TargetRow.created_at, TargetRow.id, after)
         )
         rows = rows.order_by(TargetRow.created_at.desc(), TargetRow.id.desc()).limit(limit + 1)
-        found = [_record(row) for row in self._session.scalars(rows)]
+        found = [self._shown(row) for row in self._session.scalars(rows)]
         return cut_page(found, limit, lambda target: newest_first(target.created_at, target.id))
 
     def add_table_target(self, caller: Caller, name: str, table: LookupTable) -> Target:
@@ -65,6 +67,25 @@ class TargetRepository:
         self._session.flush()
         LookupRepository(self._session).store_fixed(row.id, table)
         return _record(row)
+
+    def delete_target(self, caller: Caller, target_id: str) -> None:
+        """With what was measured on it. Raises TargetNotFound; TargetInUse for `local`, and while a job, running or
+        over, points at it."""
+        target = self.get_target(caller, target_id)
+        if target.owner == SYSTEM_OWNER:
+            raise TargetInUse(target_id, None)
+        self._session.execute(select(TargetRow.id).where(TargetRow.id == target_id).with_for_update())
+        job_id = self._session.scalar(select(JobRow.id).where(JobRow.target_id == target_id).limit(1))
+        if job_id is not None:
+            raise TargetInUse(target_id, job_id)
+        self._session.execute(delete(TargetRow).where(TargetRow.id == target_id))
+
+    def _shown(self, row: TargetRow) -> Target:
+        """As it is now: an agent that was not heard of lately is away."""
+        target = _record(row)
+        if target.kind != "agent" or is_present(target.last_seen_at, database_now(self._session)):
+            return target
+        return replace(target, state="away")
 
 
 def _record(row: TargetRow) -> Target:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from adapt.latency.table import MAX_CHARACTERS, table_from_document
 from app.answers import IdempotencyKey, json_response, keyed_request
@@ -58,6 +58,13 @@ def list_targets(services: ServicesDep, caller: CallerDep, cursor: Cursor = None
 @router.get("/{target_id}")
 def get_target(target_id: str, services: ServicesDep, caller: CallerDep) -> TargetOut:
     return TargetOut.of(TargetService(services.sessions).get_target(caller, target_id))
+
+
+@router.delete("/{target_id}", status_code=204)
+def delete_target(target_id: str, services: ServicesDep, caller: CallerDep) -> Response:
+    """With what was measured on it. 409 for `local`, and while a job uses it."""
+    TargetService(services.sessions).delete_target(caller, target_id)
+    return Response(status_code=204)
 
 
 @router.get("/{target_id}/lookup-table")

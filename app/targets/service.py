@@ -25,6 +25,11 @@ class TargetService:
         with reading(self._sessions) as session:
             return TargetRepository(session).list_targets(caller, after=after, limit=limit)
 
+    def delete_target(self, caller: Caller, target_id: str) -> None:
+        """Raises TargetNotFound, TargetInUse."""
+        with unit_of_work(self._sessions) as session:
+            TargetRepository(session).delete_target(caller, target_id)
+
     def get_table(self, caller: Caller, target_id: str, model_id: str | None = None) -> LookupTable:
         """Of one model's profile, or without `model_id` of everything measured under the target's conditions now.
 

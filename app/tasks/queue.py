@@ -14,6 +14,12 @@ from app.tables import TaskRow
 from app.tasks.records import ClaimedTask, Task
 
 MAX_ATTEMPTS = 3
+_WORKERS_LOST = problem_document(
+    "worker-lost", "Given up", 500, f"{MAX_ATTEMPTS} workers in a row died or were lost while they worked on this"
+)
+UNANSWERED = problem_document(
+    "measurement-failed", "Measurement failed", 500, "the device was given this again and again, and never answered"
+)
 
 
 class TaskQueue:
@@ -23,9 +29,19 @@ class TaskQueue:
         self._session = session
 
     def enqueue_task(
-        self, owner: str, kind: str, key: str, payload: dict[str, Any], *, lane: TaskLane = "short"
+        self,
+        owner: str,
+        kind: str,
+        key: str,
+        payload: dict[str, Any],
+        *,
+        lane: TaskLane = "short",
+        target_id: str | None = None,
     ) -> Task:
-        """A new task, or the open one of this kind and key (two who ask for one profile get one)."""
+        """A new task, or the open one of this kind and key (two who ask for one profile get one).
+
+        Tasks of the lane "device" are for one target's agent.
+        """
         open_ones = select(TaskRow).where(
             TaskRow.kind == kind, TaskRow.key == key, TaskRow.state.in_(("queued", "running"))
         )
@@ -39,6 +55,7 @@ class TaskQueue:
             lane=lane,
             state="queued",
             payload=payload,
+            target_id=target_id,
             created_at=database_now(self._session),
         )
         self._session.add(row)
@@ -55,11 +72,16 @@ class TaskQueue:
         )
         return None if row is None else _record(row)
 
-    def claim_next_task(self, worker_id: str, *, lane: TaskLane = "short", lease_s: float) -> ClaimedTask | None:
-        """The oldest task that is queued, or whose lease ran out. One that killed MAX_ATTEMPTS workers fails."""
+    def claim_next_task(
+        self, worker_id: str, *, lane: TaskLane = "short", lease_s: float, target_id: str | None = None
+    ) -> ClaimedTask | None:
+        """The oldest task that is queued, or whose lease ran out, of all or of one target. One that killed MAX_ATTEMPTS
+        workers fails."""
         now = database_now(self._session)
         self._give_up(lane, now)
         free = and_(TaskRow.lane == lane, or_(TaskRow.state == "queued", _abandoned(now)))
+        if target_id is not None:
+            free = and_(free, TaskRow.target_id == target_id)
         oldest = select(TaskRow.id).where(free).order_by(TaskRow.created_at, TaskRow.id).limit(1)
         task_id = self._session.scalar(oldest.with_for_update(skip_locked=True))
         taken = update(TaskRow).where(TaskRow.id == task_id, free)
@@ -97,11 +119,11 @@ class TaskQueue:
     ) -> None:
         """Succeeded with `result`, or failed with the problem document `error`. Raises LeaseLost."""
         state: TaskState = "succeeded" if error is None else "failed"
-        self.hold(claimed, result=result, error=error, **_let_go(state, database_now(self._session)))
+        self.hold(claimed, result=result, error=error, **let_go(state, database_now(self._session)))
 
     def release(self, claimed: ClaimedTask) -> None:
         """Back to the queue, for a worker that shuts down in order. Raises LeaseLost."""
-        self.hold(claimed, attempts=TaskRow.attempts - 1, **_let_go("queued", None))
+        self.hold(claimed, attempts=TaskRow.attempts - 1, **let_go("queued", None))
 
     def hold(self, claimed: ClaimedTask, **values: Any) -> None:
         """Writes `values` if the fence is still ours, and locks the row: whatever a worker writes for this task in
@@ -113,17 +135,17 @@ class TaskQueue:
             raise LeaseLost(claimed.id, claimed.fence)
 
     def _give_up(self, lane: TaskLane, now: datetime) -> None:
-        detail = f"{MAX_ATTEMPTS} workers in a row died or were lost while they worked on this"
         crashing = and_(TaskRow.lane == lane, _abandoned(now), TaskRow.attempts >= MAX_ATTEMPTS)
-        error = problem_document("worker-lost", "Given up", 500, detail)
-        self._session.execute(update(TaskRow).where(crashing).values(error=error, **_let_go("failed", now)))
+        error = UNANSWERED if lane == "device" else _WORKERS_LOST
+        self._session.execute(update(TaskRow).where(crashing).values(error=error, **let_go("failed", now)))
 
 
 def _abandoned(now: datetime) -> ColumnElement[bool]:
     return and_(TaskRow.state == "running", TaskRow.lease_expires_at < now)
 
 
-def _let_go(state: TaskState, finished_at: datetime | None) -> dict[str, Any]:
+def let_go(state: TaskState, finished_at: datetime | None) -> dict[str, Any]:
+    """The values of a task that nobody holds any more."""
     return {"state": state, "lease_owner": None, "lease_expires_at": None, "finished_at": finished_at}
 
 

@@ -16,6 +16,10 @@ def upgrade() -> None:
     with op.batch_alter_table("targets") as targets:
         targets.add_column(sa.Column("provider_options", sa.JSON(none_as_null=True), nullable=True))
         targets.add_column(sa.Column("instance", sa.Text(), nullable=True))
+    agent = sa.text("kind = 'agent'")
+    op.create_index(
+        "uq_targets_agent", "targets", ["owner", "name"], unique=True, sqlite_where=agent, postgresql_where=agent
+    )
     with op.batch_alter_table("checkpoint_files") as files:
         files.add_column(sa.Column("accuracy", sa.Double(), nullable=True))
         files.drop_constraint(op.f("ck_checkpoint_files_format"), type_="check")
@@ -65,6 +69,7 @@ def downgrade() -> None:
             op.f("ck_checkpoint_files_format"), _one_of("format", ("onnx", "pt2", "safetensors"))
         )
         files.drop_column("accuracy")
+    op.drop_index("uq_targets_agent", "targets")
     with op.batch_alter_table("targets") as targets:
         targets.drop_column("instance")
         targets.drop_column("provider_options")

@@ -6,14 +6,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from adapt.latency.table import Entry, LookupTable, table_from_document
 from app.database import reading, unit_of_work
+from app.jobs.records import NewJob
+from app.jobs.repository import JobRepository
 from app.records import Caller
+from app.tables import JobRow
 from app.targets.lookup import LookupRepository
 from tests.latency import CONDITIONS
 from tests.live_api import LiveApi, live_api
-from tests.rows import add_model
+from tests.rows import add_dataset_and_target, add_model
 
 TABLE = LookupTable(
     entries=(
@@ -176,3 +180,29 @@ def test_what_is_no_json_cannot_be_parsed(api: LiveApi, content: bytes, status: 
     answer = api.client.post("/v1/targets", content=content, headers={"content-type": "application/json"})
     assert answer.status_code == status
     assert api.client.post("/v1/targets", content=content).status_code == 415
+
+
+def test_a_target_goes_with_its_entries_and_local_stays(api: LiveApi) -> None:
+    target = api.client.post("/v1/targets", json={"kind": "table", "table": TABLE.to_document()}).json()
+    path = f"/v1/targets/{target['id']}"
+    assert api.stranger.delete(path).status_code == 404
+    assert api.client.delete(path).status_code == 204
+    assert (api.client.get(path).status_code, api.client.delete(path).status_code) == (404, 404)
+    with api.services.sessions() as session:
+        assert LookupRepository(session).find_table(target["id"]) is None
+    refused = api.client.delete("/v1/targets/local")
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:netadapt:problem:in-use")
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "paused", "succeeded"])
+def test_a_target_that_a_job_points_at_stays(api: LiveApi, state: str) -> None:
+    with unit_of_work(api.services.sessions) as session:
+        add_model(session)
+        add_dataset_and_target(session)
+        new = NewJob(name=None, model_id="mdl_a", dataset_id="dst_a", target_id="tgt_a", budget={}, settings={})
+        job_id = JobRepository(session).add_job(Caller(id="ann"), new).id
+        session.execute(update(JobRow).values(state=state))
+    refused = api.client.delete("/v1/targets/tgt_a")
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:netadapt:problem:in-use")
+    assert job_id in refused.json()["detail"]
+    assert api.client.get("/v1/targets/tgt_a").status_code == 200
