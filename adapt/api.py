@@ -13,6 +13,7 @@ from torch import nn
 from adapt.assembly import assembled
 from adapt.budget import Asked, parse_budget
 from adapt.checkpoint import read_network, write_safetensors
+from adapt.data.calibration import CalibrationImages
 from adapt.data.dataset import Dataset
 from adapt.data.digits import NAME as DIGITS
 from adapt.data.digits import digits
@@ -104,7 +105,10 @@ def run(
             pixels,
             asked=asked,
             settings=chosen,
-            meters={"latency_ms": _meter(network, groups, chosen, device, latency="latency_ms" in asked), **own},
+            meters=lambda images: {
+                "latency_ms": _meter(network, groups, chosen, device, "latency_ms" in asked, images),
+                **own,
+            },
             lock_directory=default_directory(),
             stop=never,
         ) as job,
@@ -162,9 +166,14 @@ def _opened(data: Dataset | Path | str) -> AbstractContextManager[Dataset]:
 
 
 def _meter(
-    network: Network, groups: tuple[ChannelGroup, ...], settings: Settings, device: Device, *, latency: bool
+    network: Network,
+    groups: tuple[ChannelGroup, ...],
+    settings: Settings,
+    device: Device,
+    latency: bool,
+    images: CalibrationImages,
 ) -> DeviceMeter:
     def profiled() -> LookupTable:
         return take_profile(network, groups, device, seed=settings.seed).table
 
-    return DeviceMeter(network, profiled if latency else None, device, {}, never)
+    return DeviceMeter(network, profiled if latency else None, device, {}, never, images)

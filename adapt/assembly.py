@@ -2,11 +2,12 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from adapt.budget import Asked
+from adapt.data.calibration import CalibrationImages, calibration_images
 from adapt.data.dataset import Dataset, TrainingData
 from adapt.data.fit import fit_to
 from adapt.data.report import of_images
@@ -61,14 +62,15 @@ def assembled(
     *,
     asked: Asked,
     settings: Settings,
-    meters: Mapping[Resource, Meter],
+    meters: Callable[[CalibrationImages], Mapping[Resource, Meter]],
     lock_directory: Path | None,
     stop: Stop,
     recorded: Mapping[str | None, Evaluation | Failure] | None = None,
     classes: Sequence[str] | None = None,
 ) -> Iterator[Job]:
     """The job of a search; its executor is closed at the end. `recorded` are outcomes of an interrupted iteration.
-    `classes` are the names of the network's outputs, where it has names.
+    `classes` are the names of the network's outputs, where it has names. `meter` makes one that may need training
+    images as the network takes them, for the file that it measures.
 
     Raises DatasetRefused when the data do not fit the network, NotEnoughData when no hold-out can be cut from them.
     """
@@ -85,7 +87,7 @@ def assembled(
                 settings=settings,
                 executor=executor,
                 trainer=NetworkTrainer(data, fitted.test, settings, lock_directory, stop),
-                meters=meters,
+                meters=meters(calibration_images(data, settings.seed)),
                 stop=stop,
                 notes=(
                     *fitted.notes[len(dataset.notes) :],

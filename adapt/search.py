@@ -70,6 +70,10 @@ class Trainer(Protocol):
         """On the test set: for reporting only, never for choosing."""
         ...
 
+    def test_onnx(self, onnx: bytes) -> Score:
+        """The same of a file that computes otherwise than its network: a quantised one."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:

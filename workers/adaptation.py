@@ -10,7 +10,7 @@ from adapt.data.dataset import Dataset
 from adapt.errors import AdaptError, Stopped
 from adapt.events import Message
 from adapt.loop import adapt_network
-from adapt.search import LatencyMeter, Progress
+from adapt.search import Progress
 from app.database import unit_of_work
 from app.jobs.errors import LeaseLost
 from app.jobs.queue import JobQueue
@@ -18,8 +18,9 @@ from app.jobs.recorder import JobRecorder
 from app.jobs.records import ClaimedJob
 from app.problems import problem_of
 from workers.assembly import Material, read_dataset, read_material
+from workers.checkpoints import measured_by
 from workers.lease import Reason, StopSignal, held_lease
-from workers.metering import meter_of
+from workers.metering import MeterOf, meter_of
 from workers.pretraining import with_trained_network
 from workers.progress import continued_progress, read_outcomes, read_progress
 from workers.recording import Recording
@@ -63,14 +64,8 @@ def _search(claimed: ClaimedJob, service: Service, signal: StopSignal) -> None:
 
 
 def _adapt(
-    claimed: ClaimedJob,
-    material: Material,
-    dataset: Dataset,
-    meter: LatencyMeter,
-    service: Service,
-    signal: StopSignal,
+    claimed: ClaimedJob, material: Material, dataset: Dataset, meter: MeterOf, service: Service, signal: StopSignal
 ) -> None:
-    recording = Recording(claimed, service.sessions, service.storage, material, meter.write)
     with assembled(
         material.network,
         material.groups,
@@ -78,12 +73,13 @@ def _adapt(
         material.model.normalization,
         asked=material.asked,
         settings=material.settings,
-        meters={"latency_ms": meter},
+        meters=lambda images: {"latency_ms": meter(images)},
         lock_directory=service.lock_directory,
         stop=signal,
         recorded=read_outcomes(material.record),
         classes=material.model.classes,
     ) as search:
+        recording = Recording(claimed, service.sessions, service.storage, material, measured_by(search))
         for note in () if "original" in material.record.values else search.notes:
             recording.write(Message(text=note))
         reporter = Reporter(claimed, service.sessions, material)

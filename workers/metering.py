@@ -1,9 +1,10 @@
 """The meter of a job: its device's, or a fixed table's."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 
+from adapt.data.calibration import CalibrationImages
 from adapt.latency.meters import DeviceMeter, TableMeter
 from adapt.search import LatencyMeter
 from adapt.stop import Stop
@@ -17,19 +18,24 @@ from workers.lookup import table_of_job
 from workers.progress import read_measurements
 from workers.service import Service
 
+MeterOf = Callable[[CalibrationImages], LatencyMeter]
+"""A meter, once there are images as the network takes them: the file that it measures may depend on them."""
+
 
 @contextmanager
-def meter_of(claimed: ClaimedJob, material: Material, service: Service, stop: Stop) -> Iterator[LatencyMeter]:
+def meter_of(claimed: ClaimedJob, material: Material, service: Service, stop: Stop) -> Iterator[MeterOf]:
     """Measures nothing yet. Raises TargetHasNoTable, TableDoesNotCover."""
     if material.target.kind == "table":
         with reading(service.sessions) as session:
             fixed = LookupRepository(session).find_table(material.target.id)
         if fixed is None:
             raise TargetHasNoTable(material.target.id, None)
-        yield TableMeter(material.network, fixed)
+        by_table = TableMeter(material.network, fixed)
+        yield lambda images: by_table
         return
     with closing(device_of(material.target, service)) as device:
-        yield DeviceMeter(
+        yield partial(
+            DeviceMeter,
             material.network,
             partial(table_of_job, claimed, material, device, service, stop) if "latency_ms" in material.asked else None,
             device,

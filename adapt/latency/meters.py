@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from adapt.data.calibration import CalibrationImages
 from adapt.events import Latency
 from adapt.graph.network import Graph, Network
 from adapt.latency.device import Device
@@ -31,7 +32,7 @@ class DeviceMeter:
     A resumed job decides from recorded times: `recorded` are the job's measurements so far by key, and the original's
     ("0") is the reference that later sessions are corrected to. `table` is called once, when the first figure needs
     it: a profile takes its time, and a network that does not classify the data is refused before. None: no latency
-    is budgeted, and nothing is predicted.
+    is budgeted, and nothing is predicted. `images` are for a device that runs quantised networks.
 
     What is measured is profiled too and put back into the table: whoever takes the fastest of many predictions looks
     for the table's mistakes, and just there it learns.
@@ -47,6 +48,7 @@ class DeviceMeter:
         device: Device,
         recorded: Mapping[str, Latency],
         stop: Stop,
+        images: CalibrationImages | None = None,
     ) -> None:
         self._original = original
         self._table = table
@@ -54,6 +56,8 @@ class DeviceMeter:
         self._device = device
         self._recorded = dict(recorded)
         self._stop = stop
+        self._images = images
+        self._files: NetworkFiles | None = None
 
     def predict(self, graph: Graph) -> float:
         """Raises LookupError where no latency is budgeted; what `table` raises, at the first call."""
@@ -66,8 +70,7 @@ class DeviceMeter:
 
     def write(self, network: Network) -> dict[NetworkFile, bytes]:
         """The file that is measured, by its kind. Raises MeasurementFailed where the device cannot measure at all."""
-        files = NetworkFiles(kind=self._device.file, conditions=self._device.conditions)
-        return {files.kind: files.write(network)}
+        return {self._device.file: self._file(network)}
 
     def measure(self, key: str, network: Network, effort: Effort = "usual") -> Latency:
         if key not in self._recorded:
@@ -75,11 +78,17 @@ class DeviceMeter:
             self._predictor = None  # what was just learned counts from now on
         return self._recorded[key]
 
+    def _file(self, network: Network) -> bytes:
+        if self._files is None:
+            device = self._device
+            self._files = NetworkFiles(kind=device.file, conditions=device.conditions, images=self._images)
+        return self._files.write(network)
+
     def _measure_now(self, key: str, network: Network, effort: Effort) -> Latency:
         predicted_ms = None if self._table is None else self.predict(network.graph)
         then = None if key == "0" else self._recorded["0"].ms
         plan = PLANS[effort] if self._table is None else replace(PLANS[effort], profile_s=PROFILE_OF_A_PICK_S)
-        candidate, original = (self.write(those)[self._device.file] for those in (network, self._original))
+        candidate, original = (self._file(those) for those in (network, self._original))
         reading = self._device.read(candidate, original, plan, self._stop)
         found = evaluated(reading, then)
         # The original is the unit of every later ratio: its figure is its own median, not a ratio to itself.

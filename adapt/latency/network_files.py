@@ -1,10 +1,6 @@
 """The file of a network that a device runs, which is byte for byte the file that is offered for download."""
 
-from collections import deque
-
-import numpy as np
-from numpy.typing import NDArray
-
+from adapt.data.calibration import CalibrationImages
 from adapt.formats.onnx_int8 import QuantizedVariants, write_onnx_int8
 from adapt.formats.onnx_writer import write_onnx
 from adapt.formats.safetensors_file import write_safetensors
@@ -12,7 +8,7 @@ from adapt.graph.network import Network
 from adapt.latency.conditions import Conditions
 from adapt.latency.runtimes.choice import NetworkFile
 
-_REMEMBERED = 2  # the original, which is every measurement's reference, and the network at hand
+_REMEMBERED = 3  # the original, which is every measurement's reference, the network at hand, and the last one
 
 
 class NetworkFiles:
@@ -21,20 +17,20 @@ class NetworkFiles:
     `images` [n, C, H, W] float32 as the network takes them: the ranges of an int8 file's activations come from them.
     """
 
-    def __init__(self, *, kind: NetworkFile, conditions: Conditions, images: NDArray[np.float32] | None = None) -> None:
+    def __init__(self, *, kind: NetworkFile, conditions: Conditions, images: CalibrationImages | None = None) -> None:
         self.kind = kind
         self._conditions = conditions
         self._images = images
-        self._written: deque[tuple[Network, bytes]] = deque(maxlen=_REMEMBERED)
+        self._written: list[tuple[Network, bytes]] = []  # the latest used comes last
         self._variants: QuantizedVariants | None = None
 
     def write(self, network: Network) -> bytes:
         """The same network gives the same bytes. Raises ValueError for an int8 file without `images`."""
-        for known, file in self._written:
-            if known is network:
-                return file
-        file = self._write(network)
-        self._written.append((network, file))
+        file = next((file for known, file in self._written if known is network), None)
+        if file is None:
+            file = self._write(network)
+        others = [pair for pair in self._written if pair[0] is not network]
+        self._written = [*others[1 - _REMEMBERED :], (network, file)]
         return file
 
     def write_variant(self, network: Network) -> bytes:

@@ -10,6 +10,7 @@ from adapt.latency.machine_lock import MachineLock
 from adapt.spec import Settings
 from adapt.stop import Stop, never
 from adapt.training.long_term import finetuned, long_term_finetune
+from adapt.training.onnx_scoring import OnnxModule
 from adapt.training.scoring import evaluate
 from adapt.training.sgd import trainable_module
 from adapt.training.supervision import supervised
@@ -42,6 +43,11 @@ class NetworkTrainer:
     def test(self, network: Network) -> Score:
         """On the test set: for reporting only, never for choosing."""
         return self._score(network, self._test)
+
+    def test_onnx(self, onnx: bytes) -> Score:
+        """Of a file that computes otherwise than its network, on the test set: for reporting only, too."""
+        with supervised(self._lock, self._stop) as pulse:
+            return evaluate(OnnxModule(onnx), self._test, self._data.normalization, pulse)
 
     def _score(self, network: Network, part: Part) -> Score:
         with supervised(self._lock, self._stop) as pulse:

@@ -188,7 +188,7 @@ def download(
     job: Job,
     file: Annotated[Path, typer.Option("-o", "--output", help="Where to write it.")],
     checkpoint: Annotated[str, typer.Option(help="An iteration, 0 for the original, or final.")] = "final",
-    format: Annotated[str, typer.Option("--format", help="onnx, pt2 or safetensors.")] = "onnx",  # noqa: A002
+    format: Annotated[str, typer.Option("--format", help="onnx, pt2, safetensors or onnx-int8.")] = "onnx",  # noqa: A002
     url: Url = DEFAULT_URL,
     token: Token = None,
 ) -> None:

@@ -72,4 +72,5 @@ class JobHistory:
         for file in found.files:
             if file.format == file_format:
                 return file
-        raise PartNotFound(job_id, f"{file_format} file of checkpoint {checkpoint}")
+        why = "; those have jobs on a target of precision int8" if file_format == "onnx-int8" else ""
+        raise PartNotFound(job_id, f"{file_format} file of checkpoint {checkpoint}{why}")

@@ -195,11 +195,13 @@ class Proposal(NewProposal):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointFile:
-    """A stored file; its blob is written before its row."""
+    """A stored file; its blob is written before its row. `accuracy` is its own on the test set, where it computes
+    otherwise than the network."""
 
     format: FileFormat
     bytes: int
     sha256: str
+    accuracy: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -124,7 +124,9 @@ def to_checkpoint(row: CheckpointRow) -> Checkpoint:
         filters=row.filters,
         kept=None if kept is None else {group: tuple(indices) for group, indices in kept.items()},
         files=tuple(
-            CheckpointFile(format=cast(FileFormat, file.format), bytes=file.bytes, sha256=file.sha256)
+            CheckpointFile(
+                format=cast(FileFormat, file.format), bytes=file.bytes, sha256=file.sha256, accuracy=file.accuracy
+            )
             for file in row.files
         ),
         created_at=row.created_at,

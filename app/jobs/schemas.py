@@ -197,6 +197,9 @@ class FileOut(BaseModel):
     format: FileFormat
     bytes: int
     sha256: str
+    accuracy: float | None = Field(
+        description="On the test set, of a file that computes otherwise than the checkpoint's network: a quantised one."
+    )
     url: str
 
 
