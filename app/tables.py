@@ -118,7 +118,8 @@ class TargetRow(Base):
 
 
 class LookupEntryRow(Base):
-    """One measured operator: `ms` is the median of `count` runs, `spread` their relative interquartile range."""
+    """One measured operator: `ms` is the median of `count` runs, `spread` their relative interquartile range.
+    `measured_at` null: an uploaded table did not say."""
 
     __tablename__ = "lookup_entries"
     __table_args__ = (UniqueConstraint("target_id", "operator", "shape_key", "conditions_key"),)
@@ -132,6 +133,7 @@ class LookupEntryRow(Base):
     spread: Mapped[float | None]
     conditions: Mapped[dict[str, Any] | None]
     calibration: Mapped[dict[str, Any] | None]
+    measured_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
 
 

@@ -13,6 +13,7 @@ from app.datasets.repository import DatasetRepository
 from app.jobs.queue import JobQueue
 from app.models.repository import ModelRepository
 from app.settings import Settings
+from app.targets.repository import TargetRepository
 from app.tasks.queue import TaskQueue
 from workers.adaptation import run_job
 from workers.housekeeping import Housekeeping
@@ -68,6 +69,7 @@ def _serve_task(service: Service, ending: threading.Event) -> bool:
         if claimed is None:
             ModelRepository(session).refuse_abandoned()
             DatasetRepository(session).refuse_abandoned()
+            TargetRepository(session).refuse_abandoned()
     if claimed is None:
         return False
     log.info("%s claimed: %s", claimed.id, claimed.kind)

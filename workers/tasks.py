@@ -16,6 +16,7 @@ from adapt.agreement import largest_difference
 from adapt.data.decoding import DecodingLimits, decode_listed, list_images
 from adapt.errors import AdaptError, DatasetRefused, NetworkRefused, Stopped
 from adapt.groups import channel_groups
+from adapt.latency.trial import try_out
 from app.blobs import discard
 from app.database import reading, unit_of_work
 from app.datasets.intake import DECODE_TASK, keep_decoded
@@ -28,7 +29,7 @@ from app.models.repository import ModelRepository
 from app.problems import problem_of
 from app.records import Caller
 from app.storage import StorageError
-from app.targets.repository import TargetRepository
+from app.targets.repository import CHECK_TASK, TargetRepository
 from app.tasks.queue import TaskQueue
 from app.tasks.records import ClaimedTask
 from workers.assembly import read_network_of
@@ -135,6 +136,25 @@ def profile_model(claimed: ClaimedTask, service: Service, signal: StopSignal) ->
     return Ending(write=lambda session: result)
 
 
+def check_target(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Ending:
+    """Whether this machine can measure what the target says: tried on a tiny network."""
+    target_id = claimed.payload["target"]
+    with reading(service.sessions) as session:
+        target = TargetRepository(session).find_target(Caller(id=claimed.owner), target_id)
+    if target is None:
+        return Ending(write=lambda session: None)  # deleted meanwhile
+    try:
+        with closing(device_of(target, service)) as device:
+            conditions = try_out(device, target.choice, signal)
+    except (Stopped, OSError, StorageError):
+        raise  # no fault of the target
+    except Exception as error:  # whatever a runtime raises, the target may not stay `checking` for ever
+        log.log(logging.INFO if isinstance(error, AdaptError) else logging.ERROR, "%s", target_id, exc_info=error)
+        problem = problem_of(error)
+        return Ending(write=lambda session: TargetRepository(session).refuse(target_id, problem))
+    return Ending(write=lambda session: TargetRepository(session).finish_check(target_id, conditions))
+
+
 def decode_dataset(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Ending:
     """Decodes a large upload, once, to arrays that every job maps."""
     dataset_id = claimed.payload["dataset"]
@@ -174,5 +194,6 @@ def _discard_upload(dataset: Dataset, service: Service) -> None:
 KINDS: dict[str, Callable[[ClaimedTask, Service, StopSignal], Ending]] = {
     "model-check": check_model,
     "profile": profile_model,
+    CHECK_TASK: check_target,
     DECODE_TASK: decode_dataset,
 }

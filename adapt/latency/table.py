@@ -8,7 +8,8 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from adapt.errors import TableDoesNotCover, TableRefused
@@ -24,6 +25,7 @@ MAX_CHARACTERS = 16 * 2**20
 
 _OPERATOR = re.compile(r"[a-z0-9_.+]{1,200}")
 _SHAPE = re.compile(r"[1-9][0-9]{0,8}(x[1-9][0-9]{0,8}){0,4}>[1-9][0-9]{0,8}(x[1-9][0-9]{0,8}){0,4}(/[1-9][0-9]{0,8})?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z")
 _FIELDS = Fields(TableRefused)
 
 
@@ -32,7 +34,8 @@ class Entry:
     """One measured point: an operator kind with all that is fused into it, at one shape.
 
     `operator` and `shape` are the keys of `adapt.latency.units`. `ms` is its share of the end-to-end latency, the
-    median of `count` observations whose interquartile range is `spread` times the median.
+    median of `count` observations whose interquartile range is `spread` times the median. `measured_at` (UTC, RFC 3339)
+    is when the latest of them was stored, None where nobody said.
     """
 
     operator: str
@@ -40,6 +43,7 @@ class Entry:
     ms: float
     count: int
     spread: float
+    measured_at: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,14 +77,7 @@ class LookupTable:
             "conditions": self.conditions.to_json(),
             "calibration": self.calibration,
             "entries": [
-                {
-                    "operator": entry.operator,
-                    "shape": entry.shape,
-                    "ms": entry.ms,
-                    "count": entry.count,
-                    "spread": entry.spread,
-                }
-                for entry in self.entries
+                {name: value for name, value in asdict(entry).items() if value is not None} for entry in self.entries
             ],
         }
 
@@ -100,7 +97,8 @@ def joined(entries: Sequence[Entry]) -> tuple[Entry, ...]:
 def _mean(same: Sequence[Entry]) -> Entry:
     count = sum(entry.count for entry in same)
     ms = math.fsum(entry.ms * entry.count for entry in same) / count
-    return replace(same[0], ms=ms, count=count, spread=max(entry.spread for entry in same))
+    latest = max((entry.measured_at for entry in same if entry.measured_at is not None), default=None)
+    return replace(same[0], ms=ms, count=count, spread=max(entry.spread for entry in same), measured_at=latest)
 
 
 def table_from_json(text: str) -> LookupTable:
@@ -140,14 +138,26 @@ def table_from_document(document: object) -> LookupTable:
 
 
 def _entry(row: object, where: str) -> Entry:
-    fields = _FIELDS.an_object(row, where, ("operator", "shape", "ms", "count", "spread"))
+    fields = _FIELDS.an_object(row, where, ("operator", "shape", "ms", "count", "spread"), ("measured_at",))
     return Entry(
         operator=_FIELDS.key(fields["operator"], f"{where}.operator", _OPERATOR),
         shape=_FIELDS.key(fields["shape"], f"{where}.shape", _SHAPE),
         ms=_FIELDS.number(fields["ms"], f"{where}.ms", low=1e-9, high=1e9),
         count=_FIELDS.whole(fields["count"], f"{where}.count"),
         spread=_FIELDS.number(fields["spread"], f"{where}.spread", low=0.0, high=1e9),
+        measured_at=_date(fields.get("measured_at"), f"{where}.measured_at"),
     )
+
+
+def _date(value: object, where: str) -> str | None:
+    if value is None:
+        return None
+    text = _FIELDS.key(value, where, _DATE)
+    try:
+        datetime.fromisoformat(text)
+    except ValueError as error:
+        raise TableRefused(where, f"{text} is no time: {error}") from error
+    return text
 
 
 def _refuse_constant(name: str) -> float:

@@ -30,6 +30,13 @@ def settings_of(preset: str | None, assignments: Sequence[str]) -> dict[str, Any
     return settings
 
 
+def pairs_of(texts: Sequence[str], option: str) -> dict[str, str]:
+    """`KEY=VALUE` given several times."""
+    pairs = [_pair(text, option) for text in texts]
+    _refuse_twice([key for key, _ in pairs], option)
+    return dict(pairs)
+
+
 def _pair(text: str, option: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not (equals and key.strip() and value.strip()):

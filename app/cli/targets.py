@@ -6,10 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli.arguments import pairs_of
 from app.cli.connection import DEFAULT_URL, AsJson, Token, Url, connected
+from app.cli.coverage import print_coverage
 from app.cli.output import print_fields, print_json, print_listing
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Where latency is measured.")
+
+_FIELDS = ("id", "name", "kind", "runtime", "provider", "threads", "batch", "precision", "state", "last_seen_at")
 
 
 @app.command("list")
@@ -20,8 +24,10 @@ def list_targets(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = 
         "name": lambda target: target.get("name"),
         "kind": lambda target: target.get("kind"),
         "runtime": lambda target: target.get("runtime"),
+        "provider": lambda target: target.get("provider"),
         "threads": lambda target: target.get("threads"),
         "batch": lambda target: target.get("batch"),
+        "precision": lambda target: target.get("precision"),
         "state": lambda target: target.get("state"),
     }
     with connected(url, token) as client:
@@ -30,21 +36,59 @@ def list_targets(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = 
 
 @app.command()
 def show(target: str, url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
-    """One target and its conditions."""
+    """One target, the conditions it measured under last, and what its look-up table covers."""
+    from app.client.errors import NotFound
+
     with connected(url, token) as client:
-        _print_target(client.targets.get(target), as_json=as_json)
+        found = client.targets.get(target)
+        try:
+            table = client.targets.lookup_table(target)
+        except NotFound:
+            table = None  # nothing was measured yet
+    if as_json:
+        print_json({**found, "lookup_table": table})
+        return
+    _print_target(found)
+    if table is None:
+        typer.echo("nothing was measured on it yet")
+    else:
+        print_coverage(table)
 
 
 @app.command()
 def add(
-    file: Annotated[Path, typer.Argument(help="A JSON file: the body of POST /v1/targets.")],
+    file: Annotated[Path | None, typer.Argument(help="A JSON file: the body of POST /v1/targets.")] = None,
+    runtime: Annotated[str | None, typer.Option(help="onnxruntime, torch or torch-compile.")] = None,
+    provider: Annotated[str | None, typer.Option(help="An execution provider of onnxruntime; cpu or cuda.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="KEY=VALUE, of the provider; again for more.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Of one network's operators.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images of one run.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32 or int8.")] = None,
+    name: Annotated[str | None, typer.Option(help="A label.")] = None,
     url: Url = DEFAULT_URL,
     token: Token = None,
     as_json: AsJson = False,
 ) -> None:
-    """Adds a target, for instance a fixed look-up table."""
+    """Adds a target: this machine with a runtime of your choice, or a fixed look-up table from FILE."""
+    given = {
+        "runtime": runtime,
+        "provider": provider,
+        "provider_options": pairs_of(option, "--option") if option else None,
+        "threads": threads,
+        "batch": batch,
+        "precision": precision,
+        "name": name,
+    }
+    choice = {key: value for key, value in given.items() if value is not None}
+    if (file is None) == (not choice):
+        raise typer.BadParameter("give either a file, or options such as --runtime", param_hint="FILE")
+    body = {"kind": "local", **choice} if file is None else _read_json(file)
     with connected(url, token) as client:
-        _print_target(client.targets.add(_read_json(file)), as_json=as_json)
+        added = client.targets.add(body)
+    if as_json:
+        print_json(added)
+    else:
+        _print_target(added)
 
 
 @app.command()
@@ -67,9 +111,7 @@ def _read_json(file: Path) -> dict[str, Any]:
     return body
 
 
-def _print_target(target: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print_json(target)
-        return
-    fields = ("id", "name", "kind", "runtime", "provider", "threads", "batch", "precision", "state", "last_seen_at")
-    print_fields({field: target.get(field) for field in fields})
+def _print_target(target: dict[str, Any]) -> None:
+    options = " ".join(f"{key}={value}" for key, value in (target.get("provider_options") or {}).items())
+    fields = {field: target.get(field) for field in _FIELDS}
+    print_fields(fields | {"options": options or None, "error": (target.get("error") or {}).get("detail")})

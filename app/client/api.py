@@ -86,8 +86,20 @@ class Datasets(Collection):
 
 
 class Targets(Collection):
+    def __init__(self, connection: Connection, path: str, sleep: Callable[[float], None]) -> None:
+        super().__init__(connection, path)
+        self._sleep = sleep
+
     def add(self, target: Mapping[str, Any]) -> Json:
+        """`{"kind": "table", ...}` is a fixed look-up table, `{"kind": "local", "runtime": ...}` a worker's machine
+        with a runtime of your choice: that one is `checking` until a worker has tried it; a job on it waits."""
         return self._connection.request("POST", self._path, json=dict(target))
+
+    def wait(self, id: str) -> Json:  # noqa: A002
+        """The target once it is `ready` or `refused`."""
+        while (target := self.get(id))["state"] == "checking":
+            self._sleep(POLL_S)
+        return target
 
     def lookup_table(self, id: str) -> Json:  # noqa: A002
         return self._connection.request("GET", _join(self._path, id, "lookup-table"))
@@ -112,7 +124,7 @@ class Client:
         self._sleep = sleep
         self.models = Models(self._connection, "/v1/models")
         self.datasets = Datasets(self._connection, "/v1/datasets", sleep)
-        self.targets = Targets(self._connection, "/v1/targets")
+        self.targets = Targets(self._connection, "/v1/targets", sleep)
         self.jobs = Collection(self._connection, "/v1/jobs")
 
     def __enter__(self) -> Self:
@@ -250,7 +262,8 @@ class Client:
     ) -> Path:
         """Writes one checkpoint to `file`; it appears there only whole and with the right sha256.
 
-        `checkpoint` is the iteration, 0 for the original, or "final"; `format` onnx, pt2 or safetensors.
+        `checkpoint` is the iteration, 0 for the original, or "final"; `format` onnx, pt2, safetensors, or onnx-int8
+        where the job is on a target of precision int8.
         """
         path = _join("/v1/jobs", job, "checkpoints", str(checkpoint), "file")
         return download_checkpoint(self._connection, path, Path(file), format=format)

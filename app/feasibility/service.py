@@ -92,7 +92,9 @@ class FeasibilityService:
         }
         with unit_of_work(self._sessions) as session:
             model = ModelRepository(session).get_model(caller, model_id)
-            if model.state == "ready":  # one that is still checked is profiled when it is asked for again
+            target = TargetRepository(session).get_target(caller, target_id)
+            # What is still checked is profiled when it is asked for again.
+            if model.state == "ready" and target.state != "checking":
                 TaskQueue(session).enqueue_task(caller.id, PROFILE_TASK, profile_key(model_id, target_id), payload)
 
 

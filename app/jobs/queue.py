@@ -11,7 +11,7 @@ from app.jobs.journal import Journal
 from app.jobs.records import ClaimedJob, Job
 from app.problem_documents import problem_document
 from app.records import JobRequest, JobState, Lane
-from app.tables import DatasetRow, JobRow, ModelRow
+from app.tables import DatasetRow, JobRow, ModelRow, TargetRow
 
 MAX_ATTEMPTS = 3
 """Claims of one job without a single result in between before it is failed: it would kill every worker."""
@@ -29,9 +29,10 @@ class JobQueue:
     ) -> ClaimedJob | None:
         """The oldest job that is queued, or whose lease ran out; None when there is none.
 
-        A job whose model or data set is still being checked waits; if one was refused, the job fails here. So does a
-        job that was claimed MAX_ATTEMPTS times without a result. What was asked of a dead worker (cancel, pause) is
-        done here too. The instruction set is recorded at the first claim; a claim elsewhere says so in a message.
+        A job whose model, data set or target is still being checked waits; if one was refused, the job fails here. So
+        does a job that was claimed MAX_ATTEMPTS times without a result. What was asked of a dead worker (cancel,
+        pause) is done here too. The instruction set is recorded at the first claim; a claim elsewhere says so in a
+        message.
         """
         now = database_now(self._session)
         self._settle(lane, now)
@@ -114,6 +115,9 @@ class JobQueue:
         refused = and_(JobRow.lane == lane, JobRow.state == "queued", JobRow.dataset_id == DatasetRow.id)
         for row_id, error in self._locked(and_(refused, DatasetRow.state == "refused"), DatasetRow.error):
             self._end(row_id, "failed", error, now)
+        refused = and_(JobRow.lane == lane, JobRow.state == "queued", JobRow.target_id == TargetRow.id)
+        for row_id, error in self._locked(and_(refused, TargetRow.state == "refused"), TargetRow.error):
+            self._end(row_id, "failed", error, now)
 
     def _locked(self, where: ColumnElement[bool], column: Any) -> list[tuple[str, Any]]:
         found = select(JobRow.id, column).where(where).with_for_update(skip_locked=True, of=JobRow)
@@ -132,6 +136,7 @@ def _free(lane: Lane, now: datetime) -> ColumnElement[bool]:
     ready = and_(
         JobRow.model_id.in_(select(ModelRow.id).where(ModelRow.state == "ready")),
         JobRow.dataset_id.in_(select(DatasetRow.id).where(DatasetRow.state == "ready")),
+        JobRow.target_id.not_in(select(TargetRow.id).where(TargetRow.state == "checking")),
     )
     abandoned = and_(JobRow.state == "running", JobRow.lease_expires_at < now)
     return and_(JobRow.lane == lane, ready, or_(JobRow.state == "queued", abandoned))

@@ -24,6 +24,7 @@ from app.json_body import InvalidFields
 from app.models.records import UNTRAINED, Model
 from app.models.repository import ModelRepository
 from app.records import LAST_STATES, SYSTEM_OWNER, Caller
+from app.targets.records import Target
 from app.targets.repository import TargetRepository
 
 
@@ -101,6 +102,7 @@ class JobService:
             raise ReferenceNotFound("/dataset", f"there is no data set {asked.dataset}")
         if target is None:
             raise ReferenceNotFound("/target", f"there is no target {asked.target}")
+        _check_measures(target)
         _check_fits(model, dataset)
         _check_is_trained(model, asked.settings)
         check_patterns(structure.graph, asked.settings.effective())
@@ -114,6 +116,12 @@ def _no_model(name: str) -> str:
         except ArchitectureNotFound as error:
             return f"there is no model {name}, and {error}"
     return f"there is no model {name}"
+
+
+def _check_measures(target: Target) -> None:
+    if target.state == "refused":
+        detail = (target.error or {}).get("detail", "it did not pass its check")
+        raise InvalidFields([{"pointer": "/target", "detail": f"target {target.id} was refused: {detail}"}])
 
 
 def _check_fits(model: Model, dataset: Dataset) -> None:

@@ -7,6 +7,7 @@ entries of another runtime version or processor are kept, but never mixed in.
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, insert, literal, select, tuple_, update
@@ -18,6 +19,7 @@ from app.database import database_now
 from app.ownership import seen_by
 from app.records import Caller
 from app.tables import LookupEntryRow, ModelRow, TargetRow
+from app.timestamps import rfc3339
 
 _FIXED = "fixed"
 """conditions_key of a table target's entries."""
@@ -115,6 +117,7 @@ class LookupRepository:
                 "ms": entry.ms,
                 "count": entry.count,
                 "spread": entry.spread,
+                "measured_at": _stated_date(entry) if key == _FIXED else now,
             }
             for entry in table.entries
         ]
@@ -145,9 +148,20 @@ def _key(conditions_id: str, model_id: str) -> str:
     return f"{conditions_id}/{model_id}"
 
 
+def _stated_date(entry: Entry) -> datetime | None:
+    return None if entry.measured_at is None else datetime.fromisoformat(entry.measured_at)
+
+
 def _table(rows: Sequence[LookupEntryRow]) -> LookupTable:
     entries = tuple(
-        Entry(operator=row.operator, shape=row.shape_key, ms=row.ms, count=row.count, spread=row.spread or 0.0)
+        Entry(
+            operator=row.operator,
+            shape=row.shape_key,
+            ms=row.ms,
+            count=row.count,
+            spread=row.spread or 0.0,
+            measured_at=rfc3339(row.measured_at),
+        )
         for row in rows
     )
     conditions, calibration = rows[0].conditions, rows[0].calibration

@@ -1,9 +1,11 @@
 """A target as the service knows it: where latency is measured. No rows, no HTTP."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from adapt.latency.runtimes.choice import Precision, RuntimeChoice
 from app.records import TargetKind
 
 
@@ -59,11 +61,24 @@ class Target:
     kind: TargetKind
     runtime: str
     provider: str
+    provider_options: Mapping[str, str]
     threads: int
     batch: int
-    precision: str
+    precision: Precision
     fingerprint: dict[str, Any] | None
     state: str
     error: dict[str, Any] | None
     last_seen_at: datetime | None
     created_at: datetime
+
+    @property
+    def choice(self) -> RuntimeChoice:
+        """What it runs networks with."""
+        return RuntimeChoice(
+            runtime=self.runtime,
+            provider=self.provider,
+            provider_options=self.provider_options,
+            threads=self.threads,
+            batch=self.batch,
+            precision=self.precision,
+        )

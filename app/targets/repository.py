@@ -1,21 +1,26 @@
 """The only SQL about targets. Their measured entries: app/targets/lookup.py. Never commits."""
 
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlalchemy.orm import Session
 
+from adapt.latency.conditions import Conditions
+from adapt.latency.runtimes.choice import Precision, RuntimeChoice
 from adapt.latency.table import LookupTable
 from app.database import database_now
 from app.newest_first import Position, behind
 from app.ownership import seen_by
 from app.paging import Page, cut_page, newest_first
+from app.problem_documents import problem_document
 from app.records import SYSTEM_OWNER, Caller, TargetKind, new_id
-from app.tables import JobRow, TargetRow
+from app.tables import JobRow, TargetRow, TaskRow
 from app.targets.lookup import LookupRepository, fingerprint
 from app.targets.presence import is_present
 from app.targets.records import Target, TargetInUse, TargetNotFound
+
+CHECK_TASK = "target-check"
 
 
 class TargetRepository:
@@ -46,27 +51,73 @@ class TargetRepository:
     def add_table_target(self, caller: Caller, name: str, table: LookupTable) -> Target:
         """A fixed table without a clock: its entries never change."""
         conditions = table.conditions
-        row = TargetRow(
-            id=new_id("tgt"),
-            owner=caller.id,
+        row = self._add(
+            caller,
             name=name,
             kind="table",
             runtime=conditions.runtime,
             provider=conditions.provider,
+            provider_options=dict(conditions.provider_options) or None,
             threads=conditions.threads,
             batch=conditions.batch,
             precision=conditions.precision,
             fingerprint=fingerprint(conditions),
             state="ready",
+        )
+        LookupRepository(self._session).store_fixed(row.id, table)
+        return _record(row)
+
+    def add_local_target(self, caller: Caller, name: str, choice: RuntimeChoice) -> Target:
+        """In state `checking`: a worker finds out whether its machine can run that."""
+        row = self._add(
+            caller,
+            name=name,
+            kind="local",
+            runtime=choice.runtime,
+            provider=choice.provider,
+            provider_options=dict(choice.provider_options) or None,
+            threads=choice.threads,
+            batch=choice.batch,
+            precision=choice.precision,
+            fingerprint=None,
+            state="checking",
+        )
+        return _record(row)
+
+    def finish_check(self, target_id: str, conditions: Conditions) -> None:
+        """For the worker that tried it (its fence is checked in the same transaction): jobs may measure on it."""
+        values = {"state": "ready", "error": None, "fingerprint": fingerprint(conditions)}
+        self._update(TargetRow.id == target_id, **values, last_seen_at=database_now(self._session))
+
+    def refuse(self, target_id: str, problem: dict[str, Any]) -> None:
+        """For the worker: it cannot measure so; `problem` is the document that `Target.error` shows."""
+        self._update(TargetRow.id == target_id, state="refused", error=problem)
+
+    def refuse_abandoned(self) -> None:
+        """For a worker's housekeeping: targets whose check was given up are refused; jobs would wait for ever."""
+        given_up = select(TaskRow.key).where(TaskRow.kind == CHECK_TASK, TaskRow.state == "failed")
+        problem = problem_document(
+            "check-failed", "Check failed", 422, "trying this target ended every worker that did so"
+        )
+        self._update(and_(TargetRow.state == "checking", TargetRow.id.in_(given_up)), state="refused", error=problem)
+
+    def _add(self, caller: Caller, **values: Any) -> TargetRow:
+        row = TargetRow(
+            id=new_id("tgt"),
+            owner=caller.id,
             error=None,
             document=None,
             last_seen_at=None,
             created_at=database_now(self._session),
+            **values,
         )
         self._session.add(row)
         self._session.flush()
-        LookupRepository(self._session).store_fixed(row.id, table)
-        return _record(row)
+        return row
+
+    def _update(self, which: ColumnElement[bool], **values: Any) -> None:
+        changed = update(TargetRow).where(which).values(values)
+        self._session.execute(changed.execution_options(synchronize_session=False))
 
     def delete_target(self, caller: Caller, target_id: str) -> None:
         """With what was measured on it. Raises TargetNotFound; TargetInUse for `local`, and while a job, running or
@@ -96,9 +147,10 @@ def _record(row: TargetRow) -> Target:
         kind=cast(TargetKind, row.kind),  # a CHECK of the table allows no other
         runtime=row.runtime,
         provider=row.provider,
+        provider_options=row.provider_options or {},
         threads=row.threads,
         batch=row.batch,
-        precision=row.precision,
+        precision=cast(Precision, row.precision),
         fingerprint=row.fingerprint,
         state=row.state,
         error=row.error,

@@ -6,17 +6,18 @@ from fastapi import APIRouter, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
+from adapt.latency.runtimes.choice import RuntimeChoice, usual_provider
 from adapt.latency.table import MAX_CHARACTERS, table_from_document
 from app.answers import IdempotencyKey, json_response, keyed_request
 from app.dependencies import CallerDep, Cursor, Limit, Services, ServicesDep
 from app.idempotency import Answer, KeyedRequest, answer_once
-from app.json_body import read_json, validate
+from app.json_body import read_json
 from app.newest_first import page_start
 from app.openapi import json_body
 from app.paging import listing
 from app.records import Caller
 from app.targets.records import Target
-from app.targets.schemas import NewTarget, TargetListing, TargetOut
+from app.targets.schemas import NewLocalTarget, NewTableTarget, NewTarget, TargetListing, TargetOut, read_new_target
 from app.targets.service import TargetService
 
 PATH = "/v1/targets"
@@ -27,13 +28,16 @@ router = APIRouter(prefix=PATH, tags=["targets"])
 async def add_target(
     request: Request, services: ServicesDep, caller: CallerDep, idempotency_key: IdempotencyKey = None
 ) -> JSONResponse:
-    """A fixed look-up table: uploaded in the schema that `lookup-table` answers with, or taken from a target."""
+    """A fixed look-up table (uploaded in the schema that `lookup-table` answers with, or taken from a target), or a
+    worker's machine with a runtime of your choice, which is `checking` until a worker has tried it."""
     document = await read_json(request, MAX_CHARACTERS)
     keyed = keyed_request(request, caller, idempotency_key, body=document)
-    return await run_in_threadpool(_add, services, caller, validate(NewTarget, document), keyed)
+    return await run_in_threadpool(_add, services, caller, read_new_target(document), keyed)
 
 
-def _add(services: Services, caller: Caller, new: NewTarget, keyed: KeyedRequest | None) -> JSONResponse:
+def _add(
+    services: Services, caller: Caller, new: NewTableTarget | NewLocalTarget, keyed: KeyedRequest | None
+) -> JSONResponse:
     def store() -> Answer:
         target = _store(TargetService(services.sessions), caller, new)
         document = TargetOut.of(target).model_dump(mode="json")
@@ -42,7 +46,17 @@ def _add(services: Services, caller: Caller, new: NewTarget, keyed: KeyedRequest
     return json_response(answer_once(services.sessions, keyed, store))
 
 
-def _store(targets: TargetService, caller: Caller, new: NewTarget) -> Target:
+def _store(targets: TargetService, caller: Caller, new: NewTableTarget | NewLocalTarget) -> Target:
+    if isinstance(new, NewLocalTarget):
+        choice = RuntimeChoice(
+            runtime=new.runtime,
+            provider=new.provider or usual_provider(new.runtime),
+            provider_options=new.provider_options,
+            threads=new.threads,
+            batch=new.batch,
+            precision=new.precision,
+        )
+        return targets.add_local_target(caller, new.name, choice)
     if new.source is not None:
         return targets.copy_table_target(caller, new.name, new.source, new.model)
     return targets.add_table_target(caller, new.name, table_from_document(new.table))

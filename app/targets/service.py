@@ -1,5 +1,6 @@
-"""What may be done with targets: fixed tables are added, measured ones are read."""
+"""What may be done with targets: fixed tables and runtimes of this machine are added, all of them read."""
 
+from adapt.latency.runtimes.choice import RuntimeChoice
 from adapt.latency.table import LookupTable
 from app.database import Sessions, reading, unit_of_work
 from app.newest_first import Position
@@ -7,7 +8,8 @@ from app.paging import Page
 from app.records import Caller
 from app.targets.lookup import LookupRepository
 from app.targets.records import Target, TargetHasNoTable
-from app.targets.repository import TargetRepository
+from app.targets.repository import CHECK_TASK, TargetRepository
+from app.tasks.queue import TaskQueue
 
 
 class TargetService:
@@ -45,6 +47,14 @@ class TargetService:
     def add_table_target(self, caller: Caller, name: str, table: LookupTable) -> Target:
         with unit_of_work(self._sessions) as session:
             return TargetRepository(session).add_table_target(caller, name, table)
+
+    def add_local_target(self, caller: Caller, name: str, choice: RuntimeChoice) -> Target:
+        """Whether a machine can run that is found out by a worker there: the API may run elsewhere, and asking its own
+        onnxruntime for providers would refuse what the worker has."""
+        with unit_of_work(self._sessions) as session:
+            target = TargetRepository(session).add_local_target(caller, name, choice)
+            TaskQueue(session).enqueue_task(caller.id, CHECK_TASK, target.id, {"target": target.id})
+        return target
 
     def copy_table_target(self, caller: Caller, name: str, source_id: str, model_id: str | None = None) -> Target:
         """A fixed table from what another target measured so far. Raises TargetNotFound, TargetHasNoTable."""

@@ -20,6 +20,10 @@ def upgrade() -> None:
     op.create_index(
         "uq_targets_agent", "targets", ["owner", "name"], unique=True, sqlite_where=agent, postgresql_where=agent
     )
+    with op.batch_alter_table("lookup_entries") as entries:
+        entries.add_column(sa.Column("measured_at", sa.DateTime(timezone=True), nullable=True))
+    # Every entry of a measured target was stored when it was measured; uploaded tables said nothing.
+    op.execute("UPDATE lookup_entries SET measured_at = created_at WHERE conditions_key <> 'fixed'")
     with op.batch_alter_table("checkpoint_files") as files:
         files.add_column(sa.Column("accuracy", sa.Double(), nullable=True))
         files.drop_constraint(op.f("ck_checkpoint_files_format"), type_="check")
@@ -70,6 +74,8 @@ def downgrade() -> None:
         )
         files.drop_column("accuracy")
     op.drop_index("uq_targets_agent", "targets")
+    with op.batch_alter_table("lookup_entries") as entries:
+        entries.drop_column("measured_at")
     with op.batch_alter_table("targets") as targets:
         targets.drop_column("instance")
         targets.drop_column("provider_options")

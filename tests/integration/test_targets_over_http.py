@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -40,6 +41,12 @@ def store(api: LiveApi, model_id: str, table: LookupTable) -> None:
         LookupRepository(session).store_profile("local", model_id, table)
 
 
+def undated(document: dict[str, Any]) -> dict[str, Any]:
+    """Without the dates of its entries, which the service adds."""
+    entries = [{key: entry[key] for key in entry if key != "measured_at"} for entry in document["entries"]]
+    return {**document, "entries": entries}
+
+
 def test_local_is_always_there(api: LiveApi) -> None:
     local = api.client.get("/v1/targets/local").json()
     assert (local["kind"], local["runtime"], local["threads"], local["batch"], local["precision"]) == (
@@ -58,7 +65,8 @@ def test_local_is_always_there(api: LiveApi) -> None:
 def test_a_table_that_was_got_can_be_posted_back(api: LiveApi) -> None:
     store(api, "mdl_a", TABLE)
     document = api.client.get("/v1/targets/local/lookup-table").json()
-    assert document == TABLE.to_document()
+    assert undated(document) == TABLE.to_document()
+    assert all(datetime.fromisoformat(entry["measured_at"]) <= datetime.now(UTC) for entry in document["entries"])
     answer = api.client.post("/v1/targets", json={"kind": "table", "name": "fixed", "table": document})
     target = answer.json()
     assert (answer.status_code, target["kind"], target["name"], target["runtime"]) == (
@@ -79,7 +87,8 @@ def test_a_table_can_be_taken_from_a_target_and_then_stays(api: LiveApi) -> None
     target = api.client.post("/v1/targets", json={"kind": "table", "from": "local"}).json()
     store(api, "mdl_a", replace(TABLE, calibration=9.0))
     kept = api.client.get(f"/v1/targets/{target['id']}/lookup-table").json()
-    assert kept == TABLE.to_document()
+    assert undated(kept) == TABLE.to_document()
+    assert all(entry["measured_at"] for entry in kept["entries"])
     of_nobody = api.client.post("/v1/targets", json={"kind": "table", "from": "local", "model": "mdl_b"})
     assert of_nobody.status_code == 404
     assert api.client.post("/v1/targets", json={"kind": "table", "from": "tgt_none"}).status_code == 404
@@ -89,7 +98,7 @@ def test_a_new_profile_of_a_model_replaces_its_old_one(api: LiveApi) -> None:
     store(api, "mdl_a", TABLE)
     newer = replace(TABLE, entries=TABLE.entries[:1], calibration=1.0)
     store(api, "mdl_a", newer)
-    assert api.client.get("/v1/targets/local/lookup-table").json() == newer.to_document()
+    assert undated(api.client.get("/v1/targets/local/lookup-table").json()) == newer.to_document()
 
 
 def test_profiles_of_two_models_make_one_table_and_stay_apart(api: LiveApi) -> None:
@@ -97,7 +106,7 @@ def test_profiles_of_two_models_make_one_table_and_stay_apart(api: LiveApi) -> N
     other = replace(TABLE, entries=(replace(TABLE.entries[0], ms=1.0, count=1),), calibration=1.0)
     store(api, "mdl_b", other)
     of_one = api.client.get("/v1/targets/local/lookup-table", params={"model": "mdl_b"}).json()
-    assert of_one == other.to_document()
+    assert undated(of_one) == other.to_document()
     merged = table_from_document(api.client.get("/v1/targets/local/lookup-table").json())
     by_operator = {entry.operator: entry for entry in merged.entries}
     assert merged.calibration == 1.0
@@ -139,11 +148,18 @@ def test_entries_of_another_runtime_version_are_not_mixed_in(api: LiveApi) -> No
     store(api, "mdl_a", TABLE)
     newer = replace(TABLE, conditions=replace(CONDITIONS, runtime_version="2.0"), entries=TABLE.entries[1:])
     store(api, "mdl_b", newer)
-    assert api.client.get("/v1/targets/local/lookup-table").json() == newer.to_document()
+    assert undated(api.client.get("/v1/targets/local/lookup-table").json()) == newer.to_document()
     with api.services.sessions() as session:
         lookup = LookupRepository(session)
         assert lookup.find_table("local", "mdl_a") is None
-        assert lookup.find_table("local", "mdl_a", CONDITIONS.fingerprint()) == TABLE
+        known = lookup.find_table("local", "mdl_a", CONDITIONS.fingerprint())
+    assert known is not None
+    assert undated(known.to_document()) == TABLE.to_document()
+
+
+def test_an_uploaded_table_without_dates_is_given_none(api: LiveApi) -> None:
+    target = api.client.post("/v1/targets", json={"kind": "table", "table": TABLE.to_document()}).json()
+    assert api.client.get(f"/v1/targets/{target['id']}/lookup-table").json() == TABLE.to_document()
 
 
 def broken(**changes: Any) -> dict[str, Any]:
@@ -165,6 +181,8 @@ def broken(**changes: Any) -> dict[str, Any]:
         (broken(entries=[]), "entries"),
         (broken(calibration=-1), "calibration"),
         (broken(entries=[{"operator": "conv", "shape": "no", "ms": 1, "count": 1, "spread": 0}]), "shape"),
+        (broken(entries=[TABLE.to_document()["entries"][0] | {"measured_at": "2026-13-45T00:00:00Z"}]), "measured_at"),
+        (broken(entries=[TABLE.to_document()["entries"][0] | {"measured_at": "yesterday"}]), "measured_at"),
         ([], ""),
     ],
 )

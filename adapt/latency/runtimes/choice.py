@@ -6,8 +6,15 @@ from typing import Literal
 
 RuntimeName = Literal["onnxruntime", "torch", "torch-compile"]
 Precision = Literal["float32", "int8"]
+PROVIDERS_OF_TORCH = ("cpu", "cuda")
+MAX_THREADS, MAX_BATCH = 256, 1024
 NetworkFile = Literal["onnx", "onnx-int8", "safetensors"]
 """What is handed to a runtime; the same bytes are offered for download."""
+
+
+def usual_provider(runtime: str) -> str:
+    """The processor."""
+    return "CPUExecutionProvider" if runtime == "onnxruntime" else "cpu"
 
 
 @dataclass(frozen=True, kw_only=True)

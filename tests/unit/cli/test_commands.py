@@ -283,3 +283,69 @@ def test_the_report_of_a_data_set_that_is_still_decoded_says_so(terminal: Termin
     waiting = {"dataset": "dst_1", "state": "checking", "notes": [], "thumbnails": {"count": 0}}
     code, out, _ = terminal.run("datasets", "report", "dst_1", answers=lambda _: httpx.Response(200, json=waiting))
     assert (code, "checking" in out) == (0, True)
+
+
+def test_a_target_is_added_from_options_or_from_a_file(terminal: Terminal, tmp_path: Path) -> None:
+    target = {"id": "tgt_1", "kind": "local", "state": "checking", "provider_options": {"a": "1"}}
+    typed = ("--runtime", "onnxruntime", "--threads", "2", "--precision", "int8", "--option", "a=1", "--name", "fast")
+    code, out, _ = terminal.run("targets", "add", *typed, answers=always(target, 201))
+    assert code == 0
+    assert "a=1" in out
+    assert json.loads(terminal.requests[-1].content) == {
+        "kind": "local",
+        "runtime": "onnxruntime",
+        "threads": 2,
+        "precision": "int8",
+        "provider_options": {"a": "1"},
+        "name": "fast",
+    }
+    file = tmp_path / "table.json"
+    file.write_text('{"kind": "table", "from": "local"}')
+    assert terminal.run("targets", "add", str(file), answers=always(target, 201))[0] == 0
+    assert json.loads(terminal.requests[-1].content) == {"kind": "table", "from": "local"}
+
+
+@pytest.mark.parametrize("typed", [(), ("table.json", "--threads", "2"), ("--option", "a")])
+def test_a_target_is_either_a_file_or_options(terminal: Terminal, typed: tuple[str, ...]) -> None:
+    code, _, _ = terminal.run("targets", "add", *typed)
+    assert code == 2
+    assert terminal.requests == []
+
+
+def test_a_target_is_shown_with_what_its_table_covers(terminal: Terminal) -> None:
+    entry = {"operator": "conv3x3s1", "shape": "8x8x8>8x8x8/8", "ms": 0.5, "count": 3, "spread": 0.02}
+    dated = {**entry, "shape": "8x8x8>4x8x8/8", "ms": 0.25, "measured_at": "2026-01-02T03:04:05.000Z"}
+    table = {"conditions": {"runtime": "onnxruntime", "threads": 2}, "calibration": 1.0, "entries": [entry, dated]}
+    target = {"id": "tgt_1", "kind": "local", "state": "ready"}
+
+    def answers(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=table if request.url.path.endswith("/lookup-table") else target)
+
+    code, out, _ = terminal.run("targets", "show", "tgt_1", answers=answers)
+    assert code == 0
+    assert "2 entries of 1 kinds of operator" in out
+    assert out.splitlines()[-1].split() == [
+        "conv3x3s1",
+        "2",
+        "6",
+        "0.25",
+        "to",
+        "0.5",
+        "2.00",
+        "%",
+        "2026-01-02T03:04:05.000Z",
+    ]
+    code, out, _ = terminal.run("targets", "show", "tgt_1", "--json", answers=answers)
+    assert json.loads(out) == {**target, "lookup_table": table}
+
+
+def test_a_target_without_measurements_says_so(terminal: Terminal) -> None:
+    def answers(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/lookup-table"):
+            return httpx.Response(404, json={"title": "Nothing was measured yet", "status": 404})
+        return httpx.Response(200, json={"id": "tgt_1", "state": "refused", "error": {"detail": "no such provider"}})
+
+    code, out, _ = terminal.run("targets", "show", "tgt_1", answers=answers)
+    assert code == 0
+    assert "no such provider" in out
+    assert "nothing was measured on it yet" in out
