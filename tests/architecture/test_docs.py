@@ -1,21 +1,29 @@
 """The pages beside the code name what the code has."""
 
+import json
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
+from adapt.data.calibration import CALIBRATION_IMAGES
 from adapt.formats.aten_respelled import RULES
 from adapt.formats.onnx_writer import OPSET
 from adapt.graph.operators import READINGS
 from adapt.graph.pruning import Kind
+from adapt.latency.conditions import Conditions
+from adapt.latency.runtimes.choice import MAX_BATCH, MAX_THREADS, PROVIDERS_OF_TORCH, Precision, RuntimeName
+from adapt.latency.table import Entry
 from adapt.spec import Proposals
 from app.jobs.schemas import ProposalOut
 from app.jobs.settings_schema import SettingsIn
 from app.models.schemas import GroupOut
 from app.records import FileFormat
+from app.targets.schemas import NewLocalTarget, read_new_target
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORKS = (ROOT / "docs" / "networks.md").read_text()
+TARGETS = (ROOT / "docs" / "targets.md").read_text()
 SEARCH = (ROOT / "docs" / "search.md").read_text()
 
 
@@ -47,4 +55,20 @@ def test_the_page_about_networks_lists_every_operator_that_a_pt2_is_read_with() 
 
 def test_the_page_about_networks_states_the_opset_that_is_written() -> None:
     assert f"opset {OPSET}" in NETWORKS
-    assert set(get_args(FileFormat)) <= set(re.findall(r"`(\w+)`", NETWORKS))
+    assert set(get_args(FileFormat)) <= set(re.findall(r"`([\w-]+)`", NETWORKS))
+
+
+def test_the_page_about_targets_names_what_can_be_asked_for_and_what_is_answered() -> None:
+    named = set(re.findall(r"`([\w-]+)`", TARGETS))
+    assert named >= {*get_args(RuntimeName), *get_args(Precision), *PROVIDERS_OF_TORCH}
+    assert named >= set(NewLocalTarget.model_fields) - {"kind"}
+    assert named >= {field.name for field in fields(Conditions)}
+    assert named >= {field.name for field in fields(Entry)} - {"operator", "shape"}
+    assert f"1 to {MAX_THREADS}" in TARGETS
+    assert f"1 to {MAX_BATCH}" in TARGETS
+    assert f"{CALIBRATION_IMAGES} training images" in TARGETS
+
+
+def test_the_example_of_a_new_target_is_one() -> None:
+    (example,) = re.findall(r"```json\n(.*?)```", TARGETS, flags=re.DOTALL)
+    assert isinstance(read_new_target(json.loads(example)), NewLocalTarget)

@@ -31,8 +31,10 @@ class RuntimeChoice:
 
     @property
     def loading_s(self) -> float:
-        """How long a network may take until it is ready to run, on a machine under load."""
-        return 900.0 if self.runtime == "torch-compile" else 60.0
+        """How long a network may take until it is ready to run, on a machine under load. Accelerators' providers compile
+        it, too."""
+        compiles = self.runtime == "torch-compile" or self.provider not in (usual_provider(self.runtime), "cuda")
+        return 900.0 if compiles else 60.0
 
     @property
     def file(self) -> NetworkFile:
