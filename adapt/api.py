@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from adapt.latency.machine_lock import MachineLock, default_directory
 from adapt.latency.meters import DeviceMeter
 from adapt.latency.profile import take_profile
 from adapt.latency.runtimes.choice import RuntimeChoice
+from adapt.latency.staircase import measure_staircase
 from adapt.latency.table import LookupTable
 from adapt.loop import adapt_network
 from adapt.modules import build_module
@@ -111,6 +113,7 @@ def run(
             },
             lock_directory=default_directory(),
             stop=never,
+            staircase=partial(measure_staircase, device),
         ) as job,
     ):
         events = []
@@ -136,6 +139,8 @@ def _asked(budget: Mapping[str, float | str], own: Collection[Resource]) -> Aske
         raise AdaptError(f"resources: {', '.join(taken)} is there already; give yours another name")
     there_are = (*RESOURCES, *own)
     asked = parse_budget(budget, there_are)
+    if "peak_memory_bytes" in budget:
+        raise AdaptError("budget: peak_memory_bytes can only be reported, a search would stick; limit memory_bytes")
     if unknown := sorted(set(budget) - set(asked)):
         raise AdaptError(f"budget: {', '.join(unknown)} is no resource; there are {', '.join(there_are)}")
     return asked

@@ -21,6 +21,7 @@ from adapt.executors.task import TrainingTask
 from adapt.graph.network import Network
 from adapt.graph.pruning import ChannelGroup
 from adapt.graph.shapes import infer_shapes
+from adapt.latency.staircase import Staircase
 from adapt.reach import why_left_alone
 from adapt.search import Job, Meter
 from adapt.spec import Normalization, Resource, Settings
@@ -65,6 +66,7 @@ def assembled(
     meters: Callable[[CalibrationImages], Mapping[Resource, Meter]],
     lock_directory: Path | None,
     stop: Stop,
+    staircase: Callable[[], Staircase] | None = None,
     recorded: Mapping[str | None, Evaluation | Failure] | None = None,
     classes: Sequence[str] | None = None,
 ) -> Iterator[Job]:
@@ -89,6 +91,7 @@ def assembled(
                 trainer=NetworkTrainer(data, fitted.test, settings, lock_directory, stop),
                 meters=meters(calibration_images(data, settings.seed)),
                 stop=stop,
+                staircase=staircase,
                 notes=(
                     *fitted.notes[len(dataset.notes) :],
                     _stated_parts(fitted, data),

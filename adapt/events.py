@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from adapt.graph.network import Network, Weights
 from adapt.graph.pruning import Kept
+from adapt.latency.staircase import Staircase
 from adapt.latency.table import Entry
 from adapt.spec import Resource, Resources
 
@@ -118,6 +119,13 @@ class Measured:
     def latency(self) -> Latency | None:
         """None where another resource was measured."""
         return self.figure if isinstance(self.figure, Latency) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaircaseFound:
+    """What `round_channels_to: auto` came to, recorded before any count is chosen by it."""
+
+    staircase: Staircase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,6 +263,7 @@ Event = (
     PhaseChanged
     | OriginalEvaluated
     | Measured
+    | StaircaseFound
     | BudgetResolved
     | IterationStarted
     | ProposalSkipped

@@ -32,6 +32,7 @@ from adapt.measurement import (
 from adapt.pick import pick, why_not
 from adapt.proposals import Situation, choose_constraint, choose_num_filters, choose_which_filters, why_skipped
 from adapt.reach import Bundle, bundles
+from adapt.rounding import with_rounding
 from adapt.search import Current, Job, Progress
 from adapt.spec import Pick, Resources
 
@@ -44,6 +45,7 @@ def adapt_network(job: Job, progress: Progress) -> Generator[Event, None, None]:
     Stopped when asked to; MeasurementFailed.
     """
     original = yield from begin(job, progress)  # 1-2: Net_0, Res_0 = TakeEmpiricalMeasurement(Net_0)
+    job = yield from with_rounding(job, progress)
     budget = yield from check_reachable(job, original)
     net = yield from network_to_go_on_from(job, progress, original, budget)
     while True:  # once, unless the last measurement is over the budget after all

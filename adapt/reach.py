@@ -107,7 +107,7 @@ def _allowed_alone(group: ChannelGroup, settings: Settings) -> list[int]:
     """What the rounding, the minimum and the largest share removed leave."""
     minimum, removed = _limits(group, settings)
     least = _left_of(group.channels, removed)
-    counts = counts_of(group, multiple=settings.round_channels_to, minimum=minimum)
+    counts = counts_of(group, multiple=settings.rounding, minimum=minimum)
     return [count for count in counts if count >= least]
 
 

@@ -1,6 +1,6 @@
 """What a search is given: its parts, as values and two interfaces, and where it stands."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -10,6 +10,7 @@ from adapt.executors.contract import Executor
 from adapt.graph.network import Graph, Network, Weights
 from adapt.graph.pruning import ChannelGroup, Kept
 from adapt.latency.runtimes.choice import NetworkFile
+from adapt.latency.staircase import Staircase
 from adapt.spec import Resource, Resources, Settings
 from adapt.stop import Stop
 
@@ -78,7 +79,8 @@ class Trainer(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """One search: the values it takes and whom it may ask. `meters` are of the resources that are not counted; without
-    one for latency there is no figure of it, measured or not.
+    one for latency there is no figure of it, measured or not. `staircase` measures the step of channel counts; None
+    where there is nothing to measure on.
     `notes` say what a person should know of how the images get into the network."""
 
     original: Network
@@ -90,6 +92,7 @@ class Job:
     trainer: Trainer
     meters: Mapping[Resource, Meter]
     stop: Stop
+    staircase: Callable[[], Staircase] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -107,6 +110,7 @@ class Progress:
     holdout: Score | None = None
     learning_rate: float | None = None
     original: OriginalEvaluated | None = None
+    staircase: Staircase | None = None
     epoch: EpochDone | None = None
 
 

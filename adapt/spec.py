@@ -82,7 +82,7 @@ class Settings:
     momentum: float = 0.9
     weight_decay: float = 1e-4
     importance: Literal["l2"] = "l2"
-    round_channels_to: int = 8
+    round_channels_to: int | Literal["auto"] = 8  # auto: the step of the latency staircase, found by measuring
     min_channels: int = 8
     max_removed: float = 1.0  # of a group's original channels, in the whole search
     group_limits: Mapping[str, GroupLimits] = field(default_factory=dict)  # by globs; of several the strictest holds
@@ -96,6 +96,13 @@ class Settings:
     holdout: float = 0.1  # at least; small data sets give more (see adapt.data)
     allow_low_accuracy: bool = False
     seed: int = 0
+
+    @property
+    def rounding(self) -> int:
+        """`round_channels_to` as the number that it has to be wherever channels are counted."""
+        if self.round_channels_to == "auto":
+            raise ValueError("round_channels_to is still auto: adapt.rounding finds the number first")
+        return self.round_channels_to
 
 
 def derive_seed(*parts: int | str) -> int:

@@ -208,6 +208,7 @@ class JobRow(Base):
     budget: Mapped[dict[str, Any]]  # as asked: numbers and "NN%"
     limits: Mapped[dict[str, Any] | None]  # as resolved: absolute
     settings: Mapped[dict[str, Any]]  # effective
+    effective: Mapped[dict[str, Any] | None]  # what those settings came to that left it to the job
     continues: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), index=True)
     lane: Mapped[str]
     fence: Mapped[int] = mapped_column(default=0)
@@ -332,6 +333,7 @@ class CheckpointRow(Base):
     macs: Mapped[int | None] = mapped_column(BigInteger)
     params: Mapped[int | None] = mapped_column(BigInteger)
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    peak_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     accuracy: Mapped[float | None]
     filters: Mapped[dict[str, Any]]
     kept: Mapped[dict[str, Any] | None]

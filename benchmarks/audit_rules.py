@@ -121,7 +121,7 @@ def every_count_follows_from_the_picks(record: Record) -> Iterator[str]:
 
 
 def every_count_is_the_largest_that_meets_the_constraint(record: Record) -> Iterator[str]:
-    settings = record.job["settings"]
+    settings = record.job["settings"] | (record.job.get("effective") or {})
     constraints = {iteration["iteration"]: iteration["constraint"] for iteration in record.iterations}
     for proposal in record.evaluated():
         constraint = constraints.get(proposal["iteration"], {})

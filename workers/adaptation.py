@@ -20,7 +20,7 @@ from app.problems import problem_of
 from workers.assembly import Material, read_dataset, read_material
 from workers.checkpoints import measured_by
 from workers.lease import Reason, StopSignal, held_lease
-from workers.metering import MeterOf, meter_of
+from workers.metering import FindStaircase, MeterOf, meter_of
 from workers.pretraining import with_trained_network
 from workers.progress import continued_progress, read_outcomes, read_progress
 from workers.recording import Recording
@@ -59,12 +59,18 @@ def _search(claimed: ClaimedJob, service: Service, signal: StopSignal) -> None:
     material = read_material(job, service)
     with read_dataset(job, service) as dataset:
         material = with_trained_network(claimed, material, dataset, service, signal)
-        with meter_of(claimed, material, service, signal) as meter:
-            _adapt(claimed, material, dataset, meter, service, signal)
+        with meter_of(claimed, material, service, signal) as (meter, staircase):
+            _adapt(claimed, material, dataset, meter, staircase, service, signal)
 
 
 def _adapt(
-    claimed: ClaimedJob, material: Material, dataset: Dataset, meter: MeterOf, service: Service, signal: StopSignal
+    claimed: ClaimedJob,
+    material: Material,
+    dataset: Dataset,
+    meter: MeterOf,
+    staircase: FindStaircase | None,
+    service: Service,
+    signal: StopSignal,
 ) -> None:
     with assembled(
         material.network,
@@ -74,6 +80,7 @@ def _adapt(
         asked=material.asked,
         settings=material.settings,
         meters=lambda images: {"latency_ms": meter(images)},
+        staircase=staircase,
         lock_directory=service.lock_directory,
         stop=signal,
         recorded=read_outcomes(material.record),

@@ -6,6 +6,7 @@ from functools import partial
 
 from adapt.data.calibration import CalibrationImages
 from adapt.latency.meters import DeviceMeter, TableMeter
+from adapt.latency.staircase import Staircase
 from adapt.search import LatencyMeter
 from adapt.stop import Stop
 from app.database import reading
@@ -17,28 +18,38 @@ from workers.devices import device_of
 from workers.lookup import table_of_job
 from workers.progress import read_measurements
 from workers.service import Service
+from workers.staircases import staircase_on
+
+FindStaircase = Callable[[], Staircase]
 
 MeterOf = Callable[[CalibrationImages], LatencyMeter]
 """A meter, once there are images as the network takes them: the file that it measures may depend on them."""
 
 
 @contextmanager
-def meter_of(claimed: ClaimedJob, material: Material, service: Service, stop: Stop) -> Iterator[MeterOf]:
-    """Measures nothing yet. Raises TargetHasNoTable, TableDoesNotCover."""
+def meter_of(
+    claimed: ClaimedJob, material: Material, service: Service, stop: Stop
+) -> Iterator[tuple[MeterOf, FindStaircase | None]]:
+    """With what finds the step of channel counts on the target, where that can be measured. Measures nothing yet.
+
+    Raises TargetHasNoTable, TableDoesNotCover.
+    """
     if material.target.kind == "table":
         with reading(service.sessions) as session:
             fixed = LookupRepository(session).find_table(material.target.id)
         if fixed is None:
             raise TargetHasNoTable(material.target.id, None)
         by_table = TableMeter(material.network, fixed)
-        yield lambda images: by_table
+        yield lambda images: by_table, None
         return
     with closing(device_of(material.target, service)) as device:
-        yield partial(
+        table = partial(table_of_job, claimed, material, device, service, stop)
+        meter = partial(
             DeviceMeter,
             material.network,
-            partial(table_of_job, claimed, material, device, service, stop) if "latency_ms" in material.asked else None,
+            table if "latency_ms" in material.asked else None,
             device,
             read_measurements(material.record),
             stop,
         )
+        yield meter, partial(staircase_on, material.target, device, service, stop)

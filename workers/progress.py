@@ -10,10 +10,12 @@ from adapt.checkpoint import read_safetensors
 from adapt.events import EpochDone, Evaluation, Latency, OriginalEvaluated, Score
 from adapt.executors.contract import Failure
 from adapt.graph.network import Network
+from adapt.latency.staircase import Staircase
 from adapt.latency.table import Entry
 from adapt.search import Progress
 from app.jobs.records import Checkpoint, Iteration, JobProgressRecord, Proposal
 from app.storage import Storage
+from app.targets.staircases import staircase_from_document
 
 T = TypeVar("T")
 
@@ -22,8 +24,9 @@ def read_progress(record: JobProgressRecord, storage: Storage) -> Progress:
     """Where the job's own record ends; one that has not finished an iteration has not begun."""
     scores = record.values.get("original")
     original = None if scores is None else original_from_document(scores)
+    staircase = read_staircase(record)
     if not record.finished or record.checkpoint is None:
-        return Progress(original=original, learning_rate=_learning_rate(record.open_iteration))
+        return Progress(original=original, staircase=staircase, learning_rate=_learning_rate(record.open_iteration))
     last = record.finished[-1]
     return Progress(
         iteration=last.iteration,
@@ -32,6 +35,7 @@ def read_progress(record: JobProgressRecord, storage: Storage) -> Progress:
         holdout=Score(**_present(last.holdout)),
         learning_rate=_learning_rate(record.open_iteration) or _learning_rate(last),
         original=original,
+        staircase=staircase,
         epoch=read_epoch(record, storage),
     )
 
@@ -44,6 +48,7 @@ def continued_progress(record: JobProgressRecord, storage: Storage, own: Progres
         kept=before.kept,
         holdout=before.holdout,
         original=own.original,
+        staircase=own.staircase,
         learning_rate=own.learning_rate,
     )
 
@@ -53,6 +58,11 @@ def read_checkpoint(checkpoint: Checkpoint, storage: Storage) -> Network:
     (sha256,) = [file.sha256 for file in checkpoint.files if file.format == "safetensors"]
     with storage.local_path(sha256) as path:
         return read_safetensors(path)
+
+
+def read_staircase(record: JobProgressRecord) -> Staircase | None:
+    found = record.values.get("staircase")
+    return None if found is None else staircase_from_document(found)
 
 
 def read_outcomes(record: JobProgressRecord) -> dict[str | None, Evaluation | Failure]:

@@ -27,8 +27,10 @@ from adapt.events import (
     ProposalEvaluated,
     ProposalGivenUp,
     ProposalSkipped,
+    StaircaseFound,
 )
 from adapt.graph.costs import costs
+from adapt.graph.liveness import peak_memory_bytes
 from adapt.graph.network import Network
 from adapt.graph.pruning import Kept, all_kept
 from adapt.spec import Resources
@@ -49,6 +51,7 @@ from app.jobs.records import (
 from app.records import CheckpointKind
 from app.storage import Storage
 from app.targets.lookup import LookupRepository
+from app.targets.staircases import staircase_document
 from workers.assembly import Material
 from workers.checkpoints import MeasuredFiles, none_measured, store_files
 from workers.progress import evaluation_document, original_document, original_from_document
@@ -113,6 +116,18 @@ class Recording:
             self._write_measurement(event.key, event.latency)
         if event.key == "0" and self._scores is not None:
             self._write_original(self._scores, event.latency)
+
+    @write.register
+    def _(self, event: StaircaseFound) -> None:
+        document = staircase_document(event.staircase)
+        effective = {"round_channels_to": event.staircase.step}
+
+        def record(recorder: JobRecorder) -> None:
+            recorder.set_value(self._claimed, "staircase", document)
+            recorder.set_effective(self._claimed, effective)
+            recorder.add_message(self._claimed, f"round_channels_to is auto; {event.staircase.reason}", document)
+
+        self._in_transaction(record)
 
     @write.register
     def _(self, event: BudgetResolved) -> None:
@@ -295,6 +310,7 @@ def figures_of(network: Network, latency: Latency | None, accuracy: float, check
         macs=needs.macs,
         params=needs.params,
         memory_bytes=needs.memory_bytes,
+        peak_memory_bytes=peak_memory_bytes(network.graph),
         accuracy=accuracy,
         checkpoint=checkpoint,
     )

@@ -18,7 +18,11 @@ Job = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 LatencyMs = Annotated[str | None, typer.Option("--latency-ms", metavar="MS|NN%", help="Latency budget.")]
 Budgets = Annotated[
     list[str] | None,
-    typer.Option("--budget", metavar="RESOURCE=VALUE", help="latency_ms, macs or params; a number or NN%. Repeatable."),
+    typer.Option(
+        "--budget",
+        metavar="RESOURCE=VALUE",
+        help="latency_ms, macs, params or memory_bytes; a number or NN%. Repeatable.",
+    ),
 ]
 Dataset = Annotated[str | None, typer.Option("--dataset", help="A file or an id; default: digits.")]
 Target = Annotated[str | None, typer.Option("--target", help="Where latency is measured; default: local.")]

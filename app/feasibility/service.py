@@ -7,7 +7,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from adapt.budget import Asked
+from adapt.latency.staircase import assumed
 from adapt.latency.table import LookupTable
+from adapt.rounding import rounded
 from adapt.spec import Settings
 from app.database import Sessions, database_now, reading, unit_of_work
 from app.feasibility.assessment import Feasibility, KnownLatency, MeasuredOnce, assess
@@ -16,6 +18,7 @@ from app.records import Caller
 from app.targets.lookup import LookupRepository
 from app.targets.records import Target
 from app.targets.repository import TargetRepository
+from app.targets.staircases import StaircaseRepository
 from app.tasks.queue import TaskQueue
 from app.tasks.records import Task
 
@@ -83,7 +86,9 @@ class FeasibilityService:
             profile = TaskQueue(session).find_latest(PROFILE_TASK, profile_key(model_id, target_id))
             latency = _known_latency(session, target, model_id, profile)
             failed = profile if profile is not None and _failed_lately(session, profile) else None
-        return assess(structure, settings, asked, latency), failed
+            settings, note = _rounded(session, target, settings, asked)
+        answer = assess(structure, settings, asked, latency)
+        return replace(answer, reason=answer.reason or note), failed
 
     def _queue_profile(self, caller: Caller, model_id: str, target_id: str) -> None:
         payload = {
@@ -115,6 +120,17 @@ def _known_latency(session: Session, target: Target, model_id: str, profile: Tas
                 min_channels=found["min_channels"],
             )
     return KnownLatency(table=table, fixed=False, measured=measured)
+
+
+def _rounded(session: Session, target: Target, settings: Settings, asked: Asked) -> tuple[Settings, str | None]:
+    """With a number in place of "auto", and in words how that was come by where the settings left it open."""
+    if settings.round_channels_to != "auto":
+        return settings, None
+    known = StaircaseRepository(session).find_staircase(target.id) if "latency_ms" in asked else None
+    if known is None:
+        why = "no latency is budgeted" if "latency_ms" not in asked else "the target's step is not measured yet"
+        known = assumed(f"round_channels_to is auto, and {why}")
+    return rounded(settings, known), known.reason
 
 
 def _failed_lately(session: Session, profile: Task) -> bool:

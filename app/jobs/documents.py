@@ -26,6 +26,7 @@ def job_document(job: Job) -> dict[str, Any]:
         "budget": job.budget,
         "limits": job.limits,
         "settings": job.settings | _ONLY_CHOICES,
+        "effective": job.effective,
         "continues": job.continues,
         "progress": asdict(job.progress),
         "original": None if job.original is None else asdict(job.original),

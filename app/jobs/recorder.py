@@ -79,6 +79,10 @@ class JobRecorder:
         """The budget in absolute figures, once those of the original are known."""
         self._journal.hold(claimed, limits=limits)
 
+    def set_effective(self, claimed: ClaimedJob, effective: Document) -> None:
+        """What those settings came to that left it to the job."""
+        self._journal.hold(claimed, effective=effective)
+
     def add_measurement(self, claimed: ClaimedJob, key: str, latency: Document) -> None:
         """A latency that decisions will rest on. `key` and `latency` as in adapt.events.Measured."""
         number = self._journal.advance(claimed, recorded=JobRow.recorded + 1)
@@ -202,6 +206,7 @@ class JobRecorder:
             macs=new.figures.macs,
             params=new.figures.params,
             memory_bytes=new.figures.memory_bytes,
+            peak_memory_bytes=new.figures.peak_memory_bytes,
             accuracy=new.figures.accuracy,
             filters=dict(new.filters),
             kept=None if new.kept is None else {group: list(indices) for group, indices in new.kept.items()},

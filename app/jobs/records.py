@@ -31,6 +31,7 @@ class Figures:
     macs: int | None = None
     params: int | None = None
     memory_bytes: int | None = None
+    peak_memory_bytes: int | None = None
     accuracy: float | None = None
     checkpoint: str | None = None
 
@@ -62,6 +63,8 @@ class NewJob:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
+    """`effective` are the figures that settings such as "auto" came to, once they are known."""
+
     id: str
     owner: str
     name: str | None
@@ -74,6 +77,7 @@ class Job:
     budget: Document
     limits: Document | None
     settings: Document
+    effective: Document | None
     continues: str | None
     progress: JobProgress
     original: Figures | None

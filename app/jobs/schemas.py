@@ -52,10 +52,18 @@ class BudgetIn(BaseModel):
         return {name: value for name, value in self.model_dump().items() if value is not None}
 
 
+_NO_PEAK = (
+    "peak_memory_bytes is reported but cannot be a budget: two places often tie at the peak, and no single "
+    "channel group lowers both, so a search would stick; limit memory_bytes instead"
+)
+
+
 def _budget(value: Any) -> Any:
     if isinstance(value, dict):
+        if "peak_memory_bytes" in value:
+            raise ValueError(_NO_PEAK)
         if not value:
-            raise ValueError("names no resource; give at least one of latency_ms, macs, params")
+            raise ValueError("names no resource; give at least one of latency_ms, macs, params, memory_bytes")
         if (unset := next((name for name, limit in value.items() if limit is None), None)) is not None:
             raise ValueError(f"{unset} is null; leave out what has no limit")
     return value
@@ -87,11 +95,15 @@ class LatencyOut(BaseModel):
     high: float | None
 
 
+_PEAK = "Weights and the activations that are alive at once, by liveness in the graph's order: reported, no budget."
+
+
 class FiguresOut(BaseModel):
     latency_ms: LatencyOut
     macs: int | None
     params: int | None
     memory_bytes: int | None
+    peak_memory_bytes: int | None = Field(description=_PEAK)
     accuracy: float | None = Field(description="A fraction 0-1: hold-out for `current`, test for the others.")
     checkpoint: str | None
 
@@ -116,6 +128,9 @@ class JobOut(BaseModel):
     budget: dict[str, float | str]
     limits: dict[str, float] | None
     settings: dict[str, Any]
+    effective: dict[str, Any] | None = Field(
+        description="What settings came to that left it to the job (`round_channels_to: auto`), once that is known."
+    )
     continues: str | None
     progress: ProgressOut
     original: FiguresOut | None
@@ -211,6 +226,7 @@ class CheckpointOut(BaseModel):
     macs: int | None
     params: int | None
     memory_bytes: int | None
+    peak_memory_bytes: int | None = Field(description=_PEAK)
     accuracy: float | None
     filters: dict[str, int] = Field(description=f"By group. {_UNITS}")
     files: list[FileOut]

@@ -19,6 +19,7 @@ NOT_BUILT: Mapping[str, frozenset[Any]] = {
 }
 """Values that the public contract names and this version does not have."""
 
+MAX_ROUNDING = 1024
 _Pattern = Annotated[str, Field(min_length=1, max_length=200)]
 _Patterns = Annotated[list[_Pattern], Field(max_length=100)]
 _GLOB = "Globs on layer names (`features.*`); each has to match a layer of the network."
@@ -84,6 +85,14 @@ def _schedule_of_one_kind(value: Any) -> Any:
     return kind.model_validate(value)
 
 
+def _whole_or_auto(value: Any) -> Any:
+    """One text for both, in place of the union's one for each."""
+    whole = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_ROUNDING
+    if value is not None and value != "auto" and not whole:
+        raise ValueError(f'has to be a whole number from 1 to {MAX_ROUNDING}, or "auto"')
+    return value
+
+
 class SettingsIn(_Strict):
     """Whatever is left out is the preset's."""
 
@@ -110,7 +119,11 @@ class SettingsIn(_Strict):
     momentum: float | None = Field(default=None, ge=0, lt=1)
     weight_decay: float | None = Field(default=None, ge=0, le=1)
     importance: Annotated[Literal["l2"] | None, _built("importance")] = None
-    round_channels_to: int | None = Field(default=None, ge=1, le=1024)
+    round_channels_to: Annotated[int | Literal["auto"] | None, BeforeValidator(_whole_or_auto)] = Field(
+        default=None,
+        description="Channel counts are multiples of it. auto: the step of the latency staircase, found by measuring "
+        "on the target before the first iteration; 8 where no latency is budgeted or the target has no clock.",
+    )
     min_channels: int | None = Field(default=None, ge=1, le=65_536, description=_MIN_CHANNELS)
     max_removed: float | None = Field(default=None, ge=0, le=1, description=_MAX_REMOVED)
     group_limits: Annotated[dict[_Pattern, GroupLimitsIn], Field(max_length=100, description=_GLOB)] | None = None

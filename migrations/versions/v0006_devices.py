@@ -1,4 +1,4 @@
-"""Devices: what a target runs with, tasks for an agent, whole networks that were measured, files with an accuracy"""
+"""Devices: what a target runs with, tasks for an agent, whole networks that were measured, figures that were new"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,6 +24,10 @@ def upgrade() -> None:
         entries.add_column(sa.Column("measured_at", sa.DateTime(timezone=True), nullable=True))
     # Every entry of a measured target was stored when it was measured; uploaded tables said nothing.
     op.execute("UPDATE lookup_entries SET measured_at = created_at WHERE conditions_key <> 'fixed'")
+    with op.batch_alter_table("jobs") as jobs:
+        jobs.add_column(sa.Column("effective", sa.JSON(none_as_null=True), nullable=True))
+    with op.batch_alter_table("checkpoints") as checkpoints:
+        checkpoints.add_column(sa.Column("peak_memory_bytes", sa.BigInteger(), nullable=True))
     with op.batch_alter_table("checkpoint_files") as files:
         files.add_column(sa.Column("accuracy", sa.Double(), nullable=True))
         files.drop_constraint(op.f("ck_checkpoint_files_format"), type_="check")
@@ -76,6 +80,10 @@ def downgrade() -> None:
     op.drop_index("uq_targets_agent", "targets")
     with op.batch_alter_table("lookup_entries") as entries:
         entries.drop_column("measured_at")
+    with op.batch_alter_table("checkpoints") as checkpoints:
+        checkpoints.drop_column("peak_memory_bytes")
+    with op.batch_alter_table("jobs") as jobs:
+        jobs.drop_column("effective")
     with op.batch_alter_table("targets") as targets:
         targets.drop_column("instance")
         targets.drop_column("provider_options")

@@ -1,6 +1,7 @@
 """One profile is queued for what nobody has measured; an unreachable budget is refused where that is certain."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from adapt.budget import Share
 from adapt.errors import BudgetUnreachable
 from adapt.graph.pruning import groups_to_json
+from adapt.latency.staircase import Ratio, Staircase
 from app.database import Sessions, unit_of_work
 from app.feasibility.assessment import MeasuredOnce
 from app.feasibility.service import PROFILE_TASK, FeasibilityService, profile_result
@@ -18,6 +20,7 @@ from app.records import Caller
 from app.tables import ModelRow, TaskRow
 from app.targets.lookup import LookupRepository
 from app.targets.records import TargetNotFound
+from app.targets.staircases import StaircaseRepository
 from app.tasks.queue import TaskQueue
 from tests.databases import DATABASES, migrated_sessions
 from tests.feasible import GROUPS, NETWORK, SETTINGS, STRUCTURE, table
@@ -131,3 +134,21 @@ def test_a_model_whose_check_was_given_up_is_refused(sessions: Sessions) -> None
         session.expire_all()
         model = ModelRepository(session).get_model(ANN, "mdl_c")
         assert (model.state, (model.error or {})["type"]) == ("refused", "urn:netadapt:problem:check-failed")
+
+
+def test_auto_rounding_is_what_was_found_on_the_target_or_eight_and_says_so(sessions: Sessions) -> None:
+    service = FeasibilityService(sessions)
+    auto = replace(SETTINGS, round_channels_to="auto", min_channels=4)
+    counted = service.check(ANN, "mdl_a", "local", auto, {"macs": Share(0.9)})
+    assert (counted.feasible, "rounded to 8" in (counted.reason or "")) == (True, True)
+    with unit_of_work(sessions) as session:
+        LookupRepository(session).store_profile("local", "mdl_a", table())
+        conditions = table().conditions.fingerprint()
+        found = Staircase(step=4, reason="measured", curve={96: Ratio(ratio=0.5, low=0.4, high=0.6)})
+        StaircaseRepository(session).store_staircase("local", conditions, found)
+    with sessions() as session:
+        assert StaircaseRepository(session).find_staircase("local") == found
+        assert StaircaseRepository(session).find_staircase("local", "others") is None
+    by_eight = service.check(ANN, "mdl_a", "local", replace(auto, round_channels_to=8), HALF)
+    by_four = service.check(ANN, "mdl_a", "local", auto, HALF)
+    assert (by_four.smallest["macs"] or 0) < (by_eight.smallest["macs"] or 0)

@@ -1,0 +1,45 @@
+"""The step of channel counts that was found on a target, kept with it: the next job need not measure. Never commits."""
+
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from adapt.latency.staircase import Ratio, Staircase
+from app.tables import TargetRow
+
+
+def staircase_document(staircase: Staircase) -> dict[str, Any]:
+    """As JSON: `round_channels_to`, how it was come by, and the curve by channel count."""
+    curve = {str(channels): asdict(ratio) for channels, ratio in sorted(staircase.curve.items())}
+    return {"round_channels_to": staircase.step, "reason": staircase.reason, "curve": curve}
+
+
+def staircase_from_document(document: dict[str, Any]) -> Staircase:
+    """What `staircase_document` made."""
+    curve = {int(channels): Ratio(**ratio) for channels, ratio in document["curve"].items()}
+    return Staircase(step=document["round_channels_to"], reason=document["reason"], curve=curve)
+
+
+class StaircaseRepository:
+    """Whoever calls has made sure that the target is the caller's to see."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def find_staircase(self, target_id: str, conditions_id: str | None = None) -> Staircase | None:
+        """Found under the conditions `conditions_id` (Conditions.fingerprint(); None: those that the target measured
+        under last)."""
+        row = self._session.execute(
+            select(TargetRow.document, TargetRow.fingerprint).where(TargetRow.id == target_id)
+        ).one_or_none()
+        found = None if row is None else (row.document or {}).get("staircase")
+        current = conditions_id or (None if row is None else (row.fingerprint or {}).get("id"))
+        return staircase_from_document(found) if found and found["conditions"] == current else None
+
+    def store_staircase(self, target_id: str, conditions_id: str, staircase: Staircase) -> None:
+        """Replaces the one before."""
+        known = self._session.scalar(select(TargetRow.document).where(TargetRow.id == target_id)) or {}
+        document = {**known, "staircase": {"conditions": conditions_id, **staircase_document(staircase)}}
+        self._session.execute(update(TargetRow).where(TargetRow.id == target_id).values(document=document))
