@@ -105,6 +105,14 @@ class Settings:
         return self.round_channels_to
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingSpeed:
+    """Of a network's training step on one thread of the machine that trains, and how many it trains at once."""
+
+    ms_per_image: float
+    processes: int
+
+
 def derive_seed(*parts: int | str) -> int:
     """A 63-bit seed from values such as (job seed, iteration, group id): never from order or clock."""
     digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()

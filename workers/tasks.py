@@ -5,7 +5,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +15,32 @@ from sqlalchemy.orm import Session
 from adapt.agreement import largest_difference
 from adapt.data.decoding import DecodingLimits, decode_listed, list_images
 from adapt.errors import AdaptError, DatasetRefused, NetworkRefused, Stopped
+from adapt.graph.network import Network
 from adapt.groups import channel_groups
+from adapt.latency.machine_lock import MachineLock
+from adapt.latency.profile import Profile
 from adapt.latency.trial import try_out
+from adapt.presets import settings_from_document
+from adapt.training.speed import measure_training_speed
 from app.blobs import discard
 from app.database import reading, unit_of_work
 from app.datasets.intake import DECODE_TASK, keep_decoded
 from app.datasets.records import Dataset
 from app.datasets.repository import DatasetRepository
-from app.feasibility.assessment import MeasuredOnce
-from app.feasibility.service import profile_result
+from app.feasibility.service import MEASURE_TASK, PROFILE_TASK, TRAINING_SPEED
 from app.jobs.errors import LeaseLost
-from app.models.repository import ModelRepository
+from app.models.repository import CHECK_TASK, ModelRepository
 from app.problems import problem_of
 from app.records import Caller
 from app.storage import StorageError
-from app.targets.repository import CHECK_TASK, TargetRepository
+from app.targets.repository import TARGET_CHECK_TASK, TargetRepository
 from app.tasks.queue import TaskQueue
 from app.tasks.records import ClaimedTask
 from workers.assembly import read_network_of
 from workers.devices import device_of
 from workers.lease import StopSignal, held_lease
-from workers.lookup import PROFILE_ROUNDING, take_and_store
+from workers.lookup import take_and_store
+from workers.reach import measure_reach
 from workers.service import Service
 
 log = logging.getLogger(__name__)
@@ -112,11 +117,28 @@ def check_model(claimed: ClaimedTask, service: Service, signal: StopSignal) -> E
         log.log(logging.INFO if isinstance(error, AdaptError) else logging.ERROR, "%s", model_id, exc_info=error)
         problem = problem_of(error)
         return Ending(write=lambda session: ModelRepository(session).refuse(model_id, problem))
-    return Ending(write=lambda session: ModelRepository(session).finish_check(model_id, groups))
+    speed = _training_speed(network, service, signal)
+
+    def finish(session: Session) -> dict[str, Any]:
+        ModelRepository(session).finish_check(model_id, groups)
+        return speed
+
+    return Ending(write=finish)
 
 
 def profile_model(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Ending:
     """Fills the look-up table of a target with a model's operators, for predictions and feasibility checks."""
+    return _measure_model(claimed, service, signal, profile=take_and_store)
+
+
+def measure_model_reach(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Ending:
+    """Measures what the settings asked about could reach; the table is there already."""
+    return _measure_model(claimed, service, signal, profile=None)
+
+
+def _measure_model(
+    claimed: ClaimedTask, service: Service, signal: StopSignal, profile: Callable[..., Profile] | None
+) -> Ending:
     owner = Caller(id=claimed.owner)
     with reading(service.sessions) as session:
         models = ModelRepository(session)
@@ -124,16 +146,18 @@ def profile_model(claimed: ClaimedTask, service: Service, signal: StopSignal) ->
         structure = models.get_structure(owner, model.id)
         target = TargetRepository(session).get_target(owner, claimed.payload["target"])
     network, groups = read_network_of(model, service), structure.groups or ()
+    settings = settings_from_document(claimed.payload["settings"])
     with closing(device_of(target, service)) as device:
-        profile = take_and_store(model.id, network, groups, target, device, service, signal)
-    measured = MeasuredOnce(
-        original_ms=profile.original_ms,
-        smallest_ms=profile.original_ms * profile.smallest_ratio,
-        round_channels_to=PROFILE_ROUNDING,
-        min_channels=PROFILE_ROUNDING,
-    )
-    result = profile_result(measured, profile.table, profile.seconds)
-    return Ending(write=lambda session: result)
+        if profile is not None:
+            profile(model.id, network, groups, target, device, service, signal)
+        measure_reach(model.id, network, groups, settings, target, device, service, signal)
+    speed = _training_speed(network, service, signal)
+    return Ending(write=lambda session: speed)
+
+
+def _training_speed(network: Network, service: Service, signal: StopSignal) -> dict[str, Any]:
+    """As a task's result."""
+    return {TRAINING_SPEED: asdict(measure_training_speed(network, MachineLock(service.lock_directory), signal))}
 
 
 def check_target(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Ending:
@@ -192,8 +216,9 @@ def _discard_upload(dataset: Dataset, service: Service) -> None:
 
 
 KINDS: dict[str, Callable[[ClaimedTask, Service, StopSignal], Ending]] = {
-    "model-check": check_model,
-    "profile": profile_model,
-    CHECK_TASK: check_target,
+    CHECK_TASK: check_model,
+    PROFILE_TASK: profile_model,
+    MEASURE_TASK: measure_model_reach,
+    TARGET_CHECK_TASK: check_target,
     DECODE_TASK: decode_dataset,
 }

@@ -8,7 +8,17 @@ import typer
 
 from app.cli.arguments import budget_of, settings_of
 from app.cli.connection import DEFAULT_URL, AsJson, Token, Url, connected
-from app.cli.output import budget_line, figure, latency_of, percent, print_fields, print_json, print_listing, state_line
+from app.cli.output import (
+    budget_line,
+    duration,
+    figure,
+    latency_of,
+    percent,
+    print_fields,
+    print_json,
+    print_listing,
+    state_line,
+)
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -249,16 +259,29 @@ def _print_action(job: dict[str, Any], *, as_json: bool) -> None:
         typer.echo(f"{job['id']} {job['state']}" + (f", {job['requested']} asked" if job.get("requested") else ""))
 
 
+def _labelled(figures: dict[str, Any] | None, latency: dict[str, Any] | None) -> dict[str, Any] | None:
+    """With what tells a measured latency from a predicted one in place of the one number."""
+    return {**figures, "latency_ms": latency} if figures and latency else figures
+
+
+def _intervals(latency: dict[str, dict[str, Any]]) -> str | None:
+    """`original 7.1 to 7.2 ms, smallest 2 to 2.1 ms`."""
+    known = {name: found for name, found in latency.items() if found.get("measured") is not None}
+    return ", ".join(f"{name} {found['low']:.4g} to {found['high']:.4g} ms" for name, found in known.items()) or None
+
+
 def _print_feasibility(answer: dict[str, Any]) -> None:
-    feasible, seconds = answer.get("feasible"), answer.get("seconds_estimate")
+    feasible, latency = answer.get("feasible"), answer.get("latency") or {}
     print_fields(
         {
             "feasible": "not known yet" if feasible is None else "yes" if feasible else "no",
             "basis": answer.get("basis"),
-            "original": state_line(answer.get("original")),
-            "smallest": state_line(answer.get("smallest")),
+            "original": state_line(_labelled(answer.get("original"), latency.get("original"))),
+            "smallest": state_line(_labelled(answer.get("smallest"), latency.get("smallest"))),
+            "measured": _intervals(latency),
+            "budget": budget_line({name: figure(limit) for name, limit in (answer.get("budget") or {}).items()}),
             "iterations": answer.get("iterations_estimate"),
-            "takes about": None if seconds is None else f"{seconds:.0f} s",
+            "takes": duration(answer.get("seconds_estimate")),
             "reason": answer.get("reason"),
         }
     )

@@ -72,6 +72,16 @@ def latency_of(state: Json | None) -> str | None:
     return None
 
 
+def duration(seconds: float | None) -> str | None:
+    """As one says it of something that is known roughly: "about 40 minutes"."""
+    if seconds is None:
+        return None
+    for unit, size in (("day", 86_400.0), ("hour", 3_600.0), ("minute", 60.0)):
+        if seconds >= 1.5 * size:
+            return f"about {round(seconds / size)} {unit}s"
+    return f"about {max(1, round(seconds))} seconds"
+
+
 def state_line(state: Json | None) -> str | None:
     """`1.36 ms, 165 M mult-adds, 1.02 M parameters, accuracy 99.44 %`."""
     if not state:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from adapt.budget import Asked, Budget, Share, resolve
@@ -12,9 +12,11 @@ from adapt.graph.network import Graph
 from adapt.graph.pruning import pruned_graph
 from adapt.latency.predictor import fit
 from adapt.latency.table import LookupTable
-from adapt.reach import smallest_counts
+from adapt.latency.whole_networks import WholeNetwork
+from adapt.reach import bundles, smallest_counts
 from adapt.schedule import check_reaches, estimate_iterations
-from adapt.spec import RESOURCES, Resource, Resources, Settings
+from adapt.spec import RESOURCES, Resource, Resources, Settings, TrainingSpeed
+from app.feasibility.duration import ImageCounts, estimate_seconds
 from app.models.records import Structure
 
 Basis = Literal["measured", "predicted"]
@@ -25,28 +27,42 @@ RETRY_AFTER_PROFILE_S = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasuredOnce:
-    """What a profile of the model on the target found end to end, in milliseconds. `smallest_ms` is that of the
-    network with every prunable group at its minimum, for this rounding and this minimum."""
-
-    original_ms: float
-    smallest_ms: float
-    round_channels_to: int
-    min_channels: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class KnownLatency:
-    """`fixed`: the table is all there is (a `table` target), and what it predicts counts."""
+    """`fixed`: the table is all there is (a `table` target), and what it predicts counts. Otherwise `original` and
+    `smallest`, the least network that these very settings can reach, are as they were measured end to end."""
 
     table: LookupTable
     fixed: bool
-    measured: MeasuredOnce | None = None
+    original: WholeNetwork | None = None
+    smallest: WholeNetwork | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """What a job's duration is estimated from. `pretrains`: an architecture that is trained first."""
+
+    speed: TrainingSpeed
+    images: ImageCounts
+    pretrains: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyKnown:
+    """In milliseconds. `measured` lies between `low` and `high`; a prediction never stands there."""
+
+    predicted: float | None = None
+    measured: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+_NO_LATENCY: Mapping[str, LatencyKnown] = {"original": LatencyKnown(), "smallest": LatencyKnown()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Feasibility:
-    """API.md, Feasibility. `original`, `smallest` and `budget` are absolute figures by resource, None where unknown.
+    """API.md, Feasibility. `original`, `smallest` and `budget` are absolute figures by resource, None where unknown;
+    `latency` are those of the latency with their intervals.
 
     `basis` says how the latency figures were come by; costs are counted, and nobody has run the smallest network, so
     without a latency budget it is "predicted". `certain`: a budget that is not feasible can be refused right away.
@@ -61,12 +77,15 @@ class Feasibility:
     seconds_estimate: float | None
     reason: str | None
     retry_after_seconds: int | None
+    latency: Mapping[str, LatencyKnown] = field(default_factory=lambda: _NO_LATENCY)
     certain: bool = False
     unreachable: BudgetUnreachable | None = None
 
 
-def assess(structure: Structure, settings: Settings, asked: Asked, latency: KnownLatency | None) -> Feasibility:
-    """Whether `asked` can be met, as far as `structure` (its groups found?) and `latency` say.
+def assess(
+    structure: Structure, settings: Settings, asked: Asked, latency: KnownLatency | None, pace: Pace | None = None
+) -> Feasibility:
+    """Whether `asked` can be met, as far as `structure` (its groups found?) and `latency` say; and by `pace` when.
 
     Raises ScheduleTooShort for an explicit schedule that ends before the budget, TableDoesNotCover for a fixed table
     that lacks operators of the network. Takes well under a second.
@@ -79,39 +98,53 @@ def assess(structure: Structure, settings: Settings, asked: Asked, latency: Know
         )
     small = pruned_graph(structure.graph, structure.groups, smallest_counts(structure.groups, settings))
     smallest = costs(small).resources
-    counted: Asked = {name: value for name, value in asked.items() if name != "latency_ms"}
-    basis: Basis = "predicted"
-    certain_from = 1.0
-    if latency is not None:
-        original["latency_ms"], smallest["latency_ms"], basis = _latencies(structure, small, settings, latency)
-        if not latency.fixed:
-            certain_from = NOISE if basis == "measured" else math.inf
-    elif "latency_ms" in asked:
-        without = _judge(counted, original, smallest, settings, basis, certain_from)
-        if without.feasible is False:
-            return without
-        _refuse_short_schedule(asked, original, settings)
-        return _not_known(
-            asked, original, smallest, "the model's latency on this target is not known yet", RETRY_AFTER_PROFILE_S
-        )
-    return _judge(asked, original, smallest, settings, basis, certain_from)
+    if latency is None:
+        counted: Asked = {name: value for name, value in asked.items() if name != "latency_ms"}
+        without = _judge(counted, original, smallest, settings)
+        if "latency_ms" in asked and without.feasible is not False:
+            _refuse_short_schedule(asked, original, settings)
+            return _not_known(
+                asked, original, smallest, "the model's latency on this target is not known yet", RETRY_AFTER_PROFILE_S
+            )
+        answer = without
+    else:
+        known = _latencies(structure, small, latency)
+        answer = _judge(asked, original, smallest, settings, known, fixed=latency.fixed)
+    return _with_duration(answer, structure, settings, asked, original, pace)
 
 
 def _judge(
     asked: Asked,
-    original: Mapping[Resource, float],
-    smallest: Mapping[Resource, float],
+    original: dict[Resource, float],
+    smallest: dict[Resource, float],
     settings: Settings,
-    basis: Basis,
-    certain_from: float,
+    latency: Mapping[str, LatencyKnown] = _NO_LATENCY,
+    *,
+    fixed: bool = False,
 ) -> Feasibility:
-    """`certain_from`: how many times over its limit a latency has to be before the answer is beyond doubt."""
-    budget = resolve(asked, original, original)
-    missed = budget.unmet(smallest) if budget.unmet(original) else ()
+    """By the upper ends of measured intervals, as the job itself will; it can be certain of a `fixed` latency only, or
+    of a measured one that is far enough over its limit."""
+    upper_original, upper_smallest = dict(original), dict(smallest)
+    basis: Basis = "predicted"
+    certain_from = 1.0 if fixed else math.inf
+    for figures, upper, known in (
+        (original, upper_original, latency["original"]),
+        (smallest, upper_smallest, latency["smallest"]),
+    ):
+        if known.measured is not None and known.high is not None:
+            basis, certain_from = "measured", NOISE
+            figures["latency_ms"], upper["latency_ms"] = known.measured, known.high
+        elif known.predicted is not None:
+            basis, certain_from = "predicted", 1.0 if fixed else math.inf
+            figures["latency_ms"] = upper["latency_ms"] = known.predicted
+    budget = resolve(asked, original, upper_original)
+    missed = budget.unmet(upper_smallest) if budget.unmet(upper_original) else ()
     unreachable: BudgetUnreachable | None = None
     iterations: int | None = None
     if missed:
-        unreachable = BudgetUnreachable(missed[0], budget.limits[missed[0]], smallest[missed[0]])
+        name = missed[0]
+        upper_end = latency["smallest"].high if name == "latency_ms" else None
+        unreachable = BudgetUnreachable(name, budget.limits[name], smallest[name], upper_end)
     else:
         iterations = _iterations(budget, settings, original)
     return Feasibility(
@@ -124,10 +157,36 @@ def _judge(
         seconds_estimate=None,
         reason=None if unreachable is None else str(unreachable),
         retry_after_seconds=None,
+        latency=latency,
         # A count that is over its limit stays so, whatever a latency turns out to be.
         certain=any(name != "latency_ms" or smallest[name] > certain_from * budget.limits[name] for name in missed),
         unreachable=unreachable,
     )
+
+
+def _with_duration(
+    answer: Feasibility,
+    structure: Structure,
+    settings: Settings,
+    asked: Asked,
+    original: Mapping[Resource, float],
+    pace: Pace | None,
+) -> Feasibility:
+    """The mult-adds that are left are taken to fall as the resource does that has to fall furthest."""
+    if answer.iterations_estimate is None or pace is None:
+        return answer
+    left = min(1.0, *(limit / original[name] for name, limit in answer.budget.items() if limit is not None))
+    seconds = estimate_seconds(
+        settings,
+        pace.images,
+        pace.speed,
+        iterations=answer.iterations_estimate,
+        proposals=len(bundles(structure.groups or (), settings)),
+        left=left,
+        measures="latency_ms" in asked,
+        pretrains=pace.pretrains,
+    )
+    return replace(answer, seconds_estimate=seconds)
 
 
 def _iterations(budget: Budget, settings: Settings, original: Resources) -> int:
@@ -145,25 +204,21 @@ def _refuse_short_schedule(asked: Asked, original: Resources, settings: Settings
     check_reaches(resolve(known, figures, figures), settings.schedule, figures)
 
 
-def _latencies(
-    structure: Structure, small: Graph, settings: Settings, latency: KnownLatency
-) -> tuple[float, float, Basis]:
-    """Milliseconds of the original and of the smallest network, and how they were come by."""
-    found = latency.measured
-    if found is not None and _timed(structure, found) == small:
-        return found.original_ms, found.smallest_ms, "measured"
+def _latencies(structure: Structure, small: Graph, latency: KnownLatency) -> Mapping[str, LatencyKnown]:
+    """Of the original and of the smallest network: measured, or predicted where it is not."""
+    if latency.original is not None and latency.smallest is not None:
+        return {"original": _measured(latency.original), "smallest": _measured(latency.smallest)}
     predictor = fit(latency.table)
     original_ms, smallest_ms = predictor.predict_ms(structure.graph), predictor.predict_ms(small)
+    if latency.original is None:
+        return {"original": LatencyKnown(predicted=original_ms), "smallest": LatencyKnown(predicted=smallest_ms)}
     # The search scales predictions by the measured original too: a bias of the table then cancels.
-    scale = 1.0 if found is None else found.original_ms / original_ms
-    return original_ms * scale, smallest_ms * scale, "predicted"
+    smallest_ms *= latency.original.ms / original_ms
+    return {"original": _measured(latency.original), "smallest": LatencyKnown(predicted=smallest_ms)}
 
 
-def _timed(structure: Structure, found: MeasuredOnce) -> Graph:
-    """The smallest network that a profile ran."""
-    bounds = Settings(round_channels_to=found.round_channels_to, min_channels=found.min_channels)
-    groups = structure.groups or ()
-    return pruned_graph(structure.graph, groups, smallest_counts(groups, bounds))
+def _measured(found: WholeNetwork) -> LatencyKnown:
+    return LatencyKnown(measured=found.ms, low=found.low, high=found.high)
 
 
 def _not_known(asked: Asked, original: Resources, smallest: Resources, reason: str, retry_after_s: int) -> Feasibility:

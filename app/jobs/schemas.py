@@ -260,6 +260,12 @@ class FeasibilityOut(BaseModel):
     smallest: dict[str, float | None]
     budget: dict[str, float | None]
     iterations_estimate: int | None
-    seconds_estimate: float | None
+    seconds_estimate: float | None = Field(
+        description="About how long the job takes, from how fast the network trains on the worker's machine; right "
+        "within a factor of two or so."
+    )
     reason: str | None
     retry_after_seconds: int | None
+    latency: dict[Literal["original", "smallest"], LatencyOut] = Field(
+        description="Those of `original` and `smallest` with their intervals."
+    )

@@ -58,7 +58,8 @@ class JobService:
         """Whether the budget can be met; no job. Raises as `submit` does, but for BudgetUnreachable."""
         self._check_material(caller, asked)
         limits = parse_budget(asked.budget.as_asked())
-        return self._feasibility.check(caller, asked.model, asked.target, asked.settings.effective(), limits)
+        settings = asked.settings.effective()
+        return self._feasibility.check(caller, asked.model, asked.target, settings, limits, asked.dataset)
 
     def extend(self, caller: Caller, job_id: str, budget: BudgetIn) -> Job:
         """A new job that starts from the last iteration of one that is over.

@@ -20,7 +20,7 @@ from app.targets.lookup import LookupRepository, fingerprint
 from app.targets.presence import is_present
 from app.targets.records import Target, TargetInUse, TargetNotFound
 
-CHECK_TASK = "target-check"
+TARGET_CHECK_TASK = "target-check"
 
 
 class TargetRepository:
@@ -95,7 +95,7 @@ class TargetRepository:
 
     def refuse_abandoned(self) -> None:
         """For a worker's housekeeping: targets whose check was given up are refused; jobs would wait for ever."""
-        given_up = select(TaskRow.key).where(TaskRow.kind == CHECK_TASK, TaskRow.state == "failed")
+        given_up = select(TaskRow.key).where(TaskRow.kind == TARGET_CHECK_TASK, TaskRow.state == "failed")
         problem = problem_document(
             "check-failed", "Check failed", 422, "trying this target ended every worker that did so"
         )

@@ -8,7 +8,7 @@ from app.paging import Page
 from app.records import Caller
 from app.targets.lookup import LookupRepository
 from app.targets.records import Target, TargetHasNoTable
-from app.targets.repository import CHECK_TASK, TargetRepository
+from app.targets.repository import TARGET_CHECK_TASK, TargetRepository
 from app.tasks.queue import TaskQueue
 
 
@@ -53,7 +53,7 @@ class TargetService:
         onnxruntime for providers would refuse what the worker has."""
         with unit_of_work(self._sessions) as session:
             target = TargetRepository(session).add_local_target(caller, name, choice)
-            TaskQueue(session).enqueue_task(caller.id, CHECK_TASK, target.id, {"target": target.id})
+            TaskQueue(session).enqueue_task(caller.id, TARGET_CHECK_TASK, target.id, {"target": target.id})
         return target
 
     def copy_table_target(self, caller: Caller, name: str, source_id: str, model_id: str | None = None) -> Target:

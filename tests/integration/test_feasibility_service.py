@@ -1,6 +1,6 @@
 """One profile is queued for what nobody has measured; an unreachable budget is refused where that is certain."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,15 +10,18 @@ from adapt.budget import Share
 from adapt.errors import BudgetUnreachable
 from adapt.graph.pruning import groups_to_json
 from adapt.latency.staircase import Ratio, Staircase
+from adapt.latency.whole_networks import WholeNetwork
+from adapt.presets import settings_from_document
+from adapt.reach import smallest_counts
 from app.database import Sessions, unit_of_work
-from app.feasibility.assessment import MeasuredOnce
-from app.feasibility.service import PROFILE_TASK, FeasibilityService, profile_result
+from app.feasibility.service import MEASURE_TASK, PROFILE_TASK, TRAINING_SPEED, FeasibilityService
 from app.models.records import ModelNotFound
-from app.models.repository import ModelRepository
+from app.models.repository import CHECK_TASK, ModelRepository
 from app.problem_documents import problem_document
 from app.records import Caller
 from app.tables import ModelRow, TaskRow
 from app.targets.lookup import LookupRepository
+from app.targets.networks import NetworkRepository
 from app.targets.records import TargetNotFound
 from app.targets.staircases import StaircaseRepository
 from app.tasks.queue import TaskQueue
@@ -41,9 +44,29 @@ def sessions(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Session
         yield made
 
 
-def tasks(sessions: Sessions) -> int:
+def tasks(sessions: Sessions, kind: str = PROFILE_TASK) -> int:
     with sessions() as session:
-        return session.query(TaskRow).filter_by(kind=PROFILE_TASK).count()
+        return session.query(TaskRow).filter_by(kind=kind).count()
+
+
+def measured(sessions: Sessions, counts: Mapping[str, int], ms: float) -> None:
+    network = WholeNetwork(ms=ms, low=0.99 * ms, high=1.01 * ms, original_ms=10.0)
+    with unit_of_work(sessions) as session:
+        NetworkRepository(session).store_network("local", "mdl_a", counts, table().conditions.fingerprint(), network)
+
+
+def profiled(sessions: Sessions, result: dict | None = None) -> None:
+    """What a worker does about the profile that was queued."""
+    with unit_of_work(sessions) as session:
+        queue = TaskQueue(session)
+        claimed = queue.claim_next_task("w", lease_s=30)
+        assert claimed is not None
+        assert claimed.payload["model"] == "mdl_a"
+        assert settings_from_document(claimed.payload["settings"]) == SETTINGS
+        LookupRepository(session).store_profile("local", "mdl_a", table())
+        queue.finish_task(claimed, result=result)
+    measured(sessions, {group.id: group.channels for group in GROUPS}, 10.0)
+    measured(sessions, smallest_counts(GROUPS, SETTINGS), 6.0)
 
 
 def test_one_profile_is_queued_however_often_it_is_asked(sessions: Sessions) -> None:
@@ -70,20 +93,74 @@ def test_a_new_job_queues_no_profile_and_is_refused_only_where_it_is_certain(ses
 def test_what_a_profile_measured_answers_the_next_check(sessions: Sessions) -> None:
     service = FeasibilityService(sessions)
     service.check(ANN, "mdl_a", "local", SETTINGS, HALF)
-    measured = MeasuredOnce(original_ms=10.0, smallest_ms=6.0, round_channels_to=8, min_channels=8)
+    profiled(sessions)
+    answer = service.check(ANN, "mdl_a", "local", SETTINGS, HALF)
+    assert (answer.feasible, answer.basis, answer.budget["latency_ms"]) == (False, "measured", 5.0)
+    with pytest.raises(BudgetUnreachable, match=r"6 \(measured, its interval reaches up to 6.06\) is the least"):
+        service.refuse_unreachable(ANN, "mdl_a", "local", SETTINGS, HALF)
+    assert service.check(ANN, "mdl_a", "local", SETTINGS, {"latency_ms": Share(0.7)}).feasible is True
+    assert tasks(sessions) == 1
+
+
+def test_other_settings_have_another_smallest_network_and_just_that_is_measured(sessions: Sessions) -> None:
+    service = FeasibilityService(sessions)
+    service.check(ANN, "mdl_a", "local", SETTINGS, HALF)
+    profiled(sessions)
+    narrower = replace(SETTINGS, exclude=("conv2",))
+    for _ in range(2):
+        answer = service.check(ANN, "mdl_a", "local", narrower, HALF)
+        assert (answer.feasible, answer.basis, answer.retry_after_seconds) == (None, None, 2)
+        assert "is being measured" in (answer.reason or "")
+        assert answer.latency["original"].measured == 10.0
+    assert (tasks(sessions), tasks(sessions, MEASURE_TASK)) == (1, 1)
+    service.refuse_unreachable(ANN, "mdl_a", "local", narrower, {"latency_ms": 1e-6})  # the job itself will measure
     with unit_of_work(sessions) as session:
         queue = TaskQueue(session)
         claimed = queue.claim_next_task("w", lease_s=30)
         assert claimed is not None
-        assert claimed.payload == {"model": "mdl_a", "target": "local"}
-        LookupRepository(session).store_profile("local", "mdl_a", table())
-        queue.finish_task(claimed, result=profile_result(measured, table(), 1.0))
-    answer = service.check(ANN, "mdl_a", "local", SETTINGS, HALF)
-    assert (answer.feasible, answer.basis, answer.budget["latency_ms"]) == (False, "measured", 5.0)
-    with pytest.raises(BudgetUnreachable, match="6 is the least"):
-        service.refuse_unreachable(ANN, "mdl_a", "local", SETTINGS, HALF)
-    assert service.check(ANN, "mdl_a", "local", SETTINGS, {"latency_ms": Share(0.7)}).feasible is True
-    assert tasks(sessions) == 1
+        assert settings_from_document(claimed.payload["settings"]) == narrower
+        queue.finish_task(claimed)
+    measured(sessions, smallest_counts(GROUPS, narrower), 8.0)
+    answer = service.check(ANN, "mdl_a", "local", narrower, HALF)
+    assert (answer.feasible, answer.basis, answer.smallest["latency_ms"]) == (False, "measured", 8.0)
+    with pytest.raises(BudgetUnreachable):
+        service.refuse_unreachable(ANN, "mdl_a", "local", narrower, {"latency_ms": 1e-6})
+
+
+def test_where_measuring_fails_the_table_predicts_and_it_is_said_why(sessions: Sessions) -> None:
+    service = FeasibilityService(sessions)
+    service.check(ANN, "mdl_a", "local", SETTINGS, HALF)
+    profiled(sessions)
+    narrower = replace(SETTINGS, exclude=("conv2",))
+    service.check(ANN, "mdl_a", "local", narrower, HALF)
+    with unit_of_work(sessions) as session:
+        claimed = TaskQueue(session).claim_next_task("w", lease_s=30)
+        assert claimed is not None
+        error = problem_document("measurement-failed", "Measurement failed", 500, "the runtime crashed")
+        TaskQueue(session).finish_task(claimed, error=error)
+    answer = service.check(ANN, "mdl_a", "local", narrower, {"latency_ms": Share(0.9)})
+    assert (answer.basis, answer.certain) == ("predicted", False)
+    assert "the runtime crashed" in (answer.reason or "")
+
+
+def test_how_long_it_takes_is_told_once_a_worker_has_timed_a_training_step(sessions: Sessions) -> None:
+    service = FeasibilityService(sessions)
+    asked = {"macs": Share(0.5)}
+    assert service.check(ANN, "mdl_a", "local", SETTINGS, asked, "digits").seconds_estimate is None
+    with unit_of_work(sessions) as session:
+        queue = TaskQueue(session)
+        queue.enqueue_task("ann", CHECK_TASK, "mdl_a", {"model": "mdl_a"})
+        claimed = queue.claim_next_task("w", lease_s=30)
+        assert claimed is not None
+        queue.finish_task(claimed, result={TRAINING_SPEED: {"ms_per_image": 1.0, "processes": 2}})
+    by_check = service.check(ANN, "mdl_a", "local", SETTINGS, asked, "digits").seconds_estimate
+    assert by_check is not None
+    service.check(ANN, "mdl_a", "local", SETTINGS, HALF)
+    profiled(sessions, {TRAINING_SPEED: {"ms_per_image": 10.0, "processes": 2}})
+    by_profile = service.check(ANN, "mdl_a", "local", SETTINGS, asked, "digits").seconds_estimate
+    assert by_profile is not None
+    assert by_profile > by_check
+    assert service.check(ANN, "mdl_a", "local", SETTINGS, asked).seconds_estimate is None, "of no data set"
 
 
 def test_a_profile_that_failed_is_told_and_not_repeated_at_once(sessions: Sessions) -> None:

@@ -8,12 +8,20 @@ import pytest
 from adapt.budget import Share
 from adapt.errors import ScheduleTooShort, TableDoesNotCover
 from adapt.graph.costs import costs
-from adapt.spec import RESOURCES, GroupLimits, Step
-from app.feasibility.assessment import KnownLatency, MeasuredOnce, assess
+from adapt.latency.whole_networks import WholeNetwork
+from adapt.spec import RESOURCES, GroupLimits, Step, TrainingSpeed
+from adapt.training import scoring
+from app.feasibility import duration
+from app.feasibility.assessment import KnownLatency, LatencyKnown, Pace, assess
+from app.feasibility.duration import ImageCounts, image_counts
 from app.models.records import Structure
 from tests.feasible import NETWORK, SETTINGS, STRUCTURE, smallest, table
 
 ORIGINAL = costs(NETWORK.graph)
+
+
+def whole(ms: float) -> WholeNetwork:
+    return WholeNetwork(ms=ms, low=0.99 * ms, high=1.01 * ms, original_ms=10.0)
 
 
 def test_counts_are_judged_at_once_and_exactly() -> None:
@@ -101,9 +109,8 @@ def test_a_fixed_table_without_the_operators_is_refused() -> None:
 
 
 def test_measured_figures_of_the_same_smallest_network_are_certain_and_labelled() -> None:
-    measured = MeasuredOnce(original_ms=10.0, smallest_ms=4.0, round_channels_to=8, min_channels=8)
-    known = KnownLatency(table=table(), fixed=False, measured=measured)
-    yes = assess(STRUCTURE, SETTINGS, {"latency_ms": 4.0}, known)
+    known = KnownLatency(table=table(), fixed=False, original=whole(10.0), smallest=whole(4.0))
+    yes = assess(STRUCTURE, SETTINGS, {"latency_ms": 4.05}, known)
     assert (yes.feasible, yes.basis, yes.original["latency_ms"], yes.smallest["latency_ms"]) == (
         True,
         "measured",
@@ -112,16 +119,20 @@ def test_measured_figures_of_the_same_smallest_network_are_certain_and_labelled(
     )
     no = assess(STRUCTURE, SETTINGS, {"latency_ms": 3.5}, known)
     assert (no.feasible, no.certain) == (False, True)
-    nearly = assess(STRUCTURE, SETTINGS, {"latency_ms": 3.9}, known)
+    nearly = assess(STRUCTURE, SETTINGS, {"latency_ms": 4.0}, known)
     assert (nearly.feasible, nearly.certain) == (False, False)
+    assert "up to 4.04" in (nearly.reason or ""), "the upper end of the interval is what has to be within the budget"
+    assert yes.latency["smallest"] == LatencyKnown(measured=4.0, low=3.96, high=4.04)
+    assert assess(STRUCTURE, SETTINGS, {"latency_ms": 1e-6}, known).certain
 
 
 def test_for_other_settings_the_table_predicts_in_units_of_the_measured_original() -> None:
-    measured = MeasuredOnce(original_ms=10.0, smallest_ms=4.0, round_channels_to=8, min_channels=8)
-    known = KnownLatency(table=table(), fixed=False, measured=measured)
+    known = KnownLatency(table=table(), fixed=False, original=whole(10.0))
     answer = assess(STRUCTURE, replace(SETTINGS, exclude=("conv2",)), {"latency_ms": 0.001}, known)
     assert (answer.feasible, answer.basis, answer.certain) == (False, "predicted", False)
     assert math.isclose(answer.original["latency_ms"] or 0, 10.0)
+    assert answer.latency["smallest"].measured is None
+    assert answer.latency["smallest"].predicted == answer.smallest["latency_ms"]
 
 
 def test_a_schedule_that_ends_before_the_budget_is_refused_with_one_that_does_not() -> None:
@@ -137,3 +148,43 @@ def test_a_schedule_that_ends_too_early_is_refused_before_latency_or_groups_are_
         with pytest.raises(ScheduleTooShort):
             assess(structure, short, budget, None)
     assert assess(structure, short, {"latency_ms": Share(0.99), "macs": Share(0.99)}, None).feasible is None
+
+
+PACE = Pace(speed=TrainingSpeed(ms_per_image=1.0, processes=2), images=ImageCounts(train=1000, holdout=200, test=300))
+
+
+def seconds(asked=None, pace=PACE, latency=None, **changes) -> float:
+    answer = assess(STRUCTURE, replace(SETTINGS, **changes), asked or {"macs": Share(0.5)}, latency, pace)
+    assert answer.seconds_estimate is not None
+    return answer.seconds_estimate
+
+
+def test_how_long_a_job_takes_follows_from_the_training_it_does() -> None:
+    usual = seconds()
+    assert seconds(short_term_steps=10 * SETTINGS.short_term_steps) > 4 * usual
+    assert seconds(executor="serial") > usual
+    assert seconds({"macs": Share(0.9)}) < usual
+    longer = seconds(long_term_epochs=SETTINGS.long_term_epochs + 100) - usual
+    assert 100 * 0.5 * 960 / 1000 < longer < 100 * 0.5 * 1500 / 1000, "a hundred epochs of a network of half the size"
+    assert seconds(final="none") < usual
+    assert seconds(pace=replace(PACE, pretrains=True), training_epochs=100) > usual + 96
+    fixed = KnownLatency(table=table(), fixed=True)
+    assert seconds({"macs": Share(0.5), "latency_ms": Share(1.0)}, latency=fixed) > usual
+
+
+def test_without_a_pace_or_with_a_budget_out_of_reach_no_time_is_named() -> None:
+    assert assess(STRUCTURE, SETTINGS, {"macs": Share(0.5)}, None).seconds_estimate is None
+    assert assess(STRUCTURE, SETTINGS, {"macs": 1.0}, None, PACE).seconds_estimate is None
+
+
+def test_images_are_counted_as_the_job_will_cut_them() -> None:
+    cut = image_counts({"train": 1437, "test": 360, "test_from": "in words"}, SETTINGS)
+    assert cut == ImageCounts(train=1437 - 359, holdout=359, test=360)
+    declared = image_counts({"train": 1437, "test": 360, "holdout": 50}, SETTINGS)
+    assert declared == ImageCounts(train=1437, holdout=50, test=360)
+    assert image_counts(None, SETTINGS) is None
+
+
+def test_the_estimate_counts_with_the_batches_that_statistics_are_taken_over() -> None:
+    assert duration.STATISTICS_BATCHES == scoring.STATISTICS_BATCHES
+    assert duration.STATISTICS_BATCH_AT_LEAST == scoring.STATISTICS_BATCH_AT_LEAST

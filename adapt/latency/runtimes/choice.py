@@ -31,8 +31,7 @@ class RuntimeChoice:
 
     @property
     def loading_s(self) -> float:
-        """How long a network may take until it is ready to run, on a machine under load. Accelerators' providers compile
-        it, too."""
+        """How long a network may take until it is ready to run, on a machine under load. Most accelerators compile."""
         compiles = self.runtime == "torch-compile" or self.provider not in (usual_provider(self.runtime), "cuda")
         return 900.0 if compiles else 60.0
 

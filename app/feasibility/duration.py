@@ -1,0 +1,68 @@
+"""Roughly how long a job will take, from how fast its network trains. To be read as "about": see `estimate_seconds`."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from adapt.data.split import HOLDOUT_AT_MOST, HOLDOUT_SMALL_SHARE, batches_per_epoch
+from adapt.latency.reading import Plan
+from adapt.spec import Settings, TrainingSpeed
+
+FORWARD = 1 / 3
+"""Of a training step: the backward pass takes about twice as long as the forward one."""
+STATISTICS_BATCHES = 8  # that batch-norm statistics are taken over, before each score
+STATISTICS_BATCH_AT_LEAST = 64
+START_S = 5.0  # processes that import torch, the data set read
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageCounts:
+    """Of a data set: to train on, to choose by, to report on."""
+
+    train: int
+    holdout: int
+    test: int
+
+
+def image_counts(splits: Mapping[str, Any] | None, settings: Settings) -> ImageCounts | None:
+    """As the job will cut them (adapt.data.split); None for a data set that is not read yet."""
+    if splits is None or not isinstance(splits.get("train"), int):
+        return None
+    train, test, declared = splits["train"], int(splits.get("test", 0)), splits.get("holdout")
+    if isinstance(declared, int):
+        return ImageCounts(train=train, holdout=declared, test=test)
+    holdout = max(round(settings.holdout * train), min(HOLDOUT_AT_MOST, int(HOLDOUT_SMALL_SHARE * train)))
+    return ImageCounts(train=train - holdout, holdout=holdout, test=test)
+
+
+def estimate_seconds(
+    settings: Settings,
+    images: ImageCounts,
+    speed: TrainingSpeed,
+    *,
+    iterations: int,
+    proposals: int,
+    left: float,
+    measures: bool,
+    pretrains: bool,
+) -> float:
+    """Iterations x (control + rounds of proposals) x (steps x batch and the scores on the hold-out), the long-term
+    epochs, the measurements, and the training of an architecture without weights.
+
+    `left` is the share of the original's mult-adds that the search ends with: it trains faster and faster. Rough, by a
+    factor of two to either side: every step of the schedule is taken to be made just as asked (rounding makes larger
+    ones), every iteration to have a proposal of each group, and the machine to be as busy as when `speed` was measured.
+    """
+    batch = min(settings.batch_size, images.train)
+    statistics = min(STATISTICS_BATCHES * max(batch, STATISTICS_BATCH_AT_LEAST), images.train)
+    score = FORWARD * (images.holdout + statistics)
+    candidate = settings.short_term_steps * batch + 2 * score
+    at_once = speed.processes if settings.executor == "processes" else 1
+    search = iterations * (1 + math.ceil(proposals / at_once)) * candidate * (1 + left) / 2
+    epoch = batches_per_epoch(images.train, settings.batch_size) * batch + score
+    final = settings.long_term_epochs * epoch * left if settings.final == "finetune" and iterations else 0.0
+    before = settings.training_epochs * epoch if pretrains else 0.0
+    reports = FORWARD * (images.holdout + images.test) * (1 + left)
+    measurements = (iterations + 3 if measures else 2) * (Plan().minimum_s + Plan().maximum_s) / 2
+    return START_S + measurements + speed.ms_per_image / 1000 * (search + final + before + reports)
