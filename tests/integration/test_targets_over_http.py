@@ -139,7 +139,9 @@ def test_the_next_model_starts_from_what_was_measured_of_the_same_owners_models(
     store(api, others, replace(TABLE, entries=TABLE.entries[:1]))
     with reading(api.services.sessions) as session:
         lookup = LookupRepository(session)
-        assert lookup.find_prior(Caller(id="local"), "local", CONDITIONS.fingerprint()) == TABLE
+        found = lookup.find_prior(Caller(id="local"), "local", CONDITIONS.fingerprint())
+        assert found is not None
+        assert [(entry.operator, entry.ms) for entry in found.entries] == [(e.operator, e.ms) for e in TABLE.entries]
         assert lookup.find_prior(Caller(id="local"), "local", "another runtime version") is None
         assert lookup.find_prior(Caller(id="nobody"), "local", CONDITIONS.fingerprint()) is None
 
