@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.database import Sessions, database_now, unit_of_work
 from app.storage import Storage
-from app.tables import BlobRow, CheckpointFileRow, DatasetRow, EpochStateRow, JobValueRow, ModelRow
+from app.tables import BlobRow, CheckpointFileRow, DatasetRow, EpochStateRow, JobValueRow, ModelRow, TaskRow
 
 
 class BlobRepository:
@@ -53,6 +53,9 @@ class BlobRepository:
             JobValueRow.value["sha256"].as_string(),  # a file that a resumed job must find again
         )
         unused = [~exists().where(column == BlobRow.sha256) for column in users]
+        for file in ("candidate", "reference"):  # what a device has been asked to measure
+            asked = TaskRow.payload[file].as_string() == BlobRow.sha256
+            unused.append(~exists().where(asked, TaskRow.lane == "device", TaskRow.state.in_(("queued", "running"))))
         gone = delete(BlobRow).where(which, *unused).execution_options(synchronize_session=False)
         return list(self._session.scalars(gone.returning(BlobRow.sha256)))
 

@@ -19,6 +19,7 @@ class Settings(BaseSettings):
     storage_url: str = ""  # empty: a folder in the data folder; else anything that fsspec knows
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # names we are reached by, beside the loopback ones
     lease_s: float = Field(default=30.0, ge=1, le=3600)
+    device_patience_s: float = Field(default=30.0, ge=0, le=3600)  # how long a worker waits for a device that is away
     max_upload_bytes: int = Field(default=2 * GIB, ge=1024)
     max_network_bytes: int = Field(default=16 * GIB, ge=1024**2)  # weights and all activations of one image
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)  # of a JSON request

@@ -24,6 +24,7 @@ from workers.metering import FindStaircase, MeterOf, meter_of
 from workers.pretraining import with_trained_network
 from workers.progress import continued_progress, read_outcomes, read_progress
 from workers.recording import Recording
+from workers.remote_device import DeviceAway
 from workers.reporting import Reporter
 from workers.service import Service
 
@@ -45,6 +46,8 @@ def run_job(claimed: ClaimedJob, service: Service, shutdown: Callable[[], bool])
             log.warning("%s: the lease is another worker's now; nothing more is written", claimed.id)
         except Stopped:
             _leave(claimed, service, signal)
+        except DeviceAway as error:
+            _wait_for_device(claimed, service, error)
         except OperationalError:
             raise  # the database is away: the lease runs out, and the job goes on from its record
         except Exception as error:
@@ -116,6 +119,16 @@ def _leave(claimed: ClaimedJob, service: Service, signal: StopSignal) -> None:
     except LeaseLost:
         reason = "lost"
     log.info("%s left: %s", claimed.id, reason)
+
+
+def _wait_for_device(claimed: ClaimedJob, service: Service, error: DeviceAway) -> None:
+    """Others may use this worker meanwhile; the job goes on from its record once the device is back."""
+    try:
+        with unit_of_work(service.sessions) as session:
+            JobQueue(session).wait_for_device(claimed)
+    except LeaseLost:
+        log.warning("%s: the lease was lost while its device was away", claimed.id)
+    log.info("%s waits: %s", claimed.id, error)
 
 
 def _fail(claimed: ClaimedJob, service: Service, error: Exception) -> None:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from app.agent.orders import OrderBook
 from app.blobs import sweep
 from app.database import unit_of_work
 from app.datasets.repository import DatasetRepository
@@ -27,5 +28,6 @@ class Housekeeping:
         self._due = self._clock() + EVERY_S
         with unit_of_work(self._service.sessions) as session:
             DatasetRepository(session).forget_refused()
+            OrderBook(session).forget_orphans()
         if gone := sweep(self._service.sessions, self._service.storage):
             log.info("swept %d stored files that nothing needed any more", len(gone))

@@ -1,15 +1,19 @@
 """The meter of a job: its device's, or a fixed table's."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 
 from adapt.data.calibration import CalibrationImages
+from adapt.events import Latency
 from adapt.latency.meters import DeviceMeter, TableMeter
 from adapt.latency.staircase import Staircase
+from adapt.latency.watched import WatchedDevice
 from adapt.search import LatencyMeter
 from adapt.stop import Stop
-from app.database import reading
+from app.database import reading, unit_of_work
+from app.jobs.queue import WAITING
+from app.jobs.recorder import JobRecorder
 from app.jobs.records import ClaimedJob
 from app.targets.lookup import LookupRepository
 from app.targets.records import TargetHasNoTable
@@ -42,14 +46,35 @@ def meter_of(
         by_table = TableMeter(material.network, fixed)
         yield lambda images: by_table, None
         return
-    with closing(device_of(material.target, service)) as device:
+    recorded = read_measurements(material.record)
+    with closing(_watched(claimed, material, service, recorded)) as device:
         table = partial(table_of_job, claimed, material, device, service, stop)
         meter = partial(
             DeviceMeter,
             material.network,
             table if "latency_ms" in material.asked else None,
             device,
-            read_measurements(material.record),
+            recorded,
             stop,
         )
         yield meter, partial(staircase_on, material.target, device, service, stop)
+
+
+def _watched(
+    claimed: ClaimedJob, material: Material, service: Service, recorded: Mapping[str, Latency]
+) -> WatchedDevice:
+    """The target's device; the job tells when it is away, and when it has become slow."""
+
+    def tell(text: str) -> None:
+        with unit_of_work(service.sessions) as session:
+            JobRecorder(session).add_message(claimed, text)
+
+    tell_away = partial(_tell_away, claimed, service)
+    device = device_of(material.target, service, asker=claimed.id, tell_away=tell_away)
+    return WatchedDevice(device, material.target.name, tell, recorded["0"].original_ms if "0" in recorded else None)
+
+
+def _tell_away(claimed: ClaimedJob, service: Service, away: bool) -> None:
+    """Raises LeaseLost."""
+    with unit_of_work(service.sessions) as session:
+        JobRecorder(session).set_phase(claimed, WAITING if away else "measuring")

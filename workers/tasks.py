@@ -22,6 +22,7 @@ from adapt.latency.profile import Profile
 from adapt.latency.trial import try_out
 from adapt.presets import settings_from_document
 from adapt.training.speed import measure_training_speed
+from app.agent.orders import OrderBook
 from app.blobs import discard
 from app.database import reading, unit_of_work
 from app.datasets.intake import DECODE_TASK, keep_decoded
@@ -147,12 +148,17 @@ def _measure_model(
         target = TargetRepository(session).get_target(owner, claimed.payload["target"])
     network, groups = read_network_of(model, service), structure.groups or ()
     settings = settings_from_document(claimed.payload["settings"])
-    with closing(device_of(target, service)) as device:
+    with closing(device_of(target, service, asker=claimed.id)) as device:
         if profile is not None:
             profile(model.id, network, groups, target, device, service, signal)
         measure_reach(model.id, network, groups, settings, target, device, service, signal)
     speed = _training_speed(network, service, signal)
-    return Ending(write=lambda session: speed)
+
+    def write(session: Session) -> dict[str, Any]:
+        OrderBook(session).forget_answered(claimed.id)
+        return speed
+
+    return Ending(write=write)
 
 
 def _training_speed(network: Network, service: Service, signal: StopSignal) -> dict[str, Any]:
@@ -168,7 +174,7 @@ def check_target(claimed: ClaimedTask, service: Service, signal: StopSignal) -> 
     if target is None:
         return Ending(write=lambda session: None)  # deleted meanwhile
     try:
-        with closing(device_of(target, service)) as device:
+        with closing(device_of(target, service, asker=claimed.id)) as device:
             conditions = try_out(device, target.choice, signal)
     except (Stopped, OSError, StorageError):
         raise  # no fault of the target

@@ -9,23 +9,24 @@ from sqlalchemy.orm import Session
 
 from adapt.latency.reading import Plan, Reading
 from app.agent.orders import LANE
-from app.agent.records import HeldOrder, NotHeld, ReadingOrder, ReadingTaskNotFound
+from app.agent.records import Agent, HeldOrder, NotHeld, ReadingOrder, ReadingTaskNotFound
 from app.database import database_now
 from app.problem_documents import problem_document
 from app.records import Caller
 from app.tables import TargetRow, TaskRow
+from app.targets.presence import AWAY_S
 from app.tasks.queue import MAX_ATTEMPTS, UNANSWERED, TaskQueue, let_go
 from app.tasks.records import ClaimedTask
 
-RENEWED_S = 15.0
-"""How long an agent that has said once that it is at work may be silent about it."""
-RENEWABLE = 3.0  # times the first lease: nobody is at work on one reading for ever
+RENEWED_S = AWAY_S
+"""How long an agent that says that it is at work may be silent about it."""
+RENEWABLE = 3.0  # times the lease of one that does not: nobody is at work on one reading for ever
 MAX_HAND_OUTS = (
     10  # an agent that asks for work has let go of what it held; it may be killed, or lose answers, so often
 )
 
 
-def first_lease_s(plan: Plan) -> float:
+def silent_lease_s(plan: Plan) -> float:
     """Of an agent that says nothing meanwhile: a slow device loads and warms up for longer than it measures."""
     return 60.0 + 40.0 * (plan.maximum_s + plan.profile_s)
 
@@ -50,14 +51,15 @@ class Holding:
         waiting = select(TaskRow.id).where(TaskRow.lane == LANE, TaskRow.target_id == target_id, free)
         return self._session.scalar(waiting.limit(1)) is not None
 
-    def hand_out(self, target_id: str, instance: str) -> HeldOrder | None:
+    def hand_out(self, target_id: str, agent: Agent) -> HeldOrder | None:
         """The oldest order of this target. One that was never answered after several leases fails."""
-        claimed = self._tasks.claim_next_task(instance, lane=LANE, lease_s=RENEWED_S, target_id=target_id)
+        claimed = self._tasks.claim_next_task(agent.instance, lane=LANE, lease_s=RENEWED_S, target_id=target_id)
         if claimed is None:
             return None
-        order = ReadingOrder.from_payload(claimed.payload)
-        lease_s = first_lease_s(order.plan)
-        self._tasks.renew_lease(claimed, lease_s)
+        order, lease_s = ReadingOrder.from_payload(claimed.payload), RENEWED_S
+        if not agent.renews:
+            lease_s = silent_lease_s(order.plan)
+            self._tasks.renew_lease(claimed, lease_s)
         return HeldOrder(task_id=claimed.id, lease=claimed.fence, lease_s=lease_s, order=order)
 
     def renew(self, caller: Caller, task_id: str, lease: int) -> tuple[str, str]:
@@ -65,7 +67,7 @@ class Holding:
         row = self._held(caller, task_id, lease)
         order = ReadingOrder.from_payload(row.payload)
         now = database_now(self._session)
-        last = (row.started_at or now) + timedelta(seconds=RENEWABLE * first_lease_s(order.plan))
+        last = (row.started_at or now) + timedelta(seconds=RENEWABLE * silent_lease_s(order.plan))
         row.lease_expires_at = min(now + timedelta(seconds=RENEWED_S), last)
         return str(row.target_id), str(row.lease_owner)
 

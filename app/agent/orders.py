@@ -43,6 +43,10 @@ class OrderBook:
         """The newest task of this order: one that was answered before its asker could record that is not lost."""
         return self._tasks.find_latest(KIND, order_key(order))
 
+    def find_task(self, task_id: str) -> Task | None:
+        """None once it was withdrawn."""
+        return self._tasks.find_task(task_id)
+
     def is_held(self, target_id: str) -> bool:
         """Whether the target's agent has work in its hands."""
         now = database_now(self._session)

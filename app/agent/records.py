@@ -65,10 +65,12 @@ class NotHeld(AgentError):
 
 @dataclass(frozen=True, kw_only=True)
 class Agent:
-    """An agent as it introduces itself. `instance` is its process's own, drawn at random when that starts."""
+    """An agent as it introduces itself. `instance` is its process's own, drawn at random when that starts; one that
+    `renews` promises to say every few seconds that it is still at work."""
 
     name: str
     instance: str
+    renews: bool
     conditions: Conditions
 
 

@@ -13,12 +13,14 @@ PATH = "/v1/agent/tasks"
 class ClaimIn(BaseModel):
     """An agent introduces itself with each question for work. `instance` is drawn at random when its process starts;
     `conditions` are those it measures under: {runtime, runtime_version, provider, provider_options, threads, batch,
-    precision, cpu, instruction_set}."""
+    precision, cpu, instruction_set}. One that `renews` says every few seconds that it is still at work, and so loses
+    its task soon when it dies."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     name: str = Field(min_length=1, max_length=MAX_NAME)
     instance: str = Field(min_length=8, max_length=100, pattern=r"^[A-Za-z0-9_-]+$")
+    renews: bool = False
     conditions: dict[str, Any]
 
     @field_validator("name")

@@ -28,14 +28,14 @@ class AgentService:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    def introduce(self, name: str, instance: str, conditions: object) -> Agent:
+    def introduce(self, name: str, instance: str, conditions: object, *, renews: bool) -> Agent:
         """An agent as it describes itself. Raises InvalidFields."""
         try:
             found = conditions_from_document(conditions, "conditions", Fields(ReadingRefused))
         except ReadingRefused as error:
             raise InvalidFields([{"pointer": pointer_of(error.where), "detail": error.why}]) from error
         _check_choice(found)
-        return Agent(name=name, instance=instance, conditions=found)
+        return Agent(name=name, instance=instance, renews=renews, conditions=found)
 
     def check_in(self, caller: Caller, agent: Agent) -> str:
         """The id of its target; whatever it held before is free again. Raises NameTaken, OtherSettings."""
@@ -54,7 +54,7 @@ class AgentService:
         with unit_of_work(self._sessions) as session:
             if not AgentRepository(session).note_seen(target_id, agent.instance):
                 raise NameTaken(agent.name, 0)
-            return Holding(session).hand_out(target_id, agent.instance)
+            return Holding(session).hand_out(target_id, agent)
 
     def renew(self, caller: Caller, task_id: str, lease: int) -> None:
         """It is still at work. Raises ReadingTaskNotFound, NotHeld."""

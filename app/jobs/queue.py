@@ -10,11 +10,14 @@ from app.database import database_now
 from app.jobs.journal import Journal
 from app.jobs.records import ClaimedJob, Job
 from app.problem_documents import problem_document
-from app.records import JobRequest, JobState, Lane
+from app.records import JobPhase, JobRequest, JobState, Lane
 from app.tables import DatasetRow, JobRow, ModelRow, TargetRow
+from app.targets.presence import row_is_present
 
 MAX_ATTEMPTS = 3
 """Claims of one job without a single result in between before it is failed: it would kill every worker."""
+
+WAITING: JobPhase = "waiting-for-device"
 
 
 class JobQueue:
@@ -29,10 +32,10 @@ class JobQueue:
     ) -> ClaimedJob | None:
         """The oldest job that is queued, or whose lease ran out; None when there is none.
 
-        A job whose model, data set or target is still being checked waits; if one was refused, the job fails here. So
-        does a job that was claimed MAX_ATTEMPTS times without a result. What was asked of a dead worker (cancel,
-        pause) is done here too. The instruction set is recorded at the first claim; a claim elsewhere says so in a
-        message.
+        A job whose model, data set or target is still being checked waits, and so does one whose device is away; if one
+        was refused, the job fails here. So does a job that was claimed MAX_ATTEMPTS times without a result. What was
+        asked of a dead worker (cancel, pause) is done here too. The instruction set is recorded at the first claim; a
+        claim elsewhere says so in a message.
         """
         now = database_now(self._session)
         self._settle(lane, now)
@@ -74,6 +77,11 @@ class JobQueue:
     def release(self, claimed: ClaimedJob) -> None:
         """Back to the queue, for a worker that shuts down in order; does not count as an attempt. Raises LeaseLost."""
         self._journal.hold(claimed, **_let_go("queued"))
+        self._journal.tell_state(claimed.id)
+
+    def wait_for_device(self, claimed: ClaimedJob) -> None:
+        """Back to the queue, where it keeps its place, until its target's device is there. Raises LeaseLost."""
+        self._journal.hold(claimed, **(_let_go("queued") | {"phase": WAITING}))
         self._journal.tell_state(claimed.id)
 
     def pause(self, claimed: ClaimedJob) -> None:
@@ -138,8 +146,10 @@ def _free(lane: Lane, now: datetime) -> ColumnElement[bool]:
         JobRow.dataset_id.in_(select(DatasetRow.id).where(DatasetRow.state == "ready")),
         JobRow.target_id.not_in(select(TargetRow.id).where(TargetRow.state == "checking")),
     )
+    present = JobRow.target_id.in_(select(TargetRow.id).where(row_is_present(now)))
+    queued = and_(JobRow.state == "queued", or_(JobRow.phase.is_distinct_from(WAITING), present))
     abandoned = and_(JobRow.state == "running", JobRow.lease_expires_at < now)
-    return and_(JobRow.lane == lane, ready, or_(JobRow.state == "queued", abandoned))
+    return and_(JobRow.lane == lane, ready, or_(queued, abandoned))
 
 
 def _claim(worker_id: str, now: datetime, lease_s: float) -> dict[str, Any]:

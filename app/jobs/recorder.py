@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from app.agent.orders import OrderBook
 from app.blobs import BlobRepository
 from app.database import database_now
 from app.jobs.documents import checkpoint_document, iteration_document, job_document, proposal_document
@@ -88,6 +89,7 @@ class JobRecorder:
         number = self._journal.advance(claimed, recorded=JobRow.recorded + 1)
         now = database_now(self._session)
         self._session.merge(MeasurementRow(job_id=claimed.id, key=key, latency=latency, created_at=now))
+        OrderBook(self._session).forget_answered(claimed.id)
         # What the operators took of it is for the look-up table, and too much for a line of news.
         told = {name: value for name, value in latency.items() if name != "entries"}
         self._journal.append(claimed.id, number, "measurement", {"key": key, "latency": told})

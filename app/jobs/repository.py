@@ -138,7 +138,7 @@ class JobRepository:
         return self._journal.tell_state(job_id)
 
     def _enter(self, job_id: str, state: JobState, **values: Any) -> Job:
-        return self._write(job_id, state=state, requested=None, **values)
+        return self._write(job_id, state=state, phase=None, requested=None, **values)
 
 
 def _own(caller: Caller, job_id: str) -> Select[JobRow]:

@@ -62,6 +62,10 @@ class TaskQueue:
         self._session.flush()
         return _record(row)
 
+    def find_task(self, task_id: str) -> Task | None:
+        row = self._session.get(TaskRow, task_id)
+        return None if row is None else _record(row)
+
     def find_latest(self, kind: str, key: str) -> Task | None:
         """The newest task of this kind and key, whatever its state; look at `state` and `result`."""
         row = self._session.scalar(

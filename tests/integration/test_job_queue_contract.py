@@ -30,7 +30,7 @@ from app.jobs.repository import JobRepository
 from app.jobs.resume import load_progress
 from app.records import Caller
 from app.storage import Blob
-from app.tables import JobRow, ModelRow
+from app.tables import JobRow, ModelRow, TargetRow
 from app.tasks.queue import TaskQueue
 from tests.databases import DATABASES, migrated_sessions
 from tests.rows import add_dataset_and_target, add_model
@@ -113,6 +113,54 @@ def checkpoint(name: str, kind: str, iteration: int, sha256: str = "a" * 64) -> 
         kept={"g1": (0, 1)},
         files=[CheckpointFile(format="onnx", bytes=3, sha256=sha256)],
     )
+
+
+def see_device(sessions: Sessions, seconds_ago: float) -> None:
+    """The agent of `tgt_a` was heard of then."""
+    with unit_of_work(sessions) as session:
+        then = database_now(session) - timedelta(seconds=seconds_ago)
+        session.execute(update(TargetRow).where(TargetRow.id == "tgt_a").values(kind="agent", last_seen_at=then))
+
+
+def let_wait(sessions: Sessions) -> str:
+    """A job that was let go since its device is away."""
+    job_id = submit(sessions)
+    claimed = claim(sessions)
+    with unit_of_work(sessions) as session:
+        JobQueue(session).wait_for_device(claimed)
+    return job_id
+
+
+class TestWaitingForADevice:
+    def test_a_job_whose_device_is_away_lets_others_go_first_and_keeps_its_place(self, sessions):
+        see_device(sessions, seconds_ago=60)
+        waiting, other, later = let_wait(sessions), submit(sessions), submit(sessions)
+        job = look(sessions, waiting)
+        assert (job.state, job.phase) == ("queued", "waiting-for-device")
+        assert claim(sessions).id == other
+        see_device(sessions, seconds_ago=0)
+        assert [claim(sessions).id, claim(sessions).id] == [waiting, later]
+        assert events(sessions, waiting)[-1].data["state"] == "running"
+
+    def test_a_job_that_never_needed_the_device_yet_is_claimed_all_the_same(self, sessions):
+        see_device(sessions, seconds_ago=60)
+        assert submit(sessions) == claim(sessions).id
+
+    def test_it_can_be_paused_resumed_and_cancelled(self, sessions):
+        see_device(sessions, seconds_ago=60)
+        waiting = let_wait(sessions)
+        for verb, state in (("pause_job", "paused"), ("resume_job", "queued"), ("cancel_job", "cancelled")):
+            with unit_of_work(sessions) as session:
+                job, changed = getattr(JobRepository(session), verb)(ANN, waiting)
+            assert (job.state, job.phase, changed) == (state, None, True)
+
+    def test_a_worker_that_lost_the_job_cannot_let_it_wait(self, sessions):
+        job_id = submit(sessions)
+        claimed = claim(sessions)
+        let_lease_expire(sessions, job_id)
+        claim(sessions, "w2")
+        with pytest.raises(LeaseLost), unit_of_work(sessions) as session:
+            JobQueue(session).wait_for_device(claimed)
 
 
 class TestClaiming:
