@@ -1,0 +1,152 @@
+"""The program on a device: asks for a reading, takes it, answers, and asks for the next, whatever the network does.
+
+Needs httpx, numpy and a runtime; no database, no torch. What it measures with has a process of its own.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any
+
+from adapt.errors import MeasurementFailed, Stopped
+from adapt.latency.device import Device
+from adapt.latency.reading import Plan
+from app.agent.calls import AgentCalls
+from app.client.connection import Json
+from app.client.errors import (
+    Conflict,
+    Invalid,
+    NetAdaptError,
+    NotFound,
+    ServiceFailed,
+    ServiceUnreachable,
+    TooManyRequests,
+    UnexpectedAnswer,
+)
+
+RENEW_EVERY_S = 2.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
+PATIENCE_FOR_A_NAME_S = 12.0
+"""An agent that was killed has its name for some seconds more: whoever takes its place waits that long."""
+PASSES = (ServiceUnreachable, ServiceFailed, TooManyRequests, UnexpectedAnswer)
+"""A service that restarts, a network that is away, a proxy in between that says something of its own."""
+MOST_OF_A_REASON = 2000
+
+
+class AgentProgram:
+    """`open_calls` connects anew; `say` takes one line for whoever started this."""
+
+    def __init__(
+        self, open_calls: Callable[[], AgentCalls], introduction: Json, device: Device, say: Callable[[str], None]
+    ) -> None:
+        self._open_calls, self._introduction, self._device = open_calls, introduction, device
+        self._link = _Link(say)
+        self._files: dict[str, bytes] = {}  # the reference of the last reading: it stays the same for a whole job
+
+    def run(self) -> None:
+        """Until it is interrupted. Raises a NetAdaptError for what does not pass: a token that is not valid, a name
+        that another agent has."""
+        with self._open_calls() as calls:
+            task = self._lasting(partial(self._claim, calls, wait_s=0))
+            self._link.say_started()
+            while True:
+                if task is not None:
+                    with suppress(Conflict, NotFound, Stopped):  # it is not ours any more
+                        self._lasting(partial(self._take, calls, task))
+                task = self._lasting(partial(self._claim, calls))
+
+    def _lasting(self, step: Callable[[], Any]) -> Any:
+        """The outcome of `step`, which is tried until the service has answered."""
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                outcome = step()
+            except PASSES as error:
+                self._link.note_lost(error)
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            else:
+                self._link.note_back()
+                return outcome
+
+    def _claim(self, calls: AgentCalls, **wait: int) -> Json | None:
+        end = time.monotonic() + PATIENCE_FOR_A_NAME_S
+        while True:
+            try:
+                return calls.claim(self._introduction, **wait)
+            except Conflict as error:
+                if not error.type.endswith(":name-taken") or time.monotonic() > end:
+                    raise
+                time.sleep(1.0)
+
+    def _take(self, calls: AgentCalls, task: Json) -> None:
+        """Raises Conflict, NotFound or Stopped once the task is not ours any more."""
+        with self._at_work(task) as lost:
+            document = self._measure(calls, task, lost)
+            try:
+                self._lasting(partial(calls.answer, task, document))
+            except Invalid as error:
+                why = f"the service refused what was measured: {error}"
+                self._lasting(partial(calls.answer, task, _failed(why)))
+
+    def _measure(self, calls: AgentCalls, task: Json, lost: threading.Event) -> dict[str, Any]:
+        candidate, reference = self._fetch(calls, task["candidate"]), self._fetch(calls, task["reference"])
+        self._files = {task["reference"]["sha256"]: reference}
+        try:
+            return self._device.read(candidate, reference, Plan.from_document(task["plan"]), lost.is_set).to_document()
+        except MeasurementFailed as error:
+            return _failed(str(error))
+
+    def _fetch(self, calls: AgentCalls, file: Json) -> bytes:
+        known = self._files.get(file["sha256"])
+        return calls.fetch(file) if known is None else known
+
+    @contextmanager
+    def _at_work(self, task: Json) -> Iterator[threading.Event]:
+        """Says every few seconds that it is; the event is set when the service has taken the task back."""
+        ended, lost = threading.Event(), threading.Event()
+
+        def renew() -> None:
+            with self._open_calls() as calls:
+                while not ended.is_set() and not lost.is_set():
+                    try:
+                        calls.renew(task)
+                    except PASSES:
+                        pass  # the answer, or the next question for work, will find out
+                    except NetAdaptError:
+                        lost.set()
+                    ended.wait(RENEW_EVERY_S)
+
+        thread = threading.Thread(target=renew, name="at work", daemon=True)
+        thread.start()
+        try:
+            yield lost
+        finally:
+            ended.set()
+
+
+class _Link:
+    """One line when the service is lost, one when it is back."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._lost = False
+
+    def say_started(self) -> None:
+        self._say("ready to measure; Ctrl-C ends it")
+
+    def note_lost(self, error: NetAdaptError) -> None:
+        if not self._lost:
+            self._lost = True
+            self._say(f"the service is lost, trying again: {error}")
+
+    def note_back(self) -> None:
+        if self._lost:
+            self._lost = False
+            self._say("the service is back")
+
+
+def _failed(why: str) -> dict[str, Any]:
+    return {"failed": why[:MOST_OF_A_REASON]}
