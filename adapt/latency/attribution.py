@@ -2,7 +2,8 @@
 
 Runtimes fuse nodes, rename what they fused, and put kernels of their own (changes of memory layout) between. A kernel
 belongs to the unit of the node whose name it carries; one that carries none is a preparation for the next that does,
-and is counted there. So every microsecond is somebody's, and what cannot be is named overhead.
+and is counted there, unless it hands on what the last one made: then the unit that reads this asked for it. So every
+microsecond is somebody's, and what cannot be is named overhead.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from adapt.latency.runtimes.contract import Kernel
 from adapt.latency.units import Unit
 
 _FUSED = "fused "
+_FINISHES = frozenset({"ReorderOutput"})  # onnxruntime's way back from its own layout, right after the kernel itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,19 +35,24 @@ def with_plain_names(graph: Graph) -> Graph:
     return replace(graph, input_name="image", nodes=nodes, output=names[graph.output])
 
 
-def attribute(kernels: Sequence[Kernel], units: Sequence[Unit], output: str) -> tuple[list[UnitTime], UnitTime]:
+def attribute(kernels: Sequence[Kernel], units: Sequence[Unit], graph: Graph) -> tuple[list[UnitTime], UnitTime]:
     """The time of each of `units`, in their order, and what belongs to none of them.
 
-    The units are those of a graph from `with_plain_names`, `output` is its output.
+    `graph` is theirs, from `with_plain_names` where its own names might look like a runtime's.
     """
     owners: dict[str, int] = {name: index for index, unit in enumerate(units) for name in unit.nodes}
-    owners[OUTPUT_NAME] = owners[output]
+    readers = _readers(graph, owners)
+    owners[OUTPUT_NAME] = owners[graph.output]
     found = [UnitTime(ms=0.0, kernels=0) for _ in units]
     waiting: list[Kernel] = []
     last: int | None = None
     for kernel in kernels:
-        waiting.append(kernel)
         index = _owner(kernel.name, owners)
+        if index is None and kernel.operator in _FINISHES and last is not None:
+            reader = readers.get(last, last)
+            found[reader] = _plus(found[reader], [kernel])
+            continue
+        waiting.append(kernel)
         if index is not None:
             found[index] = _plus(found[index], waiting)
             waiting, last = [], index
@@ -53,6 +60,16 @@ def attribute(kernels: Sequence[Kernel], units: Sequence[Unit], output: str) -> 
         found[last] = _plus(found[last], waiting)
         waiting = []
     return found, _plus(UnitTime(ms=0.0, kernels=0), waiting)
+
+
+def _readers(graph: Graph, owners: Mapping[str, int]) -> dict[int, int]:
+    """Of each unit the first that reads what it made."""
+    readers: dict[int, int] = {}
+    for node in graph.nodes:
+        for name in node.inputs:
+            if name in owners and owners[name] != owners[node.name]:
+                readers.setdefault(owners[name], owners[node.name])
+    return readers
 
 
 def _owner(kernel: str, owners: Mapping[str, int]) -> int | None:

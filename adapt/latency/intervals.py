@@ -22,6 +22,11 @@ class PairedRatios:
     quiet: int
     pairs: int
 
+    @property
+    def undisturbed(self) -> bool:
+        """Whether those that count were quiet ones."""
+        return self.quiet == len(self.counted)
+
 
 def paired_ratios(
     candidate_ms: Sequence[float], reference_ms: Sequence[float], level_ms: float | None = None
@@ -99,5 +104,6 @@ def _quiet(
     calm = [index for index, both in enumerate(pairs) if max(both) <= QUICK * level_ms]
     if not calm:
         return []
-    usual_ms = sorted(candidate_ms[index] for index in calm)[len(calm) // 4]
-    return [index for index in calm if candidate_ms[index] <= QUICK * usual_ms]
+    # As strict as with the reference, or noise that is no state of the machine would bias the ratio.
+    quick_ms = min(quick_level(candidate_ms), sorted(candidate_ms[index] for index in calm)[len(calm) // 4])
+    return [index for index in calm if candidate_ms[index] <= QUICK * quick_ms]

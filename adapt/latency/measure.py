@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from adapt.latency.intervals import median_interval, paired_ratios
 from adapt.latency.reading import Reading
 
+BUSY_ERROR = 0.05
+
 
 @dataclass(frozen=True, kw_only=True)
 class PairedMeasurement:
@@ -15,8 +17,8 @@ class PairedMeasurement:
     confidence interval (at least 95 %, from order statistics, so it holds whatever the noise is distributed like).
     `ms`, `low`, `high` are these times what the original took when it was first measured. `original_ms` is its median
     in this session, in the same moments. `runs` counts the runs of the candidate, `disturbed` is the share of pairs in
-    which the machine was busy (1: no moment was quiet, and what there was had to do); `spread` is the interquartile
-    range of the counted ratios over `ratio`.
+    which the machine was busy; `quiet` is false where hardly any other was there and busy moments had to do. `spread`
+    is the interquartile range of the counted ratios over `ratio`.
     """
 
     ms: float
@@ -28,7 +30,14 @@ class PairedMeasurement:
     original_ms: float
     runs: int
     disturbed: float
+    quiet: bool
     spread: float
+
+    @property
+    def uncertainty(self) -> float:
+        """The ratio's standard error, as a fraction of it. Busy moments slow networks down unequally."""
+        noise = (self.ratio_high - self.ratio_low) / 4 / self.ratio
+        return noise if self.quiet else noise + BUSY_ERROR
 
 
 def evaluated(reading: Reading, original_then_ms: float | None = None) -> PairedMeasurement:
@@ -51,5 +60,6 @@ def evaluated(reading: Reading, original_then_ms: float | None = None) -> Paired
         original_ms=original_ms,
         runs=reading.runs,
         disturbed=1 - pairs.quiet / pairs.pairs,
+        quiet=pairs.undisturbed,
         spread=(three_quarters - quarter) / ratio,
     )

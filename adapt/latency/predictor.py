@@ -55,8 +55,8 @@ class Predictor:
         """One unit's share, before the calibration; `operator` must be one that the table has."""
         key = operator, shape
         if key not in self._unit_ms:
-            size = _Size.parse(shape)
-            coefficients = self.by_place.get((operator, size.area_in, size.area_out), self.by_operator[operator])
+            size = Size.parse(shape)
+            coefficients = self.by_place.get(place_of(operator, shape), self.by_operator[operator])
             self._unit_ms[key] = math.fsum(c * x for c, x in zip(coefficients, size.features(), strict=True))
         return self._unit_ms[key]
 
@@ -77,9 +77,8 @@ def fit(table: LookupTable) -> Predictor:
         if entry.operator == OVERHEAD:
             overhead_ms += entry.ms
             continue
-        size = _Size.parse(entry.shape)
         by_operator[entry.operator].append(entry)
-        by_place[entry.operator, size.area_in, size.area_out].append(entry)
+        by_place[place_of(entry.operator, entry.shape)].append(entry)
     return Predictor(
         by_place={
             place: _coefficients(entries)
@@ -92,8 +91,13 @@ def fit(table: LookupTable) -> Predictor:
     )
 
 
+def place_of(operator: str, shape: str) -> Place:
+    size = Size.parse(shape)
+    return operator, size.area_in, size.area_out
+
+
 def _coefficients(entries: Sequence[Entry]) -> Coefficients:
-    features = np.array([_Size.parse(entry.shape).features() for entry in entries])
+    features = np.array([Size.parse(entry.shape).features() for entry in entries])
     ms = np.array([entry.ms for entry in entries])
     # A point seen n times is known sqrt(n) times better; relative errors count alike, large operators or small.
     weights = np.sqrt([entry.count for entry in entries]) / np.maximum(ms, RESOLUTION_MS)
@@ -103,7 +107,7 @@ def _coefficients(entries: Sequence[Entry]) -> Coefficients:
 
 
 @dataclass(frozen=True)
-class _Size:
+class Size:
     """A unit's shape key taken apart; `per_filter` is the number of input channels that a filter sees, 1 without."""
 
     channels_in: int
@@ -113,7 +117,7 @@ class _Size:
     per_filter: int
 
     @classmethod
-    def parse(cls, shape: str) -> "_Size":
+    def parse(cls, shape: str) -> "Size":
         sides, _, per_filter = shape.partition("/")
         (channels_in, *area_in), (channels_out, *area_out) = (
             tuple(map(int, side.split("x"))) for side in sides.split(">")

@@ -1,5 +1,7 @@
 """onnxruntime on small networks of every family: each operator's time finds its owner. Nothing hangs on how long."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -20,7 +22,9 @@ from adapt.latency.table import table_from_json
 from adapt.latency.units import find_units
 from adapt.latency.variants import random_network, variant_counts
 from adapt.reach import counts_of
-from tests.networks import FAMILIES, uploaded
+from tests.networks import FAMILIES, MobileNetV2, uploaded
+
+BRIEF = Plan(minimum_pairs=2, minimum_s=0.0, maximum_s=0.02, profile_s=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +37,7 @@ def test_no_kernel_of_any_family_is_left_over(family: str) -> None:
     graph = with_plain_names(uploaded(FAMILIES[family]()).graph)
     units = find_units(graph)
     kernels = OnnxRuntime().profile(write_onnx(random_network(graph)), 3)
-    times, unattributed = attribute(kernels, units, graph.output)
+    times, unattributed = attribute(kernels, units, graph)
     assert unattributed.kernels == 0
     assert sum(time.kernels for time in times) == len(kernels) > 0
     layers = [
@@ -44,9 +48,13 @@ def test_no_kernel_of_any_family_is_left_over(family: str) -> None:
 
 def test_a_profile_covers_its_network_and_predicts_about_what_it_saw(network: Network) -> None:
     groups = channel_groups(network)
-    profile = take_profile(network, groups, InProcess(OnnxRuntime()), seed=3, variants=6)
+    profile = take_profile(network, groups, InProcess(OnnxRuntime()), seed=3, variants=6, reading=BRIEF)
     assert profile.variants == 6
     assert profile.smallest_ratio > 0
+    original, smallest_one = profile.measured[:2]
+    assert original.counts == {group.id: group.channels for group in groups}
+    assert smallest_one.ms == pytest.approx(profile.smallest_ratio * profile.original_ms)
+    assert all(one.low <= one.ms <= one.high and one.original_ms > 0 for one in profile.measured)
     assert profile.table.missing(network.graph) == ()
     assert table_from_json(profile.table.to_json()) == profile.table
     predicted_ms = fit(profile.table).predict_ms(network.graph)
@@ -57,10 +65,29 @@ def test_a_profile_covers_its_network_and_predicts_about_what_it_saw(network: Ne
 
 def test_a_profile_that_is_out_of_time_says_how_many_variants_it_took(network: Network) -> None:
     profile = take_profile(
-        network, channel_groups(network), InProcess(OnnxRuntime()), seed=0, variants=30, maximum_seconds=0.0
+        network,
+        channel_groups(network),
+        InProcess(OnnxRuntime()),
+        seed=0,
+        variants=30,
+        maximum_seconds=0.0,
+        reading=BRIEF,
     )
     assert profile.variants == 3
     assert profile.table.missing(network.graph) == ()
+
+
+def test_with_the_table_of_another_network_of_the_family_a_handful_of_variants_is_enough() -> None:
+    narrow, wide = (uploaded(MobileNetV2(width, 10, stem_stride=1, last=160)) for width in (0.35, 0.4))
+    device = InProcess(OnnxRuntime())
+    first = take_profile(wide, channel_groups(wide), device, seed=0, variants=4, reading=BRIEF)
+    often_seen = replace(first.table, entries=tuple(replace(entry, count=9) for entry in first.table.entries))
+    second = take_profile(narrow, channel_groups(narrow), device, seed=0, prior=often_seen, reading=BRIEF)
+    assert (first.with_prior, second.with_prior) == (False, True)
+    assert second.variants == 6
+    assert second.table.missing(narrow.graph) == ()
+    assert len(second.table.entries) > len(first.table.entries)
+    assert fit(second.table).predict_ms(narrow.graph) == pytest.approx(second.original_ms)
 
 
 def test_a_profile_can_be_stopped(network: Network) -> None:

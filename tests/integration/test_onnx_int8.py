@@ -55,7 +55,7 @@ def test_no_kernel_of_a_quantised_family_is_left_over_and_layers_run_in_int8(net
     units = find_units(graph)
     random = random_network(graph)
     kernels = OnnxRuntime(INT8).profile(QuantizedVariants(random, reduce_range=False).write(random), 3)
-    times, unattributed = attribute(kernels, units, graph.output)
+    times, unattributed = attribute(kernels, units, graph)
     assert unattributed.kernels == 0
     assert sum(time.kernels for time in times) == len(kernels)
     assert all(time.kernels for unit, time in zip(units, times, strict=True) if "conv" in unit.operator)

@@ -65,7 +65,7 @@ def test_a_busy_machine_is_measured_for_longer_and_its_interval_stays_honest() -
 def test_moments_in_which_the_machine_was_busy_do_not_count_and_are_taken_again() -> None:
     chance = random.Random(0)
     now_and_then = StandInRuntime(lambda seconds: 3.0 if chance.random() < 0.2 else 1.0)
-    found = measured(b"9.0", b"10.0", now_and_then)
+    found = measured(b"9.0", b"10.0", now_and_then, plan=Plan(minimum_s=2.0))
     assert (found.ratio, found.ratio_low, found.ratio_high) == (0.9, 0.9, 0.9)
     assert 0.1 < found.disturbed < 0.6
 

@@ -1,6 +1,8 @@
 """The profile on a machine whose law is known: kernels, a fixed cost per run, and a profiler that adds its own."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from math import prod
 
 import onnx
@@ -75,3 +77,40 @@ def test_a_known_law_is_found_again_through_drift_profiler_and_fixed_cost() -> N
         expected = true_ms(candidate) / true_ms(graph)
         assert predictor.predict_ms(candidate) / profile.original_ms == pytest.approx(expected, rel=0.03)
     assert any(entry.operator == OVERHEAD for entry in profile.table.entries)
+
+
+def test_what_was_learned_on_one_network_serves_another_on_a_machine_that_is_slower_today() -> None:
+    wide, narrow = residual_graph(192), residual_graph(160)
+    runtime, later = LawfulRuntime(), LawfulRuntime()
+    later.now_s = 40.0
+    first = take_profile(
+        random_network(wide), [hidden_group(192)], InProcess(runtime, clock=runtime.clock), seed=0, clock=runtime.clock
+    )
+    device = InProcess(later, clock=later.clock)
+    second = take_profile(
+        random_network(narrow), [hidden_group(160)], device, seed=0, prior=first.table, clock=later.clock
+    )
+    assert (second.with_prior, second.variants, len(second.measured)) == (True, 6, 6)
+    assert second.original_ms > 1.3 * true_ms(narrow)
+    for count in (160, 104, 40):
+        candidate = pruned_graph(narrow, [hidden_group(160)], {"hidden": count})
+        expected = true_ms(candidate) / true_ms(narrow)
+        assert fit(second.table).predict_ms(candidate) / second.original_ms == pytest.approx(expected, rel=0.03)
+
+
+@pytest.mark.parametrize("why", ["other conditions", "a place that was never seen", "far more channels"])
+def test_a_table_that_does_not_cover_the_network_spares_nothing(why: str) -> None:
+    graph, runtime = residual_graph(64), LawfulRuntime()
+    take = partial(take_profile, seed=0, variants=8, clock=runtime.clock)
+    device = InProcess(runtime, clock=runtime.clock)
+    table = take(random_network(graph), [hidden_group(64)], device).table
+    if why == "other conditions":
+        table = replace(table, conditions=replace(table.conditions, threads=2))
+    elif why == "a place that was never seen":
+        table = replace(table, entries=tuple(e for e in table.entries if not e.operator.startswith("dwconv")))
+    else:
+        graph = residual_graph(128)
+    hidden = graph.weight_shapes["conv2d_3.weight"][0]
+    found = take(random_network(graph), [hidden_group(hidden)], device, prior=table)
+    assert (found.with_prior, found.variants) == (False, 8)
+    assert found.table.missing(graph) == ()

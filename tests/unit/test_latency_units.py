@@ -71,7 +71,7 @@ def test_every_kernel_is_somebodys() -> None:
         kernel("logits_nchwc", 64.0),
         kernel("ReorderOutput", 128.0),
     ]
-    times, unattributed = attribute(kernels, units, graph.output)
+    times, unattributed = attribute(kernels, units, graph)
     assert [time.ms for time in times] == [1.0, 2.0, 4.0, 8.0, 48.0, 192.0]
     assert [time.kernels for time in times] == [1, 1, 1, 1, 2, 2]
     assert unattributed == UnitTime(ms=0.0, kernels=0)
@@ -79,7 +79,7 @@ def test_every_kernel_is_somebodys() -> None:
 
 def test_a_profile_that_names_nobody_is_all_overhead() -> None:
     graph = with_plain_names(residual_graph())
-    times, unattributed = attribute([kernel("engine_0", 3.0)], find_units(graph), graph.output)
+    times, unattributed = attribute([kernel("engine_0", 3.0)], find_units(graph), graph)
     assert sum(time.ms for time in times) == 0
     assert unattributed == UnitTime(ms=3.0, kernels=1)
 
@@ -89,3 +89,15 @@ def test_plain_names_leave_the_structure_alone() -> None:
     renamed = with_plain_names(graph)
     assert [(u.operator, u.shape) for u in find_units(renamed)] == [(u.operator, u.shape) for u in find_units(graph)]
     assert renamed.output == renamed.nodes[-1].name
+
+
+def test_a_way_back_from_the_runtimes_own_layout_is_counted_where_what_was_made_is_read() -> None:
+    net = GraphByHand()
+    first, second = net.conv("input", 8, 3), net.conv("input", 16, 3)
+    net.node("cat", first, second, attributes={"axis": 1})
+    graph = with_plain_names(net.graph())
+    back = Kernel(name="ReorderOutput_token_7", operator="ReorderOutput", ms=4.0)
+    kernels = [kernel("n0_nchwc", 1.0), back, kernel("n1_nchwc", 2.0), back, kernel("n2", 8.0)]
+    times, unattributed = attribute(kernels, find_units(graph), graph)
+    assert [time.ms for time in times] == [1.0, 2.0, 16.0]
+    assert unattributed.kernels == 0
