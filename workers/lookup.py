@@ -5,13 +5,17 @@ from collections.abc import Sequence
 from adapt.graph.network import Network
 from adapt.graph.pruning import ChannelGroup
 from adapt.latency.device import Device
+from adapt.latency.prior import covers
 from adapt.latency.profile import Profile, take_profile
 from adapt.latency.table import LookupTable, table_from_json
+from adapt.latency.units import find_units
 from adapt.stop import Stop
 from app.blobs import BlobRepository
 from app.database import reading, unit_of_work
 from app.jobs.recorder import JobRecorder
 from app.jobs.records import ClaimedJob
+from app.models.records import Model
+from app.records import Caller
 from app.targets.lookup import LookupRepository
 from app.targets.records import Target
 from workers.assembly import Material
@@ -35,7 +39,7 @@ def table_of_job(claimed: ClaimedJob, material: Material, device: Device, servic
         )
     if table is None:
         table = take_and_store(
-            material.model.id, material.network, material.groups, material.target, device, service, stop
+            material.model, material.network, material.groups, material.target, device, service, stop
         ).table
     blob = service.storage.put(table.to_json().encode())
     with unit_of_work(service.sessions) as session:
@@ -45,7 +49,7 @@ def table_of_job(claimed: ClaimedJob, material: Material, device: Device, servic
 
 
 def take_and_store(
-    model_id: str,
+    model: Model,
     network: Network,
     groups: Sequence[ChannelGroup],
     target: Target,
@@ -53,7 +57,13 @@ def take_and_store(
     service: Service,
     stop: Stop,
 ) -> Profile:
-    """Profiles, and keeps every entry. Raises MeasurementFailed, Stopped."""
+    """Profiles, and keeps every entry; what the owner's other models were measured at makes it short.
+
+    Raises MeasurementFailed, Stopped.
+    """
+    conditions, units = device.conditions, find_units(network.graph)
+    with reading(service.sessions) as session:
+        priors = LookupRepository(session).find_priors(Caller(id=model.owner), target.id, conditions.fingerprint())
     profile = take_profile(
         network,
         groups,
@@ -61,8 +71,9 @@ def take_and_store(
         seed=PROFILE_SEED,
         multiple=PROFILE_ROUNDING,
         minimum=PROFILE_ROUNDING,
+        prior=next((table for table in priors if covers(table, units, conditions)), None),
         stop=stop,
     )
     with unit_of_work(service.sessions) as session:
-        LookupRepository(session).store_profile(target.id, model_id, profile.table)
+        LookupRepository(session).store_profile(target.id, model.id, profile.table)
     return profile

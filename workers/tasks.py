@@ -150,7 +150,7 @@ def _measure_model(
     settings = settings_from_document(claimed.payload["settings"])
     with closing(device_of(target, service, asker=claimed.id)) as device:
         if profile is not None:
-            profile(model.id, network, groups, target, device, service, signal)
+            profile(model, network, groups, target, device, service, signal)
         measure_reach(model.id, network, groups, settings, target, device, service, signal)
     speed = _training_speed(network, service, signal)
 

@@ -89,12 +89,12 @@ class LookupRepository:
             found = self._tables(target_id, LookupEntryRow.conditions_key.startswith(f"{current}/", autoescape=True))
         return merge(found) if found else None
 
-    def find_prior(self, caller: Caller, target_id: str, conditions_id: str) -> LookupTable | None:
-        """What was measured of the caller's other models under these conditions: networks of one family have most of
-        their operators in common. None when there is nothing."""
+    def find_priors(self, caller: Caller, target_id: str, conditions_id: str) -> list[LookupTable]:
+        """What was measured of the caller's other models under these conditions, a table of each, the fullest first:
+        networks of one family have most of their operators in common."""
         keys = select(literal(f"{conditions_id}/") + ModelRow.id).where(seen_by(caller, ModelRow.owner))
         found = self._tables(target_id, LookupEntryRow.conditions_key.in_(keys))
-        return merge(found) if found else None
+        return sorted(found, key=lambda table: -len(table.entries))
 
     def _current_conditions(self, target_id: str) -> str | None:
         known = self._session.scalar(select(TargetRow.fingerprint).where(TargetRow.id == target_id))

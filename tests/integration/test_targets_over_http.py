@@ -139,11 +139,10 @@ def test_the_next_model_starts_from_what_was_measured_of_the_same_owners_models(
     store(api, others, replace(TABLE, entries=TABLE.entries[:1]))
     with reading(api.services.sessions) as session:
         lookup = LookupRepository(session)
-        found = lookup.find_prior(Caller(id="local"), "local", CONDITIONS.fingerprint())
-        assert found is not None
+        (found,) = lookup.find_priors(Caller(id="local"), "local", CONDITIONS.fingerprint())
         assert [(entry.operator, entry.ms) for entry in found.entries] == [(e.operator, e.ms) for e in TABLE.entries]
-        assert lookup.find_prior(Caller(id="local"), "local", "another runtime version") is None
-        assert lookup.find_prior(Caller(id="nobody"), "local", CONDITIONS.fingerprint()) is None
+        assert lookup.find_priors(Caller(id="local"), "local", "another runtime version") == []
+        assert lookup.find_priors(Caller(id="nobody"), "local", CONDITIONS.fingerprint()) == []
 
 
 def test_entries_of_another_runtime_version_are_not_mixed_in(api: LiveApi) -> None:
