@@ -23,6 +23,8 @@ PLANS: Mapping[Effort, Plan] = {
     "usual": Plan(),
     "longer": Plan(half_width=0.003, minimum_pairs=60, minimum_s=2.0, maximum_s=20.0),
 }
+PLAN_OF_THE_ORIGINAL = Plan(minimum_pairs=30, minimum_s=1.0, maximum_s=8.0)
+"""Every figure of a job in milliseconds is a multiple of this one."""
 PROFILE_OF_A_PICK_S = 0.15
 
 
@@ -87,9 +89,8 @@ class DeviceMeter:
     def _measure_now(self, key: str, network: Network, effort: Effort) -> Latency:
         predicted_ms = None if self._table is None else self.predict(network.graph)
         then = None if key == "0" else self._recorded["0"].ms
-        plan = PLANS[effort] if self._table is None else replace(PLANS[effort], profile_s=PROFILE_OF_A_PICK_S)
         candidate, original = (self._file(those) for those in (network, self._original))
-        reading = self._device.read(candidate, original, plan, self._stop)
+        reading = self._device.read(candidate, original, self._plan(key, effort), self._stop)
         found = evaluated(reading, then)
         # The original is the unit of every later ratio: its figure is its own median, not a ratio to itself.
         scale = found.original_ms / found.ms if key == "0" else 1.0
@@ -106,6 +107,11 @@ class DeviceMeter:
             entries=entries,
             conditions=reading.conditions.fingerprint(),
         )
+
+    def _plan(self, key: str, effort: Effort) -> Plan:
+        if self._table is None:
+            return PLANS[effort]
+        return replace(PLAN_OF_THE_ORIGINAL if key == "0" else PLANS[effort], profile_s=PROFILE_OF_A_PICK_S)
 
 
 class TableMeter:
