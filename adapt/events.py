@@ -106,9 +106,9 @@ class PhaseChanged:
 class Measured:
     """A measurement, recorded before the search goes on: decisions rest on it where the budget is in its resource.
 
-    `key`: an iteration's number ("0": the original), "start" (of a job that continues another), "smallest" (the least
-    network that can be reached) or "final-3" (the result after iteration 3); "3-again" where it was measured once more
-    and longer.
+    `key`: an iteration's number ("0": the original), "start" (of a job that continues another), "smallest" and
+    "smallest-blocks" (the least networks that can be reached) or "final-3" (the result after iteration 3); "3-again"
+    where it was measured once more and longer.
     """
 
     key: str

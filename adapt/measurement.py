@@ -11,13 +11,15 @@ from adapt.graph.network import Network
 from adapt.graph.pruning import all_kept, prune, pruned_graph
 from adapt.layer_patterns import check_patterns
 from adapt.proposals import Predict
-from adapt.reach import smallest_counts
+from adapt.reach import least_counts
 from adapt.schedule import check_reaches
 from adapt.search import Current, Job, Meter, Progress
 from adapt.spec import Resource, Resources
 
 MARGIN_OVER_CHANCE = 1.5
 """An original at or below this multiple of chance does not classify the data set: nothing can be learned from it."""
+LEAST = ("smallest", "smallest-blocks")
+"""Keys of what is measured of `least_counts`."""
 
 
 def begin(job: Job, progress: Progress) -> Generator[Event, None, Current]:
@@ -100,7 +102,7 @@ def _measured(
 def check_reachable(job: Job, original: Current) -> Generator[Event, None, Budget]:
     """The budget in absolute figures. Says before the first iteration whether it can be met, and by how much not.
 
-    The smallest network is measured, not extrapolated. Raises ScheduleTooShort, BudgetUnreachable.
+    The smallest networks are measured, not extrapolated. Raises ScheduleTooShort, BudgetUnreachable.
     """
     margins = {name: meter.margin for name, meter in job.meters.items()}
     budget = resolve(job.asked, original.resources, original.upper_ends, margins)
@@ -109,10 +111,26 @@ def check_reachable(job: Job, original: Current) -> Generator[Event, None, Budge
         yield Message(text="the original network is within the budget already: nothing is cut")
         return budget
     check_reaches(budget, job.settings.schedule, original.resources)
-    smallest = yield from take_empirical_measurement(job, _smallest(job, original), budget=budget, key="smallest")
-    for name in budget.unmet(smallest.upper_ends):
-        raise BudgetUnreachable(name, budget.limits[name], smallest.resources[name], smallest.upper_end(name))
+    yield from _check_least(job, original, budget)
     return budget
+
+
+def _check_least(job: Job, original: Current, budget: Budget) -> Generator[Event, None, None]:
+    """One of the least networks has to be within every limit. Raises BudgetUnreachable, naming what the smallest
+    misses: what is counted first, since that is least there."""
+    missing: list[tuple[Current, tuple[Resource, ...]]] = []
+    for key, counts in zip(LEAST, least_counts(job.groups, job.settings), strict=False):
+        least = yield from take_empirical_measurement(job, _cut_to(job, original, counts), budget=budget, key=key)
+        missed = budget.unmet(least.upper_ends)
+        if not missed:
+            return
+        missing.append((least, missed))
+        if any(name not in least.figures for name in missed):
+            break
+    smallest, missed = missing[0]
+    name = next((name for name in missed if name not in smallest.figures), missed[0])
+    best = min((least for least, names in missing if name in names), key=lambda least: least.resources[name])
+    raise BudgetUnreachable(name, budget.limits[name], best.resources[name], best.upper_end(name))
 
 
 def calibrated(job: Job, net: Current) -> tuple[Predict, Resources]:
@@ -144,8 +162,8 @@ def _original(job: Job, scores: OriginalEvaluated) -> Current:
     )
 
 
-def _smallest(job: Job, original: Current) -> Current:
-    """The least network that these settings can reach; which filters stay does not matter for its resources."""
-    kept = {group: tuple(range(count)) for group, count in smallest_counts(job.groups, job.settings).items()}
+def _cut_to(job: Job, original: Current, counts: Mapping[str, int]) -> Current:
+    """Which filters stay does not matter for its resources."""
+    kept = {group: tuple(range(count)) for group, count in counts.items()}
     network: Network = prune(job.original.graph, job.groups, job.original, original.kept, kept)
     return replace(original, network=network, kept=kept)

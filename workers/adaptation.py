@@ -23,6 +23,7 @@ from workers.lease import Reason, StopSignal, held_lease
 from workers.metering import FindStaircase, MeterOf, meter_of
 from workers.pretraining import with_trained_network
 from workers.progress import continued_progress, read_outcomes, read_progress
+from workers.reach import refuse_out_of_reach
 from workers.recording import Recording
 from workers.remote_device import DeviceAway
 from workers.reporting import Reporter
@@ -61,6 +62,7 @@ def _search(claimed: ClaimedJob, service: Service, signal: StopSignal) -> None:
         job = JobQueue(session).get_claimed(claimed)
     material = read_material(job, service)
     with read_dataset(job, service) as dataset:
+        refuse_out_of_reach(claimed, material, service, signal)
         material = with_trained_network(claimed, material, dataset, service, signal)
         with meter_of(claimed, material, service, signal) as (meter, staircase):
             _adapt(claimed, material, dataset, meter, staircase, service, signal)

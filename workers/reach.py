@@ -1,20 +1,38 @@
-"""What a search with some settings could reach on a target: measured, for those who ask before there is a job."""
+"""What a search with some settings could reach on a target: measured, before there is a job or before it trains."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 
+from adapt.budget import Share
+from adapt.errors import BudgetUnreachable
 from adapt.graph.network import Network
 from adapt.graph.pruning import ChannelGroup, pruned_graph
 from adapt.latency.device import Device
 from adapt.latency.whole_networks import WholeNetwork, measure_beside, measure_original
-from adapt.reach import smallest_counts
+from adapt.reach import least_counts
 from adapt.rounding import rounded
 from adapt.spec import Settings
 from adapt.stop import Stop
 from app.database import reading, unit_of_work
+from app.feasibility.assessment import NOISE
+from app.jobs.recorder import TRAINED, JobRecorder
+from app.jobs.records import ClaimedJob
+from app.models.records import UNTRAINED
 from app.targets.networks import NetworkRepository
 from app.targets.records import Target
+from workers.assembly import Material
+from workers.devices import device_of
 from workers.service import Service
 from workers.staircases import staircase_on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """`least` are the networks of `adapt.reach.least_counts`, in their order."""
+
+    original: WholeNetwork
+    least: tuple[WholeNetwork, ...]
 
 
 def measure_reach(
@@ -26,8 +44,8 @@ def measure_reach(
     device: Device,
     service: Service,
     stop: Stop,
-) -> None:
-    """The original and the smallest network, kept with the target; a step of channel counts that is left open first.
+) -> Reach:
+    """The original and the least networks, kept with the target; a step of channel counts that is left open first.
 
     What is known under today's conditions is not measured again. Raises MeasurementFailed, Stopped.
     """
@@ -45,8 +63,38 @@ def measure_reach(
         return found
 
     everything = {group.id: group.channels for group in groups}
-    smallest = smallest_counts(groups, settings)
     original = find(everything) or keep(everything, measure_original(network.graph, device, stop))
-    if find(smallest) is None:
-        graph = pruned_graph(network.graph, groups, smallest)
-        keep(smallest, measure_beside(graph, network.graph, original, device, stop))
+    least = []
+    for counts in least_counts(groups, settings):
+        graph = pruned_graph(network.graph, groups, counts)
+        least.append(find(counts) or keep(counts, measure_beside(graph, network.graph, original, device, stop)))
+    return Reach(original=original, least=tuple(least))
+
+
+def refuse_out_of_reach(claimed: ClaimedJob, material: Material, service: Service, stop: Stop) -> None:
+    """For a job that trains an architecture first: weights change no latency, so one that cannot be reached is found
+    before hours of training. What is nearly within reach the search itself judges, by the trained network.
+
+    Raises BudgetUnreachable, MeasurementFailed, Stopped.
+    """
+    limit = material.asked.get("latency_ms")
+    trained = TRAINED in material.record.values or material.before is not None
+    if limit is None or material.model.format != UNTRAINED or trained or material.target.kind == "table":
+        return
+    with unit_of_work(service.sessions) as session:
+        JobRecorder(session).set_phase(claimed, "measuring")
+    with closing(device_of(material.target, service)) as device:
+        reach = measure_reach(
+            material.model.id,
+            material.network,
+            material.groups,
+            material.settings,
+            material.target,
+            device,
+            service,
+            stop,
+        )
+    limit_ms = limit.fraction * reach.original.ms if isinstance(limit, Share) else limit
+    best = min(reach.least, key=lambda found: found.low)
+    if min(best.low, reach.original.low) > NOISE * limit_ms:
+        raise BudgetUnreachable("latency_ms", limit_ms, best.ms, best.high)

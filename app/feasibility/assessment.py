@@ -1,7 +1,7 @@
 """Can a budget be met? From counted costs and from figures that are there already; nothing is trained or measured."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -13,7 +13,7 @@ from adapt.graph.pruning import pruned_graph
 from adapt.latency.predictor import fit
 from adapt.latency.table import LookupTable
 from adapt.latency.whole_networks import WholeNetwork
-from adapt.reach import bundles, smallest_counts
+from adapt.reach import bundles, least_counts
 from adapt.schedule import check_reaches, estimate_iterations
 from adapt.spec import RESOURCES, Resource, Resources, Settings, TrainingSpeed
 from app.feasibility.duration import ImageCounts, estimate_seconds
@@ -29,12 +29,13 @@ RETRY_AFTER_PROFILE_S = 10
 @dataclass(frozen=True, kw_only=True)
 class KnownLatency:
     """`fixed`: the table is all there is (a `table` target), and what it predicts counts. Otherwise `original` and
-    `smallest`, the least network that these very settings can reach, are as they were measured end to end."""
+    `least`, the networks of `least_counts` for these very settings in their order, are as they were measured end to
+    end; `least` is empty before all of them are."""
 
     table: LookupTable
     fixed: bool
     original: WholeNetwork | None = None
-    smallest: WholeNetwork | None = None
+    least: tuple[WholeNetwork, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +97,8 @@ def assess(
         return _not_known(
             asked, original, {}, "the channel groups of the model are still being looked for", RETRY_AFTER_S
         )
-    small = pruned_graph(structure.graph, structure.groups, smallest_counts(structure.groups, settings))
-    smallest = costs(small).resources
+    least = [pruned_graph(structure.graph, structure.groups, c) for c in least_counts(structure.groups, settings)]
+    smallest = costs(least[0]).resources
     if latency is None:
         counted: Asked = {name: value for name, value in asked.items() if name != "latency_ms"}
         without = _judge(counted, original, smallest, settings)
@@ -108,8 +109,12 @@ def assess(
             )
         answer = without
     else:
-        known = _latencies(structure, small, latency)
-        answer = _judge(asked, original, smallest, settings, known, fixed=latency.fixed)
+        answers = [
+            _judge(asked, dict(original), costs(graph).resources, settings, known, fixed=latency.fixed)
+            for graph, known in zip(least, _latencies(structure, least, latency), strict=True)
+        ]
+        original["latency_ms"] = answers[0].original["latency_ms"] or 0.0
+        answer = _best(answers)
     return _with_duration(answer, structure, settings, asked, original, pace)
 
 
@@ -204,17 +209,37 @@ def _refuse_short_schedule(asked: Asked, original: Resources, settings: Settings
     check_reaches(resolve(known, figures, figures), settings.schedule, figures)
 
 
-def _latencies(structure: Structure, small: Graph, latency: KnownLatency) -> Mapping[str, LatencyKnown]:
-    """Of the original and of the smallest network: measured, or predicted where it is not."""
-    if latency.original is not None and latency.smallest is not None:
-        return {"original": _measured(latency.original), "smallest": _measured(latency.smallest)}
+def _latencies(
+    structure: Structure, least: Sequence[Graph], latency: KnownLatency
+) -> Sequence[Mapping[str, LatencyKnown]]:
+    """For each of the least networks: of the original and of it, measured, or predicted where it is not."""
+    original = None if latency.original is None else _measured(latency.original)
+    if original is not None and latency.least:
+        return [{"original": original, "smallest": _measured(found)} for found in latency.least]
     predictor = fit(latency.table)
-    original_ms, smallest_ms = predictor.predict_ms(structure.graph), predictor.predict_ms(small)
-    if latency.original is None:
-        return {"original": LatencyKnown(predicted=original_ms), "smallest": LatencyKnown(predicted=smallest_ms)}
+    original_ms = predictor.predict_ms(structure.graph)
     # The search scales predictions by the measured original too: a bias of the table then cancels.
-    smallest_ms *= latency.original.ms / original_ms
-    return {"original": _measured(latency.original), "smallest": LatencyKnown(predicted=smallest_ms)}
+    scale = 1.0 if latency.original is None else latency.original.ms / original_ms
+    return [
+        {
+            "original": original or LatencyKnown(predicted=original_ms),
+            "smallest": LatencyKnown(predicted=scale * predictor.predict_ms(graph)),
+        }
+        for graph in least
+    ]
+
+
+def _best(answers: Sequence[Feasibility]) -> Feasibility:
+    """Of the least networks one that meets the budget, else the smallest where a count is over its limit (no other has
+    less), else the fastest. A refusal is certain when it is for each of them."""
+    smallest = answers[0]
+    feasible = next((answer for answer in answers if answer.feasible), None)
+    if feasible is not None:
+        return feasible
+    if smallest.unreachable is not None and smallest.unreachable.resource != "latency_ms":
+        return smallest
+    fastest = min(answers, key=lambda answer: answer.smallest["latency_ms"] or math.inf)
+    return replace(fastest, certain=all(answer.certain for answer in answers))
 
 
 def _measured(found: WholeNetwork) -> LatencyKnown:

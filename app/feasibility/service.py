@@ -10,7 +10,7 @@ from adapt.budget import Asked
 from adapt.graph.pruning import ChannelGroup
 from adapt.latency.staircase import assumed
 from adapt.presets import settings_to_document
-from adapt.reach import smallest_counts
+from adapt.reach import least_counts
 from adapt.rounding import rounded
 from adapt.spec import Settings, TrainingSpeed
 from app.database import Sessions, database_now, reading, unit_of_work
@@ -113,7 +113,7 @@ class FeasibilityService:
             missing = _missing(target, asked, latency, guessed=guessed)
             key = profile_key(model_id, target_id)
             if missing == MEASURE_TASK:
-                key += "/auto" if guessed else f"/{structure_key(smallest_counts(groups, numbered))}"
+                key += "/auto" if guessed else f"/{structure_key(least_counts(groups, numbered)[0])}"
             task = None if missing is None else TaskQueue(session).find_latest(missing, key)
             failed = task if task is not None and _failed_lately(session, task) else None
             pace = _pace(session, caller, model_id, target_id, dataset_id, settings)
@@ -139,7 +139,7 @@ def _missing(target: Target, asked: Asked, latency: KnownLatency | None, *, gues
         return None
     if latency is None:
         return PROFILE_TASK
-    return MEASURE_TASK if guessed or latency.original is None or latency.smallest is None else None
+    return MEASURE_TASK if guessed or latency.original is None or not latency.least else None
 
 
 def _known_latency(
@@ -151,11 +151,12 @@ def _known_latency(
     if target.kind == "table":
         return KnownLatency(table=table, fixed=True)
     measured = NetworkRepository(session)
+    least = [measured.find_network(target.id, model_id, counts) for counts in least_counts(groups, settings)]
     return KnownLatency(
         table=table,
         fixed=False,
         original=measured.find_network(target.id, model_id, {group.id: group.channels for group in groups}),
-        smallest=measured.find_network(target.id, model_id, smallest_counts(groups, settings)),
+        least=tuple(found for found in least if found is not None) if None not in least else (),
     )
 
 
@@ -203,7 +204,7 @@ def _still_measured(answer: Feasibility) -> Feasibility:
         basis=None,
         iterations_estimate=None,
         seconds_estimate=None,
-        reason="the smallest network that these settings can reach is being measured on this target",
+        reason="the least that these settings can reach is being measured on this target",
         retry_after_seconds=RETRY_AFTER_S,
         certain=False,
         unreachable=None,

@@ -12,7 +12,7 @@ from adapt.graph.pruning import groups_to_json
 from adapt.latency.staircase import Ratio, Staircase
 from adapt.latency.whole_networks import WholeNetwork
 from adapt.presets import settings_from_document
-from adapt.reach import smallest_counts
+from adapt.reach import least_counts
 from app.database import Sessions, unit_of_work
 from app.feasibility.service import MEASURE_TASK, PROFILE_TASK, TRAINING_SPEED, FeasibilityService
 from app.models.records import ModelNotFound
@@ -66,7 +66,8 @@ def profiled(sessions: Sessions, result: dict | None = None) -> None:
         LookupRepository(session).store_profile("local", "mdl_a", table())
         queue.finish_task(claimed, result=result)
     measured(sessions, {group.id: group.channels for group in GROUPS}, 10.0)
-    measured(sessions, smallest_counts(GROUPS, SETTINGS), 6.0)
+    for counts, ms in zip(least_counts(GROUPS, SETTINGS), (6.0, 7.0), strict=True):
+        measured(sessions, counts, ms)
 
 
 def test_one_profile_is_queued_however_often_it_is_asked(sessions: Sessions) -> None:
@@ -120,7 +121,8 @@ def test_other_settings_have_another_smallest_network_and_just_that_is_measured(
         assert claimed is not None
         assert settings_from_document(claimed.payload["settings"]) == narrower
         queue.finish_task(claimed)
-    measured(sessions, smallest_counts(GROUPS, narrower), 8.0)
+    for counts, ms in zip(least_counts(GROUPS, narrower), (8.0, 9.0), strict=True):
+        measured(sessions, counts, ms)
     answer = service.check(ANN, "mdl_a", "local", narrower, HALF)
     assert (answer.feasible, answer.basis, answer.smallest["latency_ms"]) == (False, "measured", 8.0)
     with pytest.raises(BudgetUnreachable):

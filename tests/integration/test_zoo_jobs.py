@@ -117,6 +117,18 @@ def test_what_cannot_be_built_for_these_images_leaves_nothing(api: LiveApi) -> N
     assert len(api.stored_files()) == before
 
 
+def test_a_hopeless_latency_is_found_before_hours_of_training(api: LiveApi, service: Service) -> None:
+    job_id = submit(api, budget={"latency_ms": 1e-6})
+    check(service)
+    work(service)
+    job = api.client.get(f"/v1/jobs/{job_id}").json()
+    assert (job["state"], job["error"]["type"]) == ("failed", "urn:netadapt:problem:budget-unreachable")
+    assert "measured, its interval reaches up to" in job["error"]["detail"]
+    with reading(service.sessions) as session:
+        record = load_progress(session, job_id)
+    assert (record.epoch_state, TRAINED in record.values) == (None, False)
+
+
 def test_an_architecture_is_trained_then_adapted_and_a_kill_in_between_changes_no_byte(
     api: LiveApi, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,7 +109,7 @@ def test_a_fixed_table_without_the_operators_is_refused() -> None:
 
 
 def test_measured_figures_of_the_same_smallest_network_are_certain_and_labelled() -> None:
-    known = KnownLatency(table=table(), fixed=False, original=whole(10.0), smallest=whole(4.0))
+    known = KnownLatency(table=table(), fixed=False, original=whole(10.0), least=(whole(4.0), whole(4.5)))
     yes = assess(STRUCTURE, SETTINGS, {"latency_ms": 4.05}, known)
     assert (yes.feasible, yes.basis, yes.original["latency_ms"], yes.smallest["latency_ms"]) == (
         True,
@@ -188,3 +188,13 @@ def test_images_are_counted_as_the_job_will_cut_them() -> None:
 def test_the_estimate_counts_with_the_batches_that_statistics_are_taken_over() -> None:
     assert duration.STATISTICS_BATCHES == scoring.STATISTICS_BATCHES
     assert duration.STATISTICS_BATCH_AT_LEAST == scoring.STATISTICS_BATCH_AT_LEAST
+
+
+def test_where_fewer_channels_take_longer_whole_blocks_are_what_can_be_reached() -> None:
+    known = KnownLatency(table=table(), fixed=False, original=whole(10.0), least=(whole(6.0), whole(4.0)))
+    answer = assess(STRUCTURE, SETTINGS, {"latency_ms": 5.0}, known)
+    assert (answer.feasible, answer.basis, answer.smallest["latency_ms"]) == (True, "measured", 4.0)
+    below = assess(STRUCTURE, SETTINGS, {"latency_ms": 3.0}, known)
+    assert (below.feasible, below.certain, below.smallest["latency_ms"]) == (False, True, 4.0)
+    both = assess(STRUCTURE, SETTINGS, {"latency_ms": 5.0, "params": float(costs(smallest()).params)}, known)
+    assert both.feasible is False, "no network has both"

@@ -518,3 +518,13 @@ def test_another_measured_resource_is_steered_calibrated_and_met_as_latency_is()
         assert set(started.constraint) == {"energy_mj", "latency_ms"}
     with pytest.raises(BudgetUnreachable, match="energy_mj: 0"):
         run(replace(job, asked={"energy_mj": 0.001}))
+
+
+def test_a_budget_is_not_refused_where_only_part_of_a_block_takes_too_long():
+    meter = StaircaseMeter(16, slow=frozenset({4, 8, 12}))
+    events = run(toy_job({"latency_ms": Share(0.7)}, QUICK, meter=meter))
+    assert {"smallest", "smallest-blocks"} <= {event.key for event in of(Measured, events)}
+    assert of(Finished, events)[0].latency.ms == 4.0
+    with pytest.raises(BudgetUnreachable) as refused:
+        run(toy_job({"latency_ms": 3.0}, QUICK, meter=meter))
+    assert refused.value.smallest == 4.0
