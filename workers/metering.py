@@ -47,7 +47,7 @@ def meter_of(
         yield lambda images: by_table, None
         return
     recorded = read_measurements(material.record)
-    with closing(_watched(claimed, material, service, recorded)) as device:
+    with closing(watched_device(claimed, material, service, recorded)) as device:
         table = partial(table_of_job, claimed, material, device, service, stop)
         meter = partial(
             DeviceMeter,
@@ -60,7 +60,7 @@ def meter_of(
         yield meter, partial(staircase_on, material.target, device, service, stop)
 
 
-def _watched(
+def watched_device(
     claimed: ClaimedJob, material: Material, service: Service, recorded: Mapping[str, Latency]
 ) -> WatchedDevice:
     """The target's device; the job tells when it is away, and when it has become slow."""

@@ -22,7 +22,7 @@ from app.models.records import UNTRAINED
 from app.targets.networks import NetworkRepository
 from app.targets.records import Target
 from workers.assembly import Material
-from workers.devices import device_of
+from workers.metering import watched_device
 from workers.service import Service
 from workers.staircases import staircase_on
 
@@ -83,7 +83,7 @@ def refuse_out_of_reach(claimed: ClaimedJob, material: Material, service: Servic
         return
     with unit_of_work(service.sessions) as session:
         JobRecorder(session).set_phase(claimed, "measuring")
-    with closing(device_of(material.target, service)) as device:
+    with closing(watched_device(claimed, material, service, {})) as device:
         reach = measure_reach(
             material.model.id,
             material.network,

@@ -22,7 +22,7 @@ from app.targets.records import Target
 from app.tasks.records import Task
 from workers.service import Service
 
-LOOK_S = 0.2
+LOOK_S = 0.1
 TellAway = Callable[[bool], None]
 """Told when the device is away, and when it is back."""
 

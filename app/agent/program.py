@@ -42,7 +42,7 @@ class AgentProgram:
         self, open_calls: Callable[[], AgentCalls], introduction: Json, device: Device, say: Callable[[str], None]
     ) -> None:
         self._open_calls, self._introduction, self._device = open_calls, introduction, device
-        self._link = _Link(say)
+        self._link, self._signs = _Link(say), _SignsOfLife(open_calls)
         self._files: dict[str, bytes] = {}  # the reference of the last reading: it stays the same for a whole job
 
     def run(self) -> None:
@@ -83,7 +83,7 @@ class AgentProgram:
 
     def _take(self, calls: AgentCalls, task: Json) -> None:
         """Raises Conflict, NotFound or Stopped once the task is not ours any more."""
-        with self._at_work(task) as lost:
+        with self._signs.of(task) as lost:
             document = self._measure(calls, task, lost)
             try:
                 self._lasting(partial(calls.answer, task, document))
@@ -103,28 +103,41 @@ class AgentProgram:
         known = self._files.get(file["sha256"])
         return calls.fetch(file) if known is None else known
 
+
+class _SignsOfLife:
+    """Says every few seconds that a task is still worked at, from a thread with a connection of its own."""
+
+    def __init__(self, open_calls: Callable[[], AgentCalls]) -> None:
+        self._open_calls = open_calls
+        self._held: tuple[Json, threading.Event] | None = None
+        self._thread = threading.Thread(target=self._give, name="signs of life", daemon=True)
+        self._thread.start()
+
     @contextmanager
-    def _at_work(self, task: Json) -> Iterator[threading.Event]:
-        """Says every few seconds that it is; the event is set when the service has taken the task back."""
-        ended, lost = threading.Event(), threading.Event()
-
-        def renew() -> None:
-            with self._open_calls() as calls:
-                while not ended.is_set() and not lost.is_set():
-                    try:
-                        calls.renew(task)
-                    except PASSES:
-                        pass  # the answer, or the next question for work, will find out
-                    except NetAdaptError:
-                        lost.set()
-                    ended.wait(RENEW_EVERY_S)
-
-        thread = threading.Thread(target=renew, name="at work", daemon=True)
-        thread.start()
+    def of(self, task: Json) -> Iterator[threading.Event]:
+        """While the block lasts. The event is set when the service has taken the task back."""
+        if not self._thread.is_alive():
+            raise RuntimeError("the thread that gives signs of life has died; start the agent again")
+        lost = threading.Event()
+        self._held = (task, lost)
         try:
             yield lost
         finally:
-            ended.set()
+            self._held = None
+
+    def _give(self) -> None:
+        with self._open_calls() as calls:
+            while True:
+                time.sleep(RENEW_EVERY_S)
+                if (held := self._held) is None:
+                    continue
+                task, lost = held
+                try:
+                    calls.renew(task)
+                except PASSES:
+                    continue  # the answer, or the next question for work, will find out
+                except NetAdaptError:
+                    lost.set()
 
 
 class _Link:

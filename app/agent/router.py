@@ -17,7 +17,7 @@ from app.json_body import read_json, validate
 from app.openapi import json_body
 from app.records import Caller
 
-LOOK_S = 0.2
+LOOK_S = 0.1
 LONGEST_WAIT_S = 60
 MAX_RESULT_BYTES = 4 * 1024 * 1024
 

@@ -115,7 +115,7 @@ class FeasibilityService:
             if missing == MEASURE_TASK:
                 key += "/auto" if guessed else f"/{structure_key(least_counts(groups, numbered)[0])}"
             task = None if missing is None else TaskQueue(session).find_latest(missing, key)
-            failed = task if task is not None and _failed_lately(session, task) else None
+            failed = task if task is not None and _failed_lately(session, task, target) else None
             pace = _pace(session, caller, model_id, target_id, dataset_id, settings)
         answer = assess(structure, numbered, asked, latency, pace)
         if answer.retry_after_seconds is None and answer.certain and answer.feasible is False:
@@ -190,9 +190,11 @@ def _pace(
     return Pace(speed=TrainingSpeed(**speeds[0]), images=images, pretrains=model.format == UNTRAINED)
 
 
-def _failed_lately(session: Session, task: Task) -> bool:
+def _failed_lately(session: Session, task: Task, target: Target) -> bool:
     if task.state != "failed" or task.finished_at is None:
         return False
+    if target.kind == "agent" and target.last_seen_at is not None and target.last_seen_at > task.finished_at:
+        return False  # the device was away, or was started again since
     return database_now(session) - task.finished_at < FAILURE_STANDS_FOR
 
 
