@@ -2,8 +2,9 @@
 
 For each operator kind a sum of features of the shape with coefficients that are not negative: then a network with
 fewer channels is never predicted to be slower, and every prediction is above zero. Kernels work on blocks of channels,
-which makes latency a staircase; the features count whole blocks as well as channels. A place in the network (kind and
-image size) that was seen often enough has coefficients of its own.
+which makes latency a staircase; the features count whole blocks as well as channels. Counts that no kernel is made for
+cost extra, so "fewer is never slower" is promised among multiples of four only. A place in the network (kind and image
+size) that was seen often enough has coefficients of its own.
 """
 
 import math
@@ -16,12 +17,13 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from adapt.errors import TableDoesNotCover
-from adapt.graph.network import Graph, Node
+from adapt.graph.network import Graph, Node, Shape
 from adapt.latency.table import Entry, LookupTable
-from adapt.latency.units import OVERHEAD, UnitPlan, plan_units
+from adapt.latency.units import OVERHEAD, UnitSignature, plan_units, signature, unit_of
 
 BLOCK = 16  # channels that a kernel works on at once, the widest in use
 FILTER_BLOCKS = 4  # blocks of filters for which a kernel reads its input once
+ALIGNED = 4  # counts that are no multiple of this get slower kernels, or a change of layout before and after
 MIN_POINTS_OF_A_PLACE = 8
 RESOLUTION_MS = 0.001  # shorter times are weighed as if they took this long
 
@@ -38,18 +40,31 @@ class Predictor:
     overhead_ms: float
     calibration: float
     _unit_ms: dict[tuple[str, str], float] = field(default_factory=dict, repr=False, compare=False)
-    _plans: dict[int, tuple[tuple[Node, ...], UnitPlan]] = field(default_factory=dict, repr=False, compare=False)
+    _plans: dict[int, tuple[tuple[Node, ...], list["_Part"]]] = field(default_factory=dict, repr=False, compare=False)
 
     def predict_ms(self, graph: Graph) -> float:
         """Predicted (never measured) end-to-end milliseconds of `graph` under the table's conditions, above zero.
 
         Raises TableDoesNotCover naming the operator kinds that the table has no entry for.
         """
-        units = self._plan(graph).units(graph)
-        if missing := tuple(dict.fromkeys(unit.operator for unit in units if unit.operator not in self.by_operator)):
-            raise TableDoesNotCover(missing)
-        total = math.fsum(self.predict_unit_ms(unit.operator, unit.shape) for unit in units)
-        return self.calibration * (total + self.overhead_ms)
+        shapes: dict[str, Shape] = {graph.input_name: (1, *graph.input_shape)}
+        missing: dict[str, None] = {}
+        times = []
+        for part in self._plan(graph):
+            key = part.key(graph, shapes)
+            known = part.known.get(key)
+            if known is None:
+                unit = unit_of(part.members, graph, shapes)
+                if unit.operator not in self.by_operator:
+                    missing[unit.operator] = None
+                    continue
+                ms = self.predict_unit_ms(unit.operator, unit.shape)
+                known = part.known[key] = (shapes[part.signature.output], ms)
+            shapes[part.signature.output], ms = known
+            times.append(ms)
+        if missing:
+            raise TableDoesNotCover(tuple(missing))
+        return self.calibration * (math.fsum(times) + self.overhead_ms)
 
     def predict_unit_ms(self, operator: str, shape: str) -> float:
         """One unit's share, before the calibration; `operator` must be one that the table has."""
@@ -60,12 +75,30 @@ class Predictor:
             self._unit_ms[key] = math.fsum(c * x for c, x in zip(coefficients, size.features(), strict=True))
         return self._unit_ms[key]
 
-    def _plan(self, graph: Graph) -> UnitPlan:
+    def _plan(self, graph: Graph) -> "list[_Part]":
         # Pruned versions of a network share one tuple of nodes; keeping it keeps its id from being used again.
         known = self._plans.get(id(graph.nodes))
         if known is None:
-            known = self._plans[id(graph.nodes)] = (graph.nodes, plan_units(graph.nodes))
+            parts = [_Part(members, signature(members)) for members in plan_units(graph.nodes).members]
+            known = self._plans[id(graph.nodes)] = (graph.nodes, parts)
         return known[1]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A unit of a network's every pruned version; what was predicted for it once is `known`, by the shapes it has.
+
+    A search asks for thousands of networks that differ in a layer or two.
+    """
+
+    members: tuple[Node, ...]
+    signature: UnitSignature
+    known: dict[tuple[Shape, ...], tuple[Shape, float]] = field(default_factory=dict)
+
+    def key(self, graph: Graph, shapes: Mapping[str, Shape]) -> tuple[Shape, ...]:
+        weights = graph.weight_shapes
+        inputs = [shapes[name] for name in self.signature.inputs]
+        return (*inputs, *[weights[name] for name in self.signature.weights])
 
 
 def fit(table: LookupTable) -> Predictor:
@@ -102,6 +135,7 @@ def _coefficients(entries: Sequence[Entry]) -> Coefficients:
     # A point seen n times is known sqrt(n) times better; relative errors count alike, large operators or small.
     weights = np.sqrt([entry.count for entry in entries]) / np.maximum(ms, RESOLUTION_MS)
     scale = features.max(axis=0)
+    scale[scale == 0] = 1.0  # nothing that is not aligned was seen: it costs nothing then
     solution: NDArray[np.float64] = nnls(features / scale * weights[:, None], ms * weights)[0]
     return tuple(float(value) for value in solution / scale)
 
@@ -125,11 +159,13 @@ class Size:
         return cls(channels_in, math.prod(area_in), channels_out, math.prod(area_out), int(per_filter or 1))
 
     def features(self) -> tuple[float, ...]:
-        """All above zero, none falling when a channel count grows."""
+        """None below zero; among counts that are `ALIGNED` none falls when a count grows."""
         blocks_in, blocks_out, blocks_seen = (
             float(math.ceil(count / BLOCK)) for count in (self.channels_in, self.channels_out, self.per_filter)
         )
         filter_sets = float(math.ceil(blocks_out / FILTER_BLOCKS))
+        odd_in, odd_out = (float(count % ALIGNED != 0) for count in (self.channels_in, self.channels_out))
+        work = float(self.channels_out * self.per_filter * self.area_out)
         return (
             1.0,
             float(self.area_out),
@@ -137,9 +173,13 @@ class Size:
             float(self.channels_out * self.area_out),
             blocks_in * self.area_in,
             blocks_out * self.area_out,
-            float(self.channels_out * self.per_filter * self.area_out),
+            work,
             blocks_out * self.per_filter * self.area_out,
             blocks_out * blocks_seen * self.area_out,
             filter_sets * self.per_filter * self.area_out,
             float(self.channels_out * self.per_filter),
+            odd_in * self.channels_in * self.area_in,
+            odd_in * work,
+            odd_out * self.channels_out * self.area_out,
+            odd_out * work,
         )

@@ -13,7 +13,7 @@ from math import prod
 from adapt.graph.network import Attribute, Graph, Node, Shape
 from adapt.graph.operators import OPERATORS
 from adapt.graph.operators.operator import same_shape
-from adapt.graph.shapes import infer_shapes
+from adapt.graph.shapes import infer_shapes, node_shape
 
 OVERHEAD = "overhead"
 """The operator key of what a run costs beside its kernels."""
@@ -41,6 +41,32 @@ class UnitPlan:
         """The units of `graph`, which must have the nodes that the plan was made of, in topological order."""
         shapes = infer_shapes(graph)
         return tuple(_unit(members, graph, shapes) for members in self.members)
+
+
+@dataclass(frozen=True)
+class UnitSignature:
+    """What a unit's keys follow from: the shapes of these values and weights of the graph. `output` is the only value
+    of its that others read."""
+
+    inputs: tuple[str, ...]
+    weights: tuple[str, ...]
+    output: str
+
+
+def signature(members: Sequence[Node]) -> UnitSignature:
+    inside = {node.name for node in members}
+    return UnitSignature(
+        inputs=tuple(name for node in members for name in node.inputs if name not in inside),
+        weights=tuple(name for node in members for name in node.weights.values()),
+        output=members[-1].name,
+    )
+
+
+def unit_of(members: tuple[Node, ...], graph: Graph, shapes: dict[str, Shape]) -> Unit:
+    """The unit of these nodes, whose inputs' shapes are in `shapes`; those of what they make are added."""
+    for node in members:
+        shapes[node.name] = node_shape(graph, node, shapes)
+    return _unit(members, graph, shapes)
 
 
 def find_units(graph: Graph) -> tuple[Unit, ...]:

@@ -14,6 +14,7 @@ from adapt.spec import derive_seed
 
 LEAST_LEVEL = 0.15
 JITTER = 0.3
+LIKED = 8  # every kernel is at its best on multiples of this, or of a divisor
 
 Counts = Mapping[str, int]
 
@@ -24,9 +25,12 @@ def variant_counts(
     """Channel counts by group: of the original, of the smallest network, then of `variants` - 2 random ones.
 
     A random variant has a level between thin and full, spread evenly over the variants, and each group lies around
-    it: networks as a search meets them, and far enough apart to tell the operators' shapes from each other.
+    it: networks as a search meets them, and far enough apart to tell the operators' shapes from each other. Where
+    `multiple` is finer than kernels like it, half of the groups keep to counts that they like: a search will prefer
+    those, and has to know by how much.
     """
     choices = {group.id: counts_of(group, multiple=multiple, minimum=minimum) for group in groups}
+    liked = {group: [count for count in counts if count % LIKED == 0] or counts for group, counts in choices.items()}
     yield {group.id: group.channels for group in groups}
     yield {group: counts[0] for group, counts in choices.items()}
     levels = [LEAST_LEVEL + (1 - LEAST_LEVEL) * (index + 0.5) / max(variants - 2, 1) for index in range(variants - 2)]
@@ -34,7 +38,10 @@ def variant_counts(
     for index, level in enumerate(levels):
         chance = random.Random(derive_seed(seed, "variant", index))
         yield {
-            group.id: _nearest(choices[group.id], (level + chance.uniform(-JITTER, JITTER)) * group.channels)
+            group.id: _nearest(
+                (liked if chance.random() < 0.5 else choices)[group.id],
+                (level + chance.uniform(-JITTER, JITTER)) * group.channels,
+            )
             for group in groups
         }
 

@@ -109,6 +109,14 @@ def test_variants_are_multiples_of_the_rounding_and_follow_from_the_seed(network
         assert all(count == group.channels or (count % 16 == 0 and count >= 32) for count in counts)
 
 
+def test_half_of_the_groups_keep_to_counts_that_kernels_like_where_the_rounding_is_finer(network: Network) -> None:
+    groups = [group for group in channel_groups(network) if group.prunable]
+    drawn = list(variant_counts(groups, 20, 5, multiple=1, minimum=8))[2:]
+    liked = sum(variant[group.id] % 8 == 0 for variant in drawn for group in groups)
+    assert 0.4 < liked / (len(drawn) * len(groups)) < 0.85
+    assert any(variant[group.id] % 4 for variant in drawn for group in groups)
+
+
 def test_the_original_against_itself_is_a_ratio_near_one(network: Network) -> None:
     onnx = write_onnx(network)
     found = evaluated(InProcess(OnnxRuntime()).read(onnx, onnx, Plan(maximum_s=0.2)))

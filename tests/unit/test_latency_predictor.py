@@ -73,6 +73,28 @@ def test_fewer_channels_are_never_predicted_to_be_slower_whatever_the_noise() ->
             assert times[0] > 0
 
 
+def test_counts_that_no_kernel_is_made_for_are_predicted_to_be_slower_than_more_channels_that_are() -> None:
+    def odd_law_ms(channels: int, filters: int) -> float:
+        return law_ms(channels, filters, 256) * (1 if channels % 4 == 0 else 1.8)
+
+    counts = (8, 13, 24, 37, 56, 71, 96, 101, 128)
+    points = [(c, f) for c in counts for f in (8, 40, 72, 104)]
+    measured = [entry("conv1x1s1", f"{c}x16x16>{f}x16x16/{c}", odd_law_ms(c, f)) for c, f in points]
+    predictor = fit(table(*measured))
+    odd, even = (predictor.predict_unit_ms("conv1x1s1", f"{c}x16x16>64x16x16/{c}") for c in (62, 64))
+    assert odd > 1.4 * even
+    assert even == pytest.approx(odd_law_ms(64, 64), rel=0.2)
+
+
+def test_what_was_asked_before_does_not_change_what_is_predicted_for_another_version_of_a_network() -> None:
+    wide, narrow = residual_graph(96), residual_graph(48)
+    narrow_of_wide = wide.with_weight_shapes(narrow.weight_shapes)
+    predictor = fit(everything())
+    for graph in (wide, narrow_of_wide, wide, narrow_of_wide):
+        assert predictor.predict_ms(graph) == fit(everything()).predict_ms(graph)
+    assert predictor.predict_ms(wide) > predictor.predict_ms(narrow_of_wide)
+
+
 def test_the_order_of_entries_does_not_matter() -> None:
     whole = everything()
     shuffled = list(whole.entries)
