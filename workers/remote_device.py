@@ -42,6 +42,7 @@ class RemoteDevice:
     def __init__(self, target: Target, asker: str, service: Service, tell_away: TellAway = to_nobody) -> None:
         self._target, self._asker, self._service = target, asker, service
         self._presence = _Presence(target.name, service.settings.device_patience_s, tell_away)
+        self._given: set[str] = set()  # tasks whose answers were handed out: asked once more, it is measured once more
         self._references: dict[str, Task] = {}  # by sha256: those that lie in the storage, and since which task
 
     @property
@@ -57,12 +58,12 @@ class RemoteDevice:
         """Raises DeviceAway, MeasurementFailed, Stopped; nothing is left with the device then."""
         order = ReadingOrder(asker=self._asker, candidate=_sha256(candidate), reference=_sha256(reference), plan=plan)
         if (known := self._answered_before(order)) is not None:
-            return known
+            return self._give(known)
         task = self._ask(order, candidate, reference)
         try:
-            while (found := self._wait(task, stop)) is None:  # a worker that lost this job meanwhile took it back
+            while (answered := self._wait(task, stop)) is None:  # a worker that lost this job meanwhile took it back
                 task = self._ask(order, candidate, reference)
-            return found
+            return self._give(answered)
         except BaseException:
             with unit_of_work(self._service.sessions) as session:
                 OrderBook(session).withdraw(task.id)
@@ -74,14 +75,17 @@ class RemoteDevice:
         while self._references:
             self._discard(*self._references.popitem())
 
-    def _answered_before(self, order: ReadingOrder) -> Reading | None:
+    def _give(self, answered: Task) -> Reading:
+        self._given.add(answered.id)
+        return reading_from_document(answered.result)
+
+    def _answered_before(self, order: ReadingOrder) -> Task | None:
         """What a worker that is gone had asked and could not record; not if the device measures otherwise by now."""
         with reading(self._service.sessions) as session:
             task = OrderBook(session).find(order)
-        if task is None or task.result is None:
+        if task is None or task.result is None or task.id in self._given:
             return None
-        found = reading_from_document(task.result)
-        return found if found.conditions == self.conditions else None
+        return task if reading_from_document(task.result).conditions == self.conditions else None
 
     def _ask(self, order: ReadingOrder, candidate: bytes, reference: bytes) -> Task:
         storage = self._service.storage
@@ -95,8 +99,8 @@ class RemoteDevice:
         self._references.setdefault(order.reference, task)
         return task
 
-    def _wait(self, task: Task, stop: Stop) -> Reading | None:
-        """None when the task is gone."""
+    def _wait(self, task: Task, stop: Stop) -> Task | None:
+        """With its answer; None when the task is gone."""
         while True:
             if stop():
                 raise Stopped("stopped while a device measures")
@@ -108,7 +112,7 @@ class RemoteDevice:
                 return None
             if found.result is not None:
                 self._presence.note(away=False)
-                return reading_from_document(found.result)
+                return found
             if found.error is not None:
                 raise MeasurementFailed(self._target.name, found.error["detail"])
             self._presence.note(away=away)

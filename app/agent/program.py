@@ -28,8 +28,8 @@ from app.client.errors import (
 
 RENEW_EVERY_S = 2.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0
-PATIENCE_FOR_A_NAME_S = 12.0
-"""An agent that was killed has its name for some seconds more: whoever takes its place waits that long."""
+TRIES_FOR_A_NAME = 12
+"""One a second: an agent that was killed has its name for some seconds more, and whoever takes its place waits."""
 PASSES = (ServiceUnreachable, ServiceFailed, TooManyRequests, UnexpectedAnswer)
 """A service that restarts, a network that is away, a proxy in between that says something of its own."""
 MOST_OF_A_REASON = 2000
@@ -39,9 +39,14 @@ class AgentProgram:
     """`open_calls` connects anew; `say` takes one line for whoever started this."""
 
     def __init__(
-        self, open_calls: Callable[[], AgentCalls], introduction: Json, device: Device, say: Callable[[str], None]
+        self,
+        open_calls: Callable[[], AgentCalls],
+        introduction: Json,
+        device: Device,
+        say: Callable[[str], None],
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._open_calls, self._introduction, self._device = open_calls, introduction, device
+        self._open_calls, self._introduction, self._device, self._sleep = open_calls, introduction, device, sleep
         self._link, self._signs = _Link(say), _SignsOfLife(open_calls)
         self._files: dict[str, bytes] = {}  # the reference of the last reading: it stays the same for a whole job
 
@@ -65,21 +70,22 @@ class AgentProgram:
                 outcome = step()
             except PASSES as error:
                 self._link.note_lost(error)
-                time.sleep(pause_s)
+                self._sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             else:
                 self._link.note_back()
                 return outcome
 
     def _claim(self, calls: AgentCalls, **wait: int) -> Json | None:
-        end = time.monotonic() + PATIENCE_FOR_A_NAME_S
-        while True:
+        """Raises Conflict when the name is another's, and stays so."""
+        for _ in range(TRIES_FOR_A_NAME):
             try:
                 return calls.claim(self._introduction, **wait)
             except Conflict as error:
-                if not error.type.endswith(":name-taken") or time.monotonic() > end:
+                if not error.type.endswith(":name-taken"):
                     raise
-                time.sleep(1.0)
+            self._sleep(1.0)
+        return calls.claim(self._introduction, **wait)
 
     def _take(self, calls: AgentCalls, task: Json) -> None:
         """Raises Conflict, NotFound or Stopped once the task is not ours any more."""

@@ -18,6 +18,7 @@ MAX_ATTEMPTS = 3
 """Claims of one job without a single result in between before it is failed: it would kill every worker."""
 
 WAITING: JobPhase = "waiting-for-device"
+_ASKED_FOR: dict[JobRequest, JobState] = {"cancel": "cancelled", "pause": "paused"}
 
 
 class JobQueue:
@@ -80,7 +81,13 @@ class JobQueue:
         self._journal.tell_state(claimed.id)
 
     def wait_for_device(self, claimed: ClaimedJob) -> None:
-        """Back to the queue, where it keeps its place, until its target's device is there. Raises LeaseLost."""
+        """Back to the queue, where it keeps its place, until its target's device is there; a cancel or pause that was
+        asked for meanwhile is done instead, since no worker may come for long. Raises LeaseLost."""
+        self._journal.hold(claimed)
+        asked = self._journal.read(claimed.id).requested
+        if asked is not None:
+            self._end(claimed.id, _ASKED_FOR[asked], None, database_now(self._session))
+            return
         self._journal.hold(claimed, **(_let_go("queued") | {"phase": WAITING}))
         self._journal.tell_state(claimed.id)
 
@@ -112,7 +119,7 @@ class JobQueue:
         """Ends what no worker should claim: refused material, crash loops, requests to a worker that died."""
         abandoned = and_(JobRow.lane == lane, JobRow.state == "running", JobRow.lease_expires_at < now)
         for row_id, requested in self._locked(and_(abandoned, JobRow.requested.is_not(None)), JobRow.requested):
-            self._end(row_id, "cancelled" if requested == "cancel" else "paused", None, now)
+            self._end(row_id, _ASKED_FOR[requested], None, now)
         crashing = and_(abandoned, JobRow.attempts >= MAX_ATTEMPTS, JobRow.recorded == JobRow.recorded_at_claim)
         for row_id, attempts in self._locked(crashing, JobRow.attempts):
             detail = f"{attempts} workers in a row died or lost this job before they could record a single result"

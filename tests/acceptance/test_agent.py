@@ -61,10 +61,13 @@ def agent_named(name: str, address: str, folder: Path) -> Iterator[Agent]:
         agent.close()
 
 
-def until(true: Callable[[], Any], within_s: float = 60) -> Any:
-    end = time.monotonic() + within_s
+def netadapt(*typed: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "app.cli", *typed]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def until(true: Callable[[], Any]) -> Any:
     while not (found := true()):
-        assert time.monotonic() < end
         time.sleep(0.1)
     return found
 
@@ -140,13 +143,15 @@ def away(answer: dict[str, Any]) -> dict[str, Any] | None:
 
 def test_a_second_agent_of_the_same_name_is_refused_in_one_line(address, client, tmp_path):
     with agent_named("phone-4", address, tmp_path):
-        target_named(client, "phone-4")
-        command = [sys.executable, "-m", "app.cli", "agent", "--url", address, "--name", "phone-4"]
-        second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        target = target_named(client, "phone-4")["id"]
+        second = netadapt("agent", "--url", address, "--name", "phone-4")
     assert (second.returncode, second.stdout) == (1, "")
     (line,) = second.stderr.splitlines()
     assert "phone-4" in line
     assert "--name" in line
+    assert netadapt("targets", "delete", target, "--url", address).returncode == 0
+    gone = netadapt("targets", "delete", target, "--url", address)
+    assert (gone.returncode, target in gone.stderr) == (1, True)
 
 
 def test_an_agent_waits_for_a_service_that_is_not_there_and_says_so_once(tmp_path):
@@ -167,7 +172,6 @@ def test_an_agent_waits_for_a_service_that_is_not_there_and_says_so_once(tmp_pat
     ],
 )
 def test_what_this_machine_cannot_measure_with_is_refused(options, code, says):
-    command = [sys.executable, "-m", "app.cli", "agent", "--url", "http://127.0.0.1:1", "--name", "x", *options]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    ended = netadapt("agent", "--url", "http://127.0.0.1:1", "--name", "x", *options)
     assert ended.returncode == code
     assert says in ended.stderr

@@ -154,6 +154,17 @@ class TestWaitingForADevice:
                 job, changed = getattr(JobRepository(session), verb)(ANN, waiting)
             assert (job.state, job.phase, changed) == (state, None, True)
 
+    @pytest.mark.parametrize(("verb", "state"), [("cancel_job", "cancelled"), ("pause_job", "paused")])
+    def test_what_was_asked_just_before_it_is_let_go_is_done(self, sessions, verb, state):
+        job_id = submit(sessions)
+        claimed = claim(sessions)
+        with unit_of_work(sessions) as session:
+            getattr(JobRepository(session), verb)(ANN, job_id)
+        with unit_of_work(sessions) as session:
+            JobQueue(session).wait_for_device(claimed)
+        job = look(sessions, job_id)
+        assert (job.state, job.requested, job.phase) == (state, None, None)
+
     def test_a_worker_that_lost_the_job_cannot_let_it_wait(self, sessions):
         job_id = submit(sessions)
         claimed = claim(sessions)

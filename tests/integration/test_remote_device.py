@@ -124,6 +124,12 @@ def test_an_answer_that_came_when_the_worker_was_gone_is_not_asked_for_again(ser
         device.read(b"candidate", b"reference", PLAN, stop=lambda: True)
 
 
+def test_what_is_asked_twice_is_measured_twice(service, target):
+    with device_of(service, target) as device:
+        _, counts = with_agent(service, target, lambda: [device.read(b"candidate", b"reference", PLAN) for _ in "12"])
+    assert counts == [2]
+
+
 def test_nobody_gets_the_answer_to_anothers_question(service, target):
     with device_of(service, target) as device:
         with_agent(service, target, lambda: device.read(b"candidate", b"reference", PLAN))

@@ -14,6 +14,10 @@ from adapt.events import ControlEvaluated, EpochDone, IterationDone, Latency, Me
 from adapt.graph.costs import costs
 from adapt.graph.shapes import infer_shapes
 from adapt.graph.shares import shares_by_kind
+from adapt.latency.local_device import LocalDevice
+from adapt.latency.machine_lock import MachineLock
+from adapt.latency.runtimes.choice import RuntimeChoice
+from adapt.latency.watched import COLD_MS
 from adapt.presets import effective_settings, settings_to_document
 from adapt.spec import default_normalization
 from app.database import make_engine, make_sessions, migrate, reading, unit_of_work
@@ -31,7 +35,7 @@ from app.tables import ModelRow
 from app.targets.lookup import LookupRepository
 from app.tasks.queue import TaskQueue
 from tests.trained import trained_pt2
-from workers import adaptation, recording
+from workers import adaptation, metering, recording
 from workers.adaptation import run_job
 from workers.housekeeping import Housekeeping
 from workers.service import Service
@@ -265,3 +269,31 @@ def test_a_network_that_does_not_classify_is_refused_before_anything_is_measured
     with reading(service.sessions) as session:
         assert LookupRepository(session).find_table("local") is None
         assert load_progress(session, job_id).measurements == {}
+
+
+class Throttling(LocalDevice):
+    """Ten times slower from its third reading on."""
+
+    readings = 0
+
+    def read(self, *arguments):
+        found = super().read(*arguments)
+        self.readings += 1
+        if self.readings < 3:
+            return found
+        slow = {
+            name: tuple(10 * (ms + COLD_MS) for ms in getattr(found, name)) for name in ("candidate_ms", "reference_ms")
+        }
+        return replace(found, **slow)
+
+
+def test_a_device_that_turns_ten_times_slower_is_told_of_in_the_job(service, model_id, monkeypatch):
+    device = Throttling(RuntimeChoice(), MachineLock(service.lock_directory))
+    monkeypatch.setattr(metering, "device_of", lambda *_, **__: device)
+    job_id = submit(service, model_id, {"latency_ms": "1%"})  # out of reach: it ends once the smallest was measured
+    work(service)
+    with reading(service.sessions) as session:
+        events = JobHistory(session).list_events(ANN, job_id, after=0, limit=1000)[1].items
+    told = [event.data["text"] for event in events if event.event == "message" and "slow" in event.data["text"]]
+    assert told
+    assert told[0].startswith("this machine has become slow")
