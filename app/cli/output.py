@@ -79,7 +79,8 @@ def duration(seconds: float | None) -> str | None:
     for unit, size in (("day", 86_400.0), ("hour", 3_600.0), ("minute", 60.0)):
         if seconds >= 1.5 * size:
             return f"about {round(seconds / size)} {unit}s"
-    return f"about {max(1, round(seconds))} seconds"
+    count = max(1, round(seconds))
+    return f"about {count} second{'s' if count > 1 else ''}"
 
 
 def state_line(state: Json | None) -> str | None:

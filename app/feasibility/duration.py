@@ -64,5 +64,6 @@ def estimate_seconds(
     final = settings.long_term_epochs * epoch * left if settings.final == "finetune" and iterations else 0.0
     before = settings.training_epochs * epoch if pretrains else 0.0
     reports = FORWARD * (images.holdout + images.test) * (1 + left)
-    measurements = (iterations + 3 if measures else 2) * (Plan().minimum_s + Plan().maximum_s) / 2
+    plan = Plan()
+    measurements = (iterations + 4 if measures else 2) * math.sqrt(plan.minimum_s * plan.maximum_s)
     return START_S + measurements + speed.ms_per_image / 1000 * (search + final + before + reports)

@@ -12,6 +12,7 @@ import pytest
 
 from app import client as client_package
 from app.cli import main
+from app.cli.output import duration
 
 Answers = Callable[[httpx.Request], httpx.Response]
 JOB = {
@@ -349,3 +350,39 @@ def test_a_target_without_measurements_says_so(terminal: Terminal) -> None:
     assert code == 0
     assert "no such provider" in out
     assert "nothing was measured on it yet" in out
+
+
+def test_check_tells_what_was_measured_and_about_how_long_a_job_takes(terminal: Terminal) -> None:
+    measured = {"predicted": None, "measured": 7.16, "low": 7.1, "high": 7.2}
+    answer = {
+        "feasible": True,
+        "basis": "measured",
+        "original": {"latency_ms": 7.16, "macs": 3e8},
+        "smallest": {"latency_ms": 2.0, "macs": 1e7},
+        "latency": {"original": measured, "smallest": {**measured, "measured": None, "predicted": 2.0}},
+        "budget": {"latency_ms": 4.2999999},
+        "seconds_estimate": 2400.0,
+        "reason": None,
+        "retry_after_seconds": None,
+    }
+    code, out, _ = terminal.run("check", "mdl_1", "--latency-ms", "60%", answers=always(answer))
+    assert code == 0
+    assert "about 40 minutes" in out
+    assert "original 7.1 to 7.2 ms" in out
+    assert "2 ms (predicted)" in out
+    assert "latency_ms 4.3" in out
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.2, "about 1 second"),
+        (50.0, "about 50 seconds"),
+        (100.0, "about 2 minutes"),
+        (8000.0, "about 2 hours"),
+        (2e5, "about 2 days"),
+        (None, None),
+    ],
+)
+def test_a_duration_is_told_as_one_says_it(seconds: float | None, words: str | None) -> None:
+    assert duration(seconds) == words
