@@ -8,7 +8,7 @@ from adapt.errors import ReadingRefused
 from adapt.latency.conditions import Conditions, conditions_from_document
 from adapt.latency.fields import Fields
 from adapt.latency.reading import Reading, reading_from_document
-from adapt.latency.runtimes.choice import Precision
+from adapt.latency.runtimes.choice import Precision, RuntimeName
 from app.agent.holding import Holding
 from app.agent.presence import AgentRepository
 from app.agent.records import Agent, HeldOrder, NameTaken, WhichFile
@@ -94,8 +94,12 @@ class AgentService:
 def _check_choice(conditions: Conditions) -> None:
     """Raises InvalidFields for what no device can be asked to do."""
     wrong = []
+    if conditions.runtime not in get_args(RuntimeName):
+        wrong.append(("runtime", f"is one of {', '.join(get_args(RuntimeName))}"))
     if conditions.precision not in get_args(Precision):
         wrong.append(("precision", f"is one of {', '.join(get_args(Precision))}"))
+    if conditions.precision != "float32" and conditions.runtime != "onnxruntime":
+        wrong.append(("precision", f"{conditions.precision} networks are run by onnxruntime alone"))
     if conditions.threads > MOST_THREADS:
         wrong.append(("threads", f"is at most {MOST_THREADS}"))
     if conditions.batch > MOST_IMAGES:

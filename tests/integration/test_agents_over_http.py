@@ -209,6 +209,8 @@ def test_a_device_that_says_nothing_for_long_is_shown_as_away(api: LiveApi, devi
         ({"conditions": {**CONDITIONS.to_json(), "threads": 10**6}}, "/conditions/threads"),
         ({"conditions": {**CONDITIONS.to_json(), "batch": -1}}, "/conditions/batch"),
         ({"conditions": {**CONDITIONS.to_json(), "precision": "int3"}}, "/conditions/precision"),
+        ({"conditions": {**CONDITIONS.to_json(), "runtime": "abacus"}}, "/conditions/runtime"),
+        ({"conditions": {**CONDITIONS.to_json(), "runtime": "torch", "precision": "int8"}}, "/conditions/precision"),
         ({"conditions": {**CONDITIONS.to_json(), "provider_options": {"a": 1}}}, "/conditions/provider_options/a"),
     ],
 )
