@@ -40,7 +40,7 @@ from app.tasks.records import ClaimedTask
 from workers.assembly import read_network_of
 from workers.devices import device_of
 from workers.lease import StopSignal, held_lease
-from workers.lookup import take_and_store
+from workers.lookup import profile_rounding, take_and_store
 from workers.reach import measure_reach
 from workers.service import Service
 
@@ -150,7 +150,7 @@ def _measure_model(
     settings = settings_from_document(claimed.payload["settings"])
     with closing(device_of(target, service, asker=claimed.id)) as device:
         if profile is not None:
-            profile(model, network, groups, target, device, service, signal)
+            profile(model, network, groups, profile_rounding(settings), target, device, service, signal)
         measure_reach(model.id, network, groups, settings, target, device, service, signal)
     speed = _training_speed(network, service, signal)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from adapt.latency.calibration import MeasuredNetwork
 from adapt.latency.conditions import Conditions
-from adapt.latency.predictor import MIN_POINTS_OF_A_PLACE, Place, Size, fit, place_of
+from adapt.latency.predictor import ALIGNED, MIN_POINTS_OF_A_PLACE, Place, Size, fit, place_of
 from adapt.latency.table import Entry, LookupTable
 from adapt.latency.units import OVERHEAD, Unit
 
@@ -27,6 +27,14 @@ def covers(prior: LookupTable, units: Sequence[Unit], conditions: Conditions) ->
         points[place_of(entry.operator, entry.shape)].append(entry)
     reached = sum(_reaches(points[place_of(unit.operator, unit.shape)], Size.parse(unit.shape)) for unit in units)
     return reached >= COVERED * len(units)
+
+
+def knows_counts(table: LookupTable, multiple: int) -> bool:
+    """Whether `table` was taken with counts like those of a search that rounds to `multiple`: of those that no kernel
+    is made for it tells nothing unless some were measured."""
+    if multiple % ALIGNED == 0:
+        return True
+    return any("conv" in entry.operator and Size.parse(entry.shape).channels_out % ALIGNED for entry in table.entries)
 
 
 def entries_today(prior: LookupTable, networks: Sequence[MeasuredNetwork]) -> list[Entry]:
