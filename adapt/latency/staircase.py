@@ -58,7 +58,7 @@ def measure_staircase(device: Device, stop: Stop = never) -> Staircase:
 
     def write(channels: int) -> bytes:
         narrower = widest_probe.with_weight_shapes(probe(channels).weight_shapes)  # the same nodes: a variant of it
-        return files.write(random_network(narrower))
+        return files.write_variant(random_network(narrower))
 
     widest = write(HIGHEST)
 

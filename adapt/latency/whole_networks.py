@@ -42,6 +42,6 @@ def measure_beside(
 
 def _measure(graph: Graph, original: Graph, device: Device, then_ms: float | None, stop: Stop) -> WholeNetwork:
     files = NetworkFiles(kind=device.file, conditions=device.conditions)
-    reference, candidate = (files.write(random_network(each)) for each in (original, graph))
+    reference, candidate = (files.write_variant(random_network(each)) for each in (original, graph))
     found = evaluated(device.read(candidate, reference, PLAN, stop), then_ms)
     return WholeNetwork(ms=found.ms, low=found.low, high=found.high, original_ms=found.original_ms)

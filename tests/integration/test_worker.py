@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +18,12 @@ from adapt.graph.shares import shares_by_kind
 from adapt.latency.local_device import LocalDevice
 from adapt.latency.machine_lock import MachineLock
 from adapt.latency.runtimes.choice import RuntimeChoice
+from adapt.latency.staircase import Ratio, Staircase
 from adapt.latency.watched import COLD_MS
 from adapt.presets import effective_settings, settings_to_document
 from adapt.spec import default_normalization
 from app.database import make_engine, make_sessions, migrate, reading, unit_of_work
+from app.jobs.documents import job_document
 from app.jobs.history import JobHistory
 from app.jobs.queue import JobQueue
 from app.jobs.records import NewJob
@@ -34,10 +37,12 @@ from app.storage import Storage
 from app.tables import ModelRow
 from app.targets.lookup import LookupRepository
 from app.tasks.queue import TaskQueue
+from tests.toy_search import FormulaMeter
 from tests.trained import trained_pt2
 from workers import adaptation, metering, recording
 from workers.adaptation import run_job
 from workers.housekeeping import Housekeeping
+from workers.progress import read_checkpoint
 from workers.service import Service
 from workers.tasks import run_task
 
@@ -100,14 +105,16 @@ def _model_id(service: Service, tmp_path: Path) -> str:
     return model.id
 
 
-def submit(service: Service, model_id: str, budget: dict[str, object], continues: str | None = None) -> str:
+def submit(
+    service: Service, model_id: str, budget: dict[str, object], continues: str | None = None, **settings: object
+) -> str:
     new = NewJob(
         name=None,
         model_id=model_id,
         dataset_id="digits",
         target_id="local",
         budget=budget,
-        settings=settings_to_document(effective_settings(QUICK)),
+        settings=settings_to_document(effective_settings(QUICK | settings)),
         continues=continues,
     )
     with unit_of_work(service.sessions) as session:
@@ -174,6 +181,11 @@ def interrupt_after(monkeypatch, kind: type, count: int) -> None:
     monkeypatch.setattr(adaptation, "Recording", Interrupting)
 
 
+def run_out_of_lease(service: Service) -> None:
+    with unit_of_work(service.sessions) as session:
+        session.execute(text("UPDATE jobs SET lease_expires_at = '2000-01-01 00:00:00.000000'"))
+
+
 @pytest.mark.parametrize(
     ("kind", "count"),
     [
@@ -193,8 +205,7 @@ def test_a_job_cut_off_anywhere_ends_with_the_same_bytes(service, model_id, monk
         interrupt_after(patch, kind, count)
         work(service)
     assert job_of(service, cut_off).state == "running"
-    with unit_of_work(service.sessions) as session:  # its lease runs out
-        session.execute(text("UPDATE jobs SET lease_expires_at = '2000-01-01 00:00:00.000000'"))
+    run_out_of_lease(service)
     work(service)
     assert job_of(service, cut_off).state == "succeeded"
     assert final_sha256(service, cut_off) == final_sha256(service, undisturbed)
@@ -227,6 +238,94 @@ def test_an_unreachable_budget_fails_before_training_with_the_smallest_figure(se
     assert job.error["type"].endswith("budget-unreachable")
     with reading(service.sessions) as session:
         assert load_progress(session, job_id).open_iteration is None
+
+
+def test_memory_is_a_budget_and_the_peak_is_reported(service, model_id):
+    job_id = submit(service, model_id, {"memory_bytes": "80%"})
+    work(service)
+    job = job_of(service, job_id)
+    assert (job.state, job.error) == ("succeeded", None)
+    assert job.result.memory_bytes <= 0.8 * job.original.memory_bytes
+    assert job.result.peak_memory_bytes < job.result.memory_bytes
+    with reading(service.sessions) as session:
+        checkpoints = JobHistory(session).list_checkpoints(ANN, job_id, after=0, limit=50).items
+    assert all(checkpoint.figures.peak_memory_bytes for checkpoint in checkpoints)
+    network = read_checkpoint(checkpoints[-1], service.storage)
+    assert costs(network.graph).memory_bytes == job.result.memory_bytes
+
+
+class Clocked(FormulaMeter):
+    """The service's meter of a device that a formula stands for; `slow` measures over the budget whatever is cut."""
+
+    def __init__(self, slow: Callable[[str], bool]) -> None:
+        super().__init__(bias=0.0)
+        self._slow = slow
+
+    def write(self, network):
+        return {}
+
+    def measure(self, key, network, effort="usual"):
+        latency = super().measure(key, network)
+        return replace(latency, ms=9.0, low=8.9, high=9.1) if self._slow(key) else latency
+
+
+def on_a_clock(monkeypatch, slow: Callable[[str], bool], staircase=None) -> Clocked:
+    meter = Clocked(slow)
+    monkeypatch.setattr(adaptation, "meter_of", lambda *_: nullcontext((lambda images: meter, staircase)))
+    return meter
+
+
+def test_a_result_over_the_budget_after_the_last_step_fails_with_every_checkpoint_kept(service, model_id, monkeypatch):
+    on_a_clock(monkeypatch, lambda key: key.startswith("final"))
+    job_id = submit(service, model_id, {"latency_ms": "90%"}, include=["last.*"], round_channels_to=16)
+    work(service)
+    job = job_of(service, job_id)
+    assert (job.state, job.error["type"]) == ("failed", "urn:netadapt:problem:budget-not-met")
+    assert "9 (measured, its interval reaches up to 9.1) reached" in job.error["detail"]
+    assert f"{job.limits['latency_ms']:g} asked" in job.error["detail"]
+    with reading(service.sessions) as session:
+        checkpoints = JobHistory(session).list_checkpoints(ANN, job_id, after=0, limit=50).items
+        finished = load_progress(session, job_id).finished
+    assert [each.checkpoint for each in checkpoints] == ["0", *(str(each.iteration) for each in finished)]
+    for checkpoint in checkpoints:
+        assert {file.format for file in checkpoint.files} == {"onnx", "pt2", "safetensors"}
+        assert all(service.storage.read(file.sha256) for file in checkpoint.files)
+
+
+def test_a_hopeless_latency_fails_before_training_with_the_smallest_measured_figure(service, model_id, monkeypatch):
+    on_a_clock(monkeypatch, lambda key: False)
+    job_id = submit(service, model_id, {"latency_ms": 1e-6})
+    work(service)
+    job = job_of(service, job_id)
+    assert (job.state, job.error["type"]) == ("failed", "urn:netadapt:problem:budget-unreachable")
+    with reading(service.sessions) as session:
+        record = load_progress(session, job_id)
+    assert f"{record.measurements['smallest']['ms']:g} (measured" in job.error["detail"]
+    assert (record.open_iteration, record.epoch_state) == (None, None)
+
+
+def test_a_step_that_was_found_is_recorded_shown_and_not_looked_for_again(service, model_id, monkeypatch):
+    found = Staircase(step=4, reason="counts are rounded to 4", curve={96: Ratio(ratio=0.5, low=0.4, high=0.6)})
+    asked: list[str] = []
+
+    def find() -> Staircase:
+        asked.append("the device")
+        return found
+
+    on_a_clock(monkeypatch, lambda key: False, find)
+    job_id = submit(service, model_id, {"latency_ms": "85%"}, round_channels_to="auto")
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, ControlEvaluated, 1)
+        work(service)
+    run_out_of_lease(service)
+    work(service)
+    job = job_of(service, job_id)
+    assert (job.state, job.effective, asked) == ("succeeded", {"round_channels_to": 4}, ["the device"])
+    assert job_document(job)["settings"]["round_channels_to"] == "auto"
+    with reading(service.sessions) as session:
+        _, events = JobHistory(session).list_events(ANN, job_id, after=0, limit=500)
+    (told,) = [event.data for event in events.items if "curve" in event.data]
+    assert (told["round_channels_to"], told["curve"]["96"]["ratio"]) == (4, 0.5)
 
 
 def test_figures_never_call_a_prediction_measured():
