@@ -79,7 +79,10 @@ class Predictor:
         # Pruned versions of a network share one tuple of nodes; keeping it keeps its id from being used again.
         known = self._plans.get(id(graph.nodes))
         if known is None:
-            parts = [_Part(members, signature(members)) for members in plan_units(graph.nodes).members]
+            # By their last nodes: the shortcut of a sum may be computed after the layers that the sum is fused into.
+            order = {node.name: index for index, node in enumerate(graph.nodes)}
+            units = sorted(plan_units(graph.nodes).members, key=lambda members: order[members[-1].name])
+            parts = [_Part(members, signature(members)) for members in units]
             known = self._plans[id(graph.nodes)] = (graph.nodes, parts)
         return known[1]
 

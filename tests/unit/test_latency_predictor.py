@@ -10,7 +10,7 @@ from adapt.errors import TableDoesNotCover
 from adapt.latency.predictor import fit
 from adapt.latency.table import Entry, LookupTable
 from adapt.latency.units import find_units
-from tests.latency import CONDITIONS, residual_graph
+from tests.latency import CONDITIONS, GraphByHand, residual_graph
 
 COUNTS = range(8, 129, 8)
 
@@ -84,6 +84,17 @@ def test_counts_that_no_kernel_is_made_for_are_predicted_to_be_slower_than_more_
     odd, even = (predictor.predict_unit_ms("conv1x1s1", f"{c}x16x16>64x16x16/{c}") for c in (62, 64))
     assert odd > 1.4 * even
     assert even == pytest.approx(odd_law_ms(64, 64), rel=0.2)
+
+
+def test_a_shortcut_with_a_convolution_of_its_own_is_predicted_as_the_sum_of_its_units() -> None:
+    net = GraphByHand()
+    stem = net.conv("input", 16, 3, 3, 2)
+    main = net.batch_norm(net.conv(stem, 32, 16, 3, 2), 32)
+    shortcut = net.batch_norm(net.conv(stem, 32, 16, 1, 2), 32)
+    net.linear(net.node("mean", net.node("add", main, shortcut), attributes={"keepdim": False}), 10, 32)
+    graph = net.graph()
+    whole = table(*(entry(unit.operator, unit.shape, 1.0) for unit in find_units(graph)))
+    assert fit(whole).predict_ms(graph) == pytest.approx(len(find_units(graph)))
 
 
 def test_what_was_asked_before_does_not_change_what_is_predicted_for_another_version_of_a_network() -> None:
