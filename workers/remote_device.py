@@ -43,7 +43,6 @@ class RemoteDevice:
         self._target, self._asker, self._service = target, asker, service
         self._presence = _Presence(target.name, service.settings.device_patience_s, tell_away)
         self._given: set[str] = set()  # tasks whose answers were handed out: asked once more, it is measured once more
-        self._references: dict[str, Task] = {}  # by sha256: those that lie in the storage, and since which task
 
     @property
     def file(self) -> NetworkFile:
@@ -69,11 +68,11 @@ class RemoteDevice:
                 OrderBook(session).withdraw(task.id)
             raise
         finally:
-            self._discard(order.candidate, task)
+            for sha256 in (order.candidate, order.reference):
+                discard(self._service.sessions, self._service.storage, sha256, written_before=task.created_at)
 
     def close(self) -> None:
-        while self._references:
-            self._discard(*self._references.popitem())
+        """Nothing of a reading outlives it."""
 
     def _give(self, answered: Task) -> Reading:
         self._given.add(answered.id)
@@ -88,16 +87,13 @@ class RemoteDevice:
         return task if reading_from_document(task.result).conditions == self.conditions else None
 
     def _ask(self, order: ReadingOrder, candidate: bytes, reference: bytes) -> Task:
-        storage = self._service.storage
-        stored = [storage.put(candidate)]
-        if order.reference not in self._references:
-            stored.append(storage.put(reference))
+        """Both files lie in the storage as long as this is open, the reference of the reading before, too: whoever
+        else measured beside the same network may have removed it meanwhile, and a device may have been restarted."""
+        stored = [self._service.storage.put(file) for file in (candidate, reference)]
         with unit_of_work(self._service.sessions) as session:
             for blob in stored:
                 BlobRepository(session).add_blob(blob.sha256, blob.bytes)
-            task = OrderBook(session).ask(self._target.owner, self._target.id, order)
-        self._references.setdefault(order.reference, task)
-        return task
+            return OrderBook(session).ask(self._target.owner, self._target.id, order)
 
     def _wait(self, task: Task, stop: Stop) -> Task | None:
         """With its answer; None when the task is gone."""
@@ -117,9 +113,6 @@ class RemoteDevice:
                 raise MeasurementFailed(self._target.name, found.error["detail"])
             self._presence.note(away=away)
             time.sleep(LOOK_S)
-
-    def _discard(self, sha256: str, task: Task) -> None:
-        discard(self._service.sessions, self._service.storage, sha256, written_before=task.created_at)
 
 
 class _Presence:

@@ -113,6 +113,21 @@ def test_the_agent_finds_the_files_and_no_sweep_takes_them(service, target):
         with_agent(service, target, lambda: device.read(b"candidate", b"reference", PLAN), look)
 
 
+def test_the_reference_is_there_whatever_became_of_it_between_two_readings(service, target):
+    def look(holding, held):
+        assert service.storage.read(held.order.reference) == b"original"
+        holding.answer(ANN, held.task_id, held.lease, READING)
+
+    with device_of(service, target) as device:
+        with_agent(service, target, lambda: device.read(b"original", b"original", PLAN), look)
+        for candidate in (b"first", b"second"):
+            with device_of(service, target, asker="job_b") as another:
+                with_agent(service, target, lambda: another.read(b"other", b"original", PLAN), look)
+            with_agent(service, target, lambda: device.read(candidate, b"original", PLAN), look)  # noqa: B023
+    with reading(service.sessions) as session:
+        assert BlobRepository(session).list_hashes() == frozenset()
+
+
 def test_an_answer_that_came_when_the_worker_was_gone_is_not_asked_for_again(service, target):
     with device_of(service, target) as device:
         _, counts = with_agent(service, target, lambda: device.read(b"candidate", b"reference", PLAN))
@@ -124,10 +139,15 @@ def test_an_answer_that_came_when_the_worker_was_gone_is_not_asked_for_again(ser
         device.read(b"candidate", b"reference", PLAN, stop=lambda: True)
 
 
-def test_what_is_asked_twice_is_measured_twice(service, target):
+def test_who_asks_the_same_twice_gets_two_answers(service, target):
+    def ask_twice(device):
+        return [device.read(b"candidate", b"reference", PLAN) for _ in range(2)]
+
     with device_of(service, target) as device:
-        _, counts = with_agent(service, target, lambda: [device.read(b"candidate", b"reference", PLAN) for _ in "12"])
-    assert counts == [2]
+        _, counts = with_agent(service, target, lambda: ask_twice(device))
+    with device_of(service, target) as device:  # the next worker: one is known, and the other is asked for
+        _, more = with_agent(service, target, lambda: ask_twice(device))
+    assert (counts, more) == ([2], [1])
 
 
 def test_nobody_gets_the_answer_to_anothers_question(service, target):
