@@ -63,3 +63,10 @@ def evaluated(reading: Reading, original_then_ms: float | None = None) -> Paired
         quiet=pairs.undisturbed,
         spread=(three_quarters - quarter) / ratio,
     )
+
+
+def evaluated_original(reading: Reading) -> PairedMeasurement:
+    """The figures of the original beside itself: as the unit of every later ratio it has its own median, not a ratio to
+    itself, for its figure."""
+    found = evaluated(reading)
+    return evaluated(reading, found.original_ms / found.ratio)

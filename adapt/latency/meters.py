@@ -7,7 +7,7 @@ from adapt.data.calibration import CalibrationImages
 from adapt.events import Latency
 from adapt.graph.network import Graph, Network
 from adapt.latency.device import Device
-from adapt.latency.measure import evaluated
+from adapt.latency.measure import evaluated, evaluated_original
 from adapt.latency.network_files import NetworkFiles
 from adapt.latency.predictor import Predictor, fit
 from adapt.latency.profile import shares_of
@@ -88,19 +88,16 @@ class DeviceMeter:
 
     def _measure_now(self, key: str, network: Network, effort: Effort) -> Latency:
         predicted_ms = None if self._table is None else self.predict(network.graph)
-        then = None if key == "0" else self._recorded["0"].ms
         candidate, original = (self._file(those) for those in (network, self._original))
         reading = self._device.read(candidate, original, self._plan(key, effort), self._stop)
-        found = evaluated(reading, then)
-        # The original is the unit of every later ratio: its figure is its own median, not a ratio to itself.
-        scale = found.original_ms / found.ms if key == "0" else 1.0
+        found = evaluated_original(reading) if key == "0" else evaluated(reading, self._recorded["0"].ms)
         entries: tuple[Entry, ...] = ()
         if reading.kernels:
-            entries = shares_of(network.graph, reading.kernels, found.ms * scale)
+            entries = shares_of(network.graph, reading.kernels, found.ms)
         return Latency(
-            ms=found.ms * scale,
-            low=found.low * scale,
-            high=found.high * scale,
+            ms=found.ms,
+            low=found.low,
+            high=found.high,
             original_ms=found.original_ms,
             predicted_ms=predicted_ms,
             disturbed=found.disturbed,

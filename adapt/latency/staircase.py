@@ -53,7 +53,6 @@ def assumed(reason: str) -> Staircase:
 def measure_staircase(device: Device, stop: Stop = never) -> Staircase:
     """Takes a few seconds. Raises MeasurementFailed, Stopped."""
     files = NetworkFiles(kind=device.file, conditions=device.conditions)
-
     widest_probe = probe(HIGHEST)
 
     def write(channels: int) -> bytes:

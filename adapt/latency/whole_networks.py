@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from adapt.graph.network import Graph
 from adapt.latency.device import Device
-from adapt.latency.measure import evaluated
+from adapt.latency.measure import PairedMeasurement, evaluated, evaluated_original
 from adapt.latency.network_files import NetworkFiles
-from adapt.latency.reading import Plan
+from adapt.latency.reading import Plan, Reading
 from adapt.latency.variants import random_network
 from adapt.stop import Stop, never
 
@@ -26,22 +26,21 @@ class WholeNetwork:
 
 def measure_original(graph: Graph, device: Device, stop: Stop = never) -> WholeNetwork:
     """Beside itself, so that it has an interval too. Raises MeasurementFailed, Stopped."""
-    found = _measure(graph, graph, device, None, stop)
-    scale = found.original_ms / found.ms  # it is the unit of every ratio: its figure is its own median
-    return WholeNetwork(
-        ms=found.ms * scale, low=found.low * scale, high=found.high * scale, original_ms=found.original_ms
-    )
+    return _figures(evaluated_original(_read(graph, graph, device, stop)))
 
 
 def measure_beside(
     graph: Graph, original: Graph, then: WholeNetwork, device: Device, stop: Stop = never
 ) -> WholeNetwork:
     """A pruned version beside the original, whose figure is `then`. Raises MeasurementFailed, Stopped."""
-    return _measure(graph, original, device, then.ms, stop)
+    return _figures(evaluated(_read(graph, original, device, stop), then.ms))
 
 
-def _measure(graph: Graph, original: Graph, device: Device, then_ms: float | None, stop: Stop) -> WholeNetwork:
+def _read(graph: Graph, original: Graph, device: Device, stop: Stop) -> Reading:
     files = NetworkFiles(kind=device.file, conditions=device.conditions)
     reference, candidate = (files.write_variant(random_network(each)) for each in (original, graph))
-    found = evaluated(device.read(candidate, reference, PLAN, stop), then_ms)
+    return device.read(candidate, reference, PLAN, stop)
+
+
+def _figures(found: PairedMeasurement) -> WholeNetwork:
     return WholeNetwork(ms=found.ms, low=found.low, high=found.high, original_ms=found.original_ms)

@@ -114,7 +114,9 @@ def test_every_checkpoint_of_an_int8_target_has_a_quantised_file_with_its_own_ac
     assert done["result"]["accuracy"] == checkpoints[-1]["accuracy"]
 
 
-def test_a_profile_of_an_int8_target_fills_its_table(api: LiveApi, worker: Service, model: str) -> None:
+def test_a_check_on_an_int8_target_fills_its_table_and_measures_what_can_be_reached(
+    api: LiveApi, worker: Service, model: str
+) -> None:
     added = api.client.post("/v1/targets", json={"kind": "local", "precision": "int8"}).json()
     request = {"model": model, "target": added["id"], "budget": {"latency_ms": "99%"}, "settings": SETTINGS}
     do_tasks(api, worker)
@@ -123,7 +125,9 @@ def test_a_profile_of_an_int8_target_fills_its_table(api: LiveApi, worker: Servi
     table = api.client.get(f"/v1/targets/{added['id']}/lookup-table").json()
     assert table["conditions"]["precision"] == "int8"
     assert all(entry["measured_at"] for entry in table["entries"])
-    assert api.client.post("/v1/jobs?validate_only=true", json=request).json()["original"]["latency_ms"] is not None
+    answer = api.client.post("/v1/jobs?validate_only=true", json=request).json()
+    assert answer["basis"] == "measured", answer["reason"]
+    assert answer["latency"]["smallest"]["measured"] is not None
 
 
 def test_a_target_of_torch_measures_the_checkpoint_itself(

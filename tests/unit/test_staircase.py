@@ -34,8 +34,9 @@ class ByChannels(StandInRuntime):
         self.channels: list[int] = []
 
     def load(self, onnx_file: bytes) -> StandInSession:
-        weights = {tensor.name: tensor.dims for tensor in onnx.load_from_string(onnx_file).graph.initializer}
-        channels = weights["weights/conv0.weight"][0]
+        weights = onnx.load_from_string(onnx_file).graph.initializer
+        names = ("weights/conv0.weight", "weights/conv0.weight_quantized")
+        (channels,) = (tensor.dims[0] for tensor in weights if tensor.name in names)
         self.channels.append(channels)
         return StandInSession(self._law(channels), self)
 
@@ -59,6 +60,11 @@ def test_the_step_of_a_staircase_is_found(step: int) -> None:
     assert f"multiple of {step}" in found.reason or f"multiples of {step}" in found.reason
     assert set(found.curve) == {*COUNTS, HIGHEST}
     assert found.curve[LOWEST].ratio == pytest.approx(0.75**2)
+
+
+def test_the_step_of_quantised_networks_is_found_too() -> None:
+    runtime = ByChannels(blocks(16))
+    assert measure_staircase(InProcess(runtime, "onnx-int8", clock=runtime.clock)).step == 16
 
 
 def test_without_steps_counts_are_rounded_finely() -> None:
