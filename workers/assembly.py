@@ -1,4 +1,4 @@
-"""What a job works on, read from the database and storage once."""
+"""What a job or a task works on, read from the database and storage once."""
 
 import tempfile
 from collections.abc import Iterator
@@ -31,14 +31,20 @@ from workers.service import Service
 
 
 @dataclass(frozen=True, kw_only=True)
-class Material:
+class ModelOnTarget:
+    """A model, its network and channel groups, and the target that it is measured on."""
+
+    model: Model
+    network: Network
+    groups: tuple[ChannelGroup, ...]
+    target: Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material(ModelOnTarget):
     """A job's rows as values. `record` is what was recorded of it so far, `before` of the job that it continues."""
 
     job: Job
-    model: Model
-    target: Target
-    network: Network
-    groups: tuple[ChannelGroup, ...]
     settings: Settings
     asked: Asked
     record: JobProgressRecord
@@ -46,23 +52,31 @@ class Material:
 
 
 def read_material(job: Job, service: Service) -> Material:
-    owner = Caller(id=job.owner)
+    measured = read_model_on_target(Caller(id=job.owner), job.model_id, job.target_id, service)
     with reading(service.sessions) as session:
-        models = ModelRepository(session)
-        model, structure = models.get_model(owner, job.model_id), models.get_structure(owner, job.model_id)
-        target = TargetRepository(session).get_target(owner, job.target_id)
         record = load_progress(session, job.id)
         before = None if job.continues is None else load_progress(session, job.continues)
     return Material(
         job=job,
-        model=model,
-        target=target,
-        network=read_network_of(model, service),
-        groups=structure.groups or (),
+        model=measured.model,
+        network=measured.network,
+        groups=measured.groups,
+        target=measured.target,
         settings=settings_from_document(job.settings),
         asked=parse_budget(job.budget),
         record=record,
         before=before,
+    )
+
+
+def read_model_on_target(owner: Caller, model_id: str, target_id: str, service: Service) -> ModelOnTarget:
+    """Raises ModelNotFound, TargetNotFound."""
+    with reading(service.sessions) as session:
+        models = ModelRepository(session)
+        model, structure = models.get_model(owner, model_id), models.get_structure(owner, model_id)
+        target = TargetRepository(session).get_target(owner, target_id)
+    return ModelOnTarget(
+        model=model, network=read_network_of(model, service), groups=structure.groups or (), target=target
     )
 
 

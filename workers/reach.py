@@ -1,13 +1,12 @@
 """What a search with some settings could reach on a target: measured, before there is a job or before it trains."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
 from adapt.budget import Share
 from adapt.errors import BudgetUnreachable
-from adapt.graph.network import Network
-from adapt.graph.pruning import ChannelGroup, pruned_graph
+from adapt.graph.pruning import pruned_graph
 from adapt.latency.device import Device
 from adapt.latency.whole_networks import WholeNetwork, measure_beside, measure_original
 from adapt.reach import least_counts
@@ -20,8 +19,7 @@ from app.jobs.recorder import TRAINED, JobRecorder
 from app.jobs.records import ClaimedJob
 from app.models.records import UNTRAINED
 from app.targets.networks import NetworkRepository
-from app.targets.records import Target
-from workers.assembly import Material
+from workers.assembly import Material, ModelOnTarget
 from workers.metering import watched_device
 from workers.service import Service
 from workers.staircases import staircase_on
@@ -35,39 +33,31 @@ class Reach:
     least: tuple[WholeNetwork, ...]
 
 
-def measure_reach(
-    model_id: str,
-    network: Network,
-    groups: Sequence[ChannelGroup],
-    settings: Settings,
-    target: Target,
-    device: Device,
-    service: Service,
-    stop: Stop,
-) -> Reach:
+def measure_reach(measured: ModelOnTarget, settings: Settings, device: Device, service: Service, stop: Stop) -> Reach:
     """The original and the least networks, kept with the target; a step of channel counts that is left open first.
 
     What is known under today's conditions is not measured again. Raises MeasurementFailed, Stopped.
     """
+    graph, groups, target = measured.network.graph, measured.groups, measured.target
     if settings.round_channels_to == "auto":
         settings = rounded(settings, staircase_on(target, device, service, stop))
     conditions_id = device.conditions.fingerprint()
 
     def find(counts: Mapping[str, int]) -> WholeNetwork | None:
         with reading(service.sessions) as session:
-            return NetworkRepository(session).find_network(target.id, model_id, counts, conditions_id)
+            return NetworkRepository(session).find_network(target.id, measured.model.id, counts, conditions_id)
 
     def keep(counts: Mapping[str, int], found: WholeNetwork) -> WholeNetwork:
         with unit_of_work(service.sessions) as session:
-            NetworkRepository(session).store_network(target.id, model_id, counts, conditions_id, found)
+            NetworkRepository(session).store_network(target.id, measured.model.id, counts, conditions_id, found)
         return found
 
     everything = {group.id: group.channels for group in groups}
-    original = find(everything) or keep(everything, measure_original(network.graph, device, stop))
+    original = find(everything) or keep(everything, measure_original(graph, device, stop))
     least = []
     for counts in least_counts(groups, settings):
-        graph = pruned_graph(network.graph, groups, counts)
-        least.append(find(counts) or keep(counts, measure_beside(graph, network.graph, original, device, stop)))
+        pruned = pruned_graph(graph, groups, counts)
+        least.append(find(counts) or keep(counts, measure_beside(pruned, graph, original, device, stop)))
     return Reach(original=original, least=tuple(least))
 
 
@@ -84,16 +74,7 @@ def refuse_out_of_reach(claimed: ClaimedJob, material: Material, service: Servic
     with unit_of_work(service.sessions) as session:
         JobRecorder(session).set_phase(claimed, "measuring")
     with closing(watched_device(claimed, material, service, {})) as device:
-        reach = measure_reach(
-            material.model.id,
-            material.network,
-            material.groups,
-            material.settings,
-            material.target,
-            device,
-            service,
-            stop,
-        )
+        reach = measure_reach(material, material.settings, device, service, stop)
     limit_ms = limit.fraction * reach.original.ms if isinstance(limit, Share) else limit
     best = min(reach.least, key=lambda found: found.low)
     if min(best.low, reach.original.low) > NOISE * limit_ms:

@@ -1,4 +1,4 @@
-"""Short work: a model's channel groups and numeric check, a profile of a model on a target."""
+"""Short work: what is checked of a model, a data set or a target, and what is measured of a model on a target."""
 
 import logging
 import os
@@ -18,7 +18,6 @@ from adapt.errors import AdaptError, DatasetRefused, NetworkRefused, Stopped
 from adapt.graph.network import Network
 from adapt.groups import channel_groups
 from adapt.latency.machine_lock import MachineLock
-from adapt.latency.profile import Profile
 from adapt.latency.trial import try_out
 from adapt.presets import settings_from_document
 from adapt.training.speed import measure_training_speed
@@ -37,10 +36,10 @@ from app.storage import StorageError
 from app.targets.repository import TARGET_CHECK_TASK, TargetRepository
 from app.tasks.queue import TaskQueue
 from app.tasks.records import ClaimedTask
-from workers.assembly import read_network_of
+from workers.assembly import read_model_on_target, read_network_of
 from workers.devices import device_of
 from workers.lease import StopSignal, held_lease
-from workers.lookup import profile_rounding, take_and_store
+from workers.lookup import table_today
 from workers.reach import measure_reach
 from workers.service import Service
 
@@ -127,32 +126,19 @@ def check_model(claimed: ClaimedTask, service: Service, signal: StopSignal) -> E
     return Ending(write=finish)
 
 
-def profile_model(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Ending:
-    """Fills the look-up table of a target with a model's operators, for predictions and feasibility checks."""
-    return _measure_model(claimed, service, signal, profile=take_and_store)
+def measure_model(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Ending:
+    """Fills the look-up table of a target with a model's operators, for predictions, unless it is there; and measures
+    what the settings asked about could reach.
 
-
-def measure_model_reach(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Ending:
-    """Measures what the settings asked about could reach; the table is there already."""
-    return _measure_model(claimed, service, signal, profile=None)
-
-
-def _measure_model(
-    claimed: ClaimedTask, service: Service, signal: StopSignal, profile: Callable[..., Profile] | None
-) -> Ending:
-    owner = Caller(id=claimed.owner)
-    with reading(service.sessions) as session:
-        models = ModelRepository(session)
-        model = models.get_model(owner, claimed.payload["model"])
-        structure = models.get_structure(owner, model.id)
-        target = TargetRepository(session).get_target(owner, claimed.payload["target"])
-    network, groups = read_network_of(model, service), structure.groups or ()
-    settings = settings_from_document(claimed.payload["settings"])
-    with closing(device_of(target, service, asker=claimed.id)) as device:
-        if profile is not None:
-            profile(model, network, groups, profile_rounding(settings), target, device, service, signal)
-        measure_reach(model.id, network, groups, settings, target, device, service, signal)
-    speed = _training_speed(network, service, signal)
+    A target that measures under other conditions than the last time has no table either, whatever was asked for.
+    """
+    payload = claimed.payload
+    measured = read_model_on_target(Caller(id=claimed.owner), payload["model"], payload["target"], service)
+    settings = settings_from_document(payload["settings"])
+    with closing(device_of(measured.target, service, asker=claimed.id)) as device:
+        table_today(measured, settings, device, service, signal)
+        measure_reach(measured, settings, device, service, signal)
+    speed = _training_speed(measured.network, service, signal)
 
     def write(session: Session) -> dict[str, Any]:
         OrderBook(session).forget_answered(claimed.id)
@@ -223,8 +209,8 @@ def _discard_upload(dataset: Dataset, service: Service) -> None:
 
 KINDS: dict[str, Callable[[ClaimedTask, Service, StopSignal], Ending]] = {
     CHECK_TASK: check_model,
-    PROFILE_TASK: profile_model,
-    MEASURE_TASK: measure_model_reach,
+    PROFILE_TASK: measure_model,
+    MEASURE_TASK: measure_model,
     TARGET_CHECK_TASK: check_target,
     DECODE_TASK: decode_dataset,
 }

@@ -30,13 +30,10 @@ from app.tasks.records import Task
 
 PROFILE_TASK = "profile"
 """Kind of the task that profiles a model on a target, and then does what MEASURE_TASK does. Its payload names both,
-and the settings asked about.
-
-It stores its table by `LookupRepository.store_profile`.
-"""
+and the settings asked about."""
 MEASURE_TASK = "measure-reach"
-"""Kind of the task that measures the original and the smallest network that some settings can reach, and the step of
-channel counts where that is to be found: a few seconds. Payload and storage as above."""
+"""Kind of the task that measures the original and the least networks that some settings can reach, and the step of
+channel counts where that is to be found: a few seconds where the table is there. Payload as above."""
 TRAINING_SPEED = "training_speed"
 """Key of a TrainingSpeed in the result of a check or a profile of a model."""
 FAILURE_STANDS_FOR = timedelta(minutes=5)

@@ -30,6 +30,12 @@ def fingerprint(conditions: Conditions) -> dict[str, Any]:
     return {"id": conditions.fingerprint(), **conditions.to_json()}
 
 
+def current_conditions(session: Session, target_id: str) -> str | None:
+    """Conditions.fingerprint() of those that the target measured under last."""
+    known = session.scalar(select(TargetRow.fingerprint).where(TargetRow.id == target_id))
+    return None if known is None else str(known["id"])
+
+
 class LookupRepository:
     """Whoever calls has made sure that the target is the caller's to see."""
 
@@ -47,8 +53,15 @@ class LookupRepository:
         old = delete(LookupEntryRow).where(LookupEntryRow.target_id == target_id, LookupEntryRow.conditions_key == key)
         self._session.execute(old)
         self._insert(target_id, key, table)
-        values = {"fingerprint": fingerprint(table.conditions), "last_seen_at": database_now(self._session)}
-        self._session.execute(update(TargetRow).where(TargetRow.id == target_id).values(values))
+        self._session.execute(
+            update(TargetRow).where(TargetRow.id == target_id).values(last_seen_at=database_now(self._session))
+        )
+        self.note_conditions(target_id, table.conditions)
+
+    def note_conditions(self, target_id: str, conditions: Conditions) -> None:
+        """For workers: what the target measures under now. What was found under others is not shown any more."""
+        noted = update(TargetRow).where(TargetRow.id == target_id).values(fingerprint=fingerprint(conditions))
+        self._session.execute(noted)
 
     def add_observed(self, target_id: str, model_id: str, conditions_id: str, observed: Sequence[Entry]) -> None:
         """For workers: what was measured of a pick joins the entries of the model's profile. Without one under these
@@ -80,7 +93,7 @@ class LookupRepository:
         fixed = self._tables(target_id, LookupEntryRow.conditions_key == _FIXED)
         if fixed:
             return fixed[0]
-        current = conditions_id or self._current_conditions(target_id)
+        current = conditions_id or current_conditions(self._session, target_id)
         if current is None:
             return None
         if model_id is not None:
@@ -95,10 +108,6 @@ class LookupRepository:
         keys = select(literal(f"{conditions_id}/") + ModelRow.id).where(seen_by(caller, ModelRow.owner))
         found = self._tables(target_id, LookupEntryRow.conditions_key.in_(keys))
         return sorted(found, key=lambda table: -len(table.entries))
-
-    def _current_conditions(self, target_id: str) -> str | None:
-        known = self._session.scalar(select(TargetRow.fingerprint).where(TargetRow.id == target_id))
-        return None if known is None else str(known["id"])
 
     def _insert(self, target_id: str, key: str, table: LookupTable) -> None:
         now = database_now(self._session)

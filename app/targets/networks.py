@@ -4,12 +4,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from adapt.latency.whole_networks import WholeNetwork
 from app.database import database_now
-from app.tables import NetworkLatencyRow, TargetRow
+from app.tables import NetworkLatencyRow
+from app.targets.lookup import current_conditions
 
 
 def structure_key(counts: Mapping[str, int]) -> str:
@@ -28,7 +28,7 @@ class NetworkRepository:
     ) -> WholeNetwork | None:
         """Measured under the conditions `conditions_id` (Conditions.fingerprint(); None: those that the target
         measured under last)."""
-        current = conditions_id or self._current_conditions(target_id)
+        current = conditions_id or current_conditions(self._session, target_id)
         if current is None:
             return None
         row = self._session.get(NetworkLatencyRow, (target_id, model_id, current, structure_key(counts)))
@@ -53,7 +53,3 @@ class NetworkRepository:
         )
         self._session.merge(row)
         self._session.flush()
-
-    def _current_conditions(self, target_id: str) -> str | None:
-        known = self._session.scalar(select(TargetRow.fingerprint).where(TargetRow.id == target_id))
-        return None if known is None else str(known["id"])

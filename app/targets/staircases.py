@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from adapt.latency.staircase import Ratio, Staircase
 from app.tables import TargetRow
+from app.targets.lookup import current_conditions
 
 
 def staircase_document(staircase: Staircase) -> dict[str, Any]:
@@ -31,15 +32,15 @@ class StaircaseRepository:
     def find_staircase(self, target_id: str, conditions_id: str | None = None) -> Staircase | None:
         """Found under the conditions `conditions_id` (Conditions.fingerprint(); None: those that the target measured
         under last)."""
-        row = self._session.execute(
-            select(TargetRow.document, TargetRow.fingerprint).where(TargetRow.id == target_id)
-        ).one_or_none()
-        found = None if row is None else (row.document or {}).get("staircase")
-        current = conditions_id or (None if row is None else (row.fingerprint or {}).get("id"))
+        found = self._document(target_id).get("staircase")
+        current = conditions_id or current_conditions(self._session, target_id)
         return staircase_from_document(found) if found and found["conditions"] == current else None
 
     def store_staircase(self, target_id: str, conditions_id: str, staircase: Staircase) -> None:
         """Replaces the one before."""
-        known = self._session.scalar(select(TargetRow.document).where(TargetRow.id == target_id)) or {}
-        document = {**known, "staircase": {"conditions": conditions_id, **staircase_document(staircase)}}
+        kept = {"conditions": conditions_id, **staircase_document(staircase)}
+        document = {**self._document(target_id), "staircase": kept}
         self._session.execute(update(TargetRow).where(TargetRow.id == target_id).values(document=document))
+
+    def _document(self, target_id: str) -> dict[str, Any]:
+        return self._session.scalar(select(TargetRow.document).where(TargetRow.id == target_id)) or {}

@@ -1,6 +1,7 @@
 """Jobs on targets of another runtime or precision, done by a worker: the file measured is the file offered."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,18 @@ import pytest
 
 from adapt.data.digits import digits
 from adapt.formats.safetensors_file import read_about
+from adapt.graph.network import Graph
+from adapt.latency.conditions import Conditions
+from adapt.latency.table import Entry, LookupTable
+from adapt.latency.units import find_units
 from app.database import unit_of_work
 from app.jobs.queue import JobQueue
+from app.models.repository import ModelRepository
+from app.records import Caller
+from app.tables import ModelRow
+from app.targets.lookup import LookupRepository
 from app.tasks.queue import TaskQueue
+from tests.latency import CONDITIONS
 from tests.live_api import LiveApi, live_api
 from tests.trained import SIDE, trained_pt2
 from workers.adaptation import run_job
@@ -128,6 +138,33 @@ def test_a_check_on_an_int8_target_fills_its_table_and_measures_what_can_be_reac
     answer = api.client.post("/v1/jobs?validate_only=true", json=request).json()
     assert answer["basis"] == "measured", answer["reason"]
     assert answer["latency"]["smallest"]["measured"] is not None
+
+
+def table_for(graph: Graph, conditions: Conditions) -> LookupTable:
+    units = {(unit.operator, unit.shape) for unit in find_units(graph)}
+    entries = [Entry(operator=operator, shape=shape, ms=1.0, count=1, spread=0.0) for operator, shape in sorted(units)]
+    return LookupTable(entries=tuple(entries), calibration=1.0, conditions=conditions)
+
+
+def test_a_target_that_measures_under_other_conditions_by_now_is_profiled_again(
+    api: LiveApi, worker: Service, model: str
+) -> None:
+    added = api.client.post("/v1/targets", json={"kind": "local", "name": "upgraded"}).json()
+    path = f"/v1/targets/{added['id']}"
+    request = {"model": model, "target": added["id"], "budget": {"latency_ms": "99%"}, "settings": SETTINGS}
+    do_tasks(api, worker)
+    today = api.client.get(path).json()["fingerprint"]
+    before = replace(CONDITIONS, runtime_version="an older one")
+    with unit_of_work(api.services.sessions) as session:
+        owner = Caller(id=session.get_one(ModelRow, model).owner)
+        graph = ModelRepository(session).get_structure(owner, model).graph
+        table = table_for(graph, before)
+        LookupRepository(session).store_profile(added["id"], model, table)
+    assert api.client.get(path).json()["fingerprint"]["id"] == before.fingerprint()
+    assert api.client.post("/v1/jobs?validate_only=true", json=request).json()["feasible"] is None
+    do_tasks(api, worker)
+    assert api.client.get(path).json()["fingerprint"] == today
+    assert api.client.post("/v1/jobs?validate_only=true", json=request).json()["basis"] == "measured"
 
 
 def test_a_target_of_torch_measures_the_checkpoint_itself(
