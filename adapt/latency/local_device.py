@@ -5,6 +5,7 @@ hangs takes nothing with it.
 """
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -21,6 +22,8 @@ from adapt.latency.machine_lock import MachineLock
 from adapt.latency.reading import Plan, Reading, reading_from_document
 from adapt.latency.runtimes.choice import NetworkFile, RuntimeChoice
 from adapt.stop import Stop, never
+
+log = logging.getLogger(__name__)
 
 # The child looks for modules where this process does, and nowhere else (-P: not in the current folder either).
 _START = (
@@ -62,8 +65,10 @@ class LocalDevice:
     def read(self, candidate: bytes, reference: bytes, plan: Plan, stop: Stop = never) -> Reading:
         """A process that dies meanwhile is replaced, and the reading taken again."""
         for _ in range(ATTEMPTS - 1):
-            with suppress(_Died):
+            try:
                 return self._read(candidate, reference, plan, stop)
+            except _Died as error:
+                log.warning("%s; the reading is taken again", error)
         return self._read(candidate, reference, plan, stop)
 
     def _read(self, candidate: bytes, reference: bytes, plan: Plan, stop: Stop) -> Reading:

@@ -80,10 +80,12 @@ def kill_soon(device, times):
 
 def test_a_process_that_dies_in_the_middle_is_replaced_and_the_reading_taken_again(device, network):
     device.read(network, network, SHORT)
+    first = device.pid
     killer = threading.Thread(target=kill_soon, args=(device, 1))
     killer.start()
     assert device.read(network, network, Plan(minimum_s=1.5, maximum_s=1.5)).runs > 0
     killer.join()
+    assert device.pid != first
 
 
 def test_a_network_that_its_process_dies_of_every_time_is_told_of(device, network):
@@ -102,23 +104,13 @@ def test_it_stops_in_the_middle_of_a_measurement(device, network):
     assert device.read(network, network, SHORT).runs > 0
 
 
-def test_nothing_of_ours_trains_while_it_measures(device, network, tmp_path):
-    lock = MachineLock(tmp_path)
-    begun = threading.Event()
-
-    def measure():
-        begun.set()
-        device.read(network, network, Plan(minimum_s=0.5, maximum_s=0.5))
-
-    _ = device.conditions  # the process is up
-    thread = threading.Thread(target=measure)
-    with lock.training() as hold:
-        thread.start()
-        begun.wait()
-        time.sleep(0.2)
-        assert thread.is_alive()
-        hold.release()
-    thread.join()
+def test_nothing_is_measured_while_something_of_ours_trains(device, network, tmp_path):
+    device.read(network, network, SHORT)  # the process is up, and would take a tenth of a second
+    with MachineLock(tmp_path).training():
+        begun = time.monotonic()
+        with pytest.raises(Stopped):
+            device.read(network, network, SHORT, lambda: time.monotonic() > begun + 3)
+    assert device.read(network, network, SHORT).runs > 0
 
 
 def test_the_file_says_under_what_conditions_it_was_measured(device):
