@@ -71,8 +71,8 @@ def assembled(
     classes: Sequence[str] | None = None,
 ) -> Iterator[Job]:
     """The job of a search; its executor is closed at the end. `recorded` are outcomes of an interrupted iteration.
-    `classes` are the names of the network's outputs, where it has names. `meter` makes one that may need training
-    images as the network takes them, for the file that it measures.
+    `classes` are the names of the network's outputs, where it has names. `meters` is given training images as the
+    network takes them: the file that a meter measures may depend on them.
 
     Raises DatasetRefused when the data do not fit the network, NotEnoughData when no hold-out can be cut from them.
     """

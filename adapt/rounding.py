@@ -31,4 +31,4 @@ def with_rounding(job: Job, progress: Progress) -> Generator[Event, None, Job]:
 
 def rounded(settings: Settings, staircase: Staircase) -> Settings:
     """`settings` with the step in place of "auto"."""
-    return replace(settings, round_channels_to=staircase.step) if settings.round_channels_to == "auto" else settings
+    return replace(settings, round_channels_to=staircase.step)

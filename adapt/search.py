@@ -9,7 +9,6 @@ from adapt.events import EpochDone, Latency, Measurement, OriginalEvaluated, Sco
 from adapt.executors.contract import Executor
 from adapt.graph.network import Graph, Network, Weights
 from adapt.graph.pruning import ChannelGroup, Kept
-from adapt.latency.runtimes.choice import NetworkFile
 from adapt.latency.staircase import Staircase
 from adapt.spec import Resource, Resources, Settings
 from adapt.stop import Stop
@@ -42,18 +41,6 @@ class Meter(Protocol):
         ...
 
 
-class LatencyMeter(Meter, Protocol):
-    """The look-up table of a target, and measurements on it."""
-
-    def measure(self, key: str, network: Network, effort: Effort = "usual") -> Latency:
-        """End to end on the target."""
-        ...
-
-    def write(self, network: Network) -> Mapping[NetworkFile, bytes]:
-        """The file that is measured, by its kind: it is offered byte for byte. Empty where nothing is measured."""
-        ...
-
-
 class Trainer(Protocol):
     """Evaluation and training outside of the proposals. One thread, reproducible bit for bit."""
 
@@ -78,10 +65,12 @@ class Trainer(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One search: the values it takes and whom it may ask. `meters` are of the resources that are not counted; without
-    one for latency there is no figure of it, measured or not. `staircase` measures the step of channel counts; None
-    where there is nothing to measure on.
-    `notes` say what a person should know of how the images get into the network."""
+    """One search: the values it takes and whom it may ask.
+
+    `meters` are of the resources that are not counted; without one for latency there is no figure of it, measured or
+    not. `staircase` measures the step of channel counts; None where there is nothing to measure on. `notes` say what a
+    person should know of how the images get into the network.
+    """
 
     original: Network
     groups: Sequence[ChannelGroup]

@@ -16,17 +16,17 @@ from app.storage import Storage
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasuredFile:
+class WrittenFile:
     """`accuracy` on the test set, where the file computes otherwise than its network."""
 
     content: bytes
     accuracy: float | None = None
 
 
-MeasuredFiles = Callable[[Network], Mapping[NetworkFile, MeasuredFile]]
+MeasuredFiles = Callable[[Network], Mapping[NetworkFile, WrittenFile]]
 
 
-def none_measured(network: Network) -> Mapping[NetworkFile, MeasuredFile]:
+def none_measured(network: Network) -> Mapping[NetworkFile, WrittenFile]:
     """Of a search without a clock."""
     return {}
 
@@ -34,10 +34,10 @@ def none_measured(network: Network) -> Mapping[NetworkFile, MeasuredFile]:
 def measured_by(search: Job) -> MeasuredFiles:
     """What the search's meter measures; a quantised file is scored too, for the report alone."""
 
-    def files(network: Network) -> Mapping[NetworkFile, MeasuredFile]:
+    def files(network: Network) -> Mapping[NetworkFile, WrittenFile]:
         meter = search.meters.get("latency_ms")
         written = meter.write(network) if isinstance(meter, DeviceMeter) else {}  # a table measures nothing
-        return {kind: MeasuredFile(content=file, accuracy=accuracy(kind, file)) for kind, file in written.items()}
+        return {kind: WrittenFile(content=file, accuracy=accuracy(kind, file)) for kind, file in written.items()}
 
     def accuracy(kind: NetworkFile, file: bytes) -> float | None:
         return search.trainer.test_onnx(file).accuracy if kind == "onnx-int8" else None
@@ -46,23 +46,20 @@ def measured_by(search: Job) -> MeasuredFiles:
 
 
 def store_files(
-    network: Network, measured: Mapping[NetworkFile, MeasuredFile], storage: Storage
+    network: Network, measured: Mapping[NetworkFile, WrittenFile], storage: Storage
 ) -> list[CheckpointFile]:
-    """Stores the network as ONNX, .pt2, safetensors, and in what else is measured; the same bytes are served whenever
-    they are asked for.
+    """Stores the network as ONNX, .pt2 and safetensors, and as what was `measured`: of that kind it is the very file.
 
-    What was `measured` is what is stored.
+    The same bytes are served whenever they are asked for.
     """
-    written: dict[FileFormat, bytes] = {
-        "onnx": write_onnx(network),
-        "pt2": write_pt2(network),
-        "safetensors": write_safetensors(network),
+    written: dict[FileFormat, WrittenFile] = {
+        "onnx": WrittenFile(content=write_onnx(network)),
+        "pt2": WrittenFile(content=write_pt2(network)),
+        "safetensors": WrittenFile(content=write_safetensors(network)),
     }
-    written |= {kind: file.content for kind, file in measured.items()}
-    accuracies: dict[FileFormat, float | None] = {kind: file.accuracy for kind, file in measured.items()}
-    files = []
-    for format_, content in written.items():
-        blob = storage.put(content)
-        accuracy = accuracies.get(format_)
-        files.append(CheckpointFile(format=format_, bytes=blob.bytes, sha256=blob.sha256, accuracy=accuracy))
-    return files
+    return [_store(kind, file, storage) for kind, file in (written | dict(measured)).items()]
+
+
+def _store(kind: FileFormat, file: WrittenFile, storage: Storage) -> CheckpointFile:
+    blob = storage.put(file.content)
+    return CheckpointFile(format=kind, bytes=blob.bytes, sha256=blob.sha256, accuracy=file.accuracy)

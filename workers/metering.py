@@ -9,7 +9,7 @@ from adapt.events import Latency
 from adapt.latency.meters import DeviceMeter, TableMeter
 from adapt.latency.staircase import Staircase
 from adapt.latency.watched import WatchedDevice
-from adapt.search import LatencyMeter
+from adapt.search import Meter
 from adapt.stop import Stop
 from app.database import reading, unit_of_work
 from app.jobs.queue import WAITING
@@ -25,8 +25,7 @@ from workers.service import Service
 from workers.staircases import staircase_on
 
 FindStaircase = Callable[[], Staircase]
-
-MeterOf = Callable[[CalibrationImages], LatencyMeter]
+MeterOf = Callable[[CalibrationImages], Meter]
 """A meter, once there are images as the network takes them: the file that it measures may depend on them."""
 
 

@@ -286,7 +286,7 @@ class Recording:
     def _checkpoint(
         self, kind: CheckpointKind, iteration: int, figures: Figures, network: Network, kept: Kept
     ) -> NewCheckpoint:
-        """Stores the three files. Called before the transaction: the row is written after the blobs."""
+        """Stores the files. Called before the transaction: the row is written after the blobs."""
         return NewCheckpoint(
             checkpoint=str(figures.checkpoint),
             kind=kind,

@@ -128,10 +128,6 @@ class TableMeter:
     def predict(self, graph: Graph) -> float:
         return self._predictor.predict_ms(graph)
 
-    def write(self, network: Network) -> dict[NetworkFile, bytes]:
-        """None: nothing is measured."""
-        return {}
-
     def measure(self, key: str, network: Network, effort: Effort = "usual") -> Latency:
         """The prediction, and it says so (`measured` is false)."""
         ms = self._predictor.predict_ms(network.graph)

@@ -94,39 +94,26 @@ def staircase_of(curve: Mapping[int, Ratio]) -> Staircase:
 
 def probe(channels: int) -> Graph:
     """Convolutions of `channels` filters as networks have them: 3x3, pointwise and depthwise, with activations."""
+    wide = [(1, channels), (3, 1), (1, channels)]
     nodes: list[Node] = []
-    shapes: dict[str, Shape] = {}
+    shapes: dict[str, Shape] = {"head.weight": (10, channels)}
     value = "image"
-    for index, (kernel, per_filter) in enumerate(
-        [(3, 3), (1, channels), (3, 1), (1, channels), (3, channels), (1, channels), (3, 1), (1, channels)]
-    ):
-        name = f"conv{index}"
-        shapes[f"{name}.weight"] = (channels, per_filter, kernel, kernel)
-        attributes: dict[str, Attribute] = {
-            "stride": (1, 1),
-            "padding": (kernel // 2, kernel // 2),
-            "dilation": (1, 1),
-        }
-        nodes.append(
-            Node(
-                name=name,
-                operator="conv2d",
-                inputs=(value,),
-                attributes=attributes,
-                weights={"weight": f"{name}.weight"},
-            )
-        )
-        nodes.append(Node(name=f"relu{index}", operator="relu", inputs=(name,)))
-        value = f"relu{index}"
-    nodes.append(Node(name="mean", operator="mean", inputs=(value,), attributes={"keepdim": False}))
-    nodes.append(Node(name="head", operator="linear", inputs=("mean",), weights={"weight": "head.weight"}))
-    shapes["head.weight"] = (10, channels)
+    for index, (kernel, per_filter) in enumerate([(3, 3), *wide, (3, channels), *wide]):
+        conv, relu, weight = f"conv{index}", f"relu{index}", f"conv{index}.weight"
+        shapes[weight] = (channels, per_filter, kernel, kernel)
+        padding = (kernel // 2, kernel // 2)
+        how: dict[str, Attribute] = {"stride": (1, 1), "padding": padding, "dilation": (1, 1)}
+        nodes += [
+            Node(name=conv, operator="conv2d", inputs=(value,), attributes=how, weights={"weight": weight}),
+            Node(name=relu, operator="relu", inputs=(conv,)),
+        ]
+        value = relu
+    nodes += [
+        Node(name="mean", operator="mean", inputs=(value,), attributes={"keepdim": False}),
+        Node(name="head", operator="linear", inputs=("mean",), weights={"weight": "head.weight"}),
+    ]
     return Graph(
-        input_name="image",
-        input_shape=(3, SIZE, SIZE),
-        nodes=tuple(nodes),
-        output="head",
-        weight_shapes=shapes,
+        input_name="image", input_shape=(3, SIZE, SIZE), nodes=tuple(nodes), output="head", weight_shapes=shapes
     )
 
 
