@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from adapt.assembly import assembled
-from adapt.budget import Asked, parse_budget
+from adapt.budget import NO_PEAK_BUDGET, Asked, parse_budget
 from adapt.checkpoint import read_network, write_safetensors
 from adapt.data.calibration import CalibrationImages
 from adapt.data.dataset import Dataset
@@ -140,7 +140,7 @@ def _asked(budget: Mapping[str, float | str], own: Collection[Resource]) -> Aske
     there_are = (*RESOURCES, *own)
     asked = parse_budget(budget, there_are)
     if "peak_memory_bytes" in budget:
-        raise AdaptError("budget: peak_memory_bytes can only be reported, a search would stick; limit memory_bytes")
+        raise AdaptError(f"budget: {NO_PEAK_BUDGET}")
     if unknown := sorted(set(budget) - set(asked)):
         raise AdaptError(f"budget: {', '.join(unknown)} is no resource; there are {', '.join(there_are)}")
     return asked

@@ -13,6 +13,10 @@ class Share:
     fraction: float
 
 
+NO_PEAK_BUDGET = (
+    "peak_memory_bytes is reported but cannot be a budget: two places often tie at the peak, and no single channel "
+    "group lowers both, so a search would stick; limit memory_bytes instead"
+)
 Asked = Mapping[Resource, float | Share]
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from adapt.budget import NO_PEAK_BUDGET
 from app.jobs.settings_schema import SettingsIn
 from app.records import (
     CheckpointKind,
@@ -52,16 +53,10 @@ class BudgetIn(BaseModel):
         return {name: value for name, value in self.model_dump().items() if value is not None}
 
 
-_NO_PEAK = (
-    "peak_memory_bytes is reported but cannot be a budget: two places often tie at the peak, and no single "
-    "channel group lowers both, so a search would stick; limit memory_bytes instead"
-)
-
-
 def _budget(value: Any) -> Any:
     if isinstance(value, dict):
         if "peak_memory_bytes" in value:
-            raise ValueError(_NO_PEAK)
+            raise ValueError(NO_PEAK_BUDGET)
         if not value:
             raise ValueError("names no resource; give at least one of latency_ms, macs, params, memory_bytes")
         if (unset := next((name for name, limit in value.items() if limit is None), None)) is not None:
