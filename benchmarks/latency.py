@@ -76,8 +76,8 @@ class Subject:
     def file(self, counts: Mapping[str, int]) -> bytes:
         return write_onnx(random_network(pruned_graph(self.graph, self.groups, counts)))
 
-    def measured(self, counts: Mapping[str, int]) -> PairedMeasurement:
-        return evaluated(self.device.read(self.file(counts), self.original, PLAN))
+    def measured(self, counts: Mapping[str, int], plan: Plan = PLAN) -> PairedMeasurement:
+        return evaluated(self.device.read(self.file(counts), self.original, plan))
 
     def predicted(self, predictor: Predictor, counts: Mapping[str, int]) -> float:
         """As a ratio to the original."""
@@ -113,7 +113,7 @@ def row_of(name: str) -> dict[str, Any]:
     tiny = name == TINY
     figures, beside = whole_networks(subject, predictor, tiny)
     cuts, cuts_beside = cut_figures(subject, predictor)
-    ratios = [subject.measured(middle_counts(subject)).ratio for _ in range(TIMES_OVER)]
+    ratios = [subject.measured(middle_counts(subject), Plan()).ratio for _ in range(TIMES_OVER)]
     spread = (max(ratios) - min(ratios)) / statistics.median(ratios)
     figures |= cuts
     figures |= {

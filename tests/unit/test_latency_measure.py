@@ -125,7 +125,7 @@ def test_it_ends_when_its_time_is_over_however_noisy() -> None:
     chance = random.Random(0)
     hopeless = StandInRuntime(lambda seconds: chance.uniform(0.1, 10.0))
     found = measured(b"10.0", b"10.0", hopeless, plan=Plan(maximum_s=2.0))
-    assert hopeless.now_s < 4.0
+    assert 2.0 <= hopeless.now_s < 5.0
     assert found.ratio_high / found.ratio_low > 1.02
 
 
