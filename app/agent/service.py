@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from adapt.errors import ReadingRefused
 from adapt.latency.conditions import Conditions, conditions_from_document
 from adapt.latency.fields import Fields
-from adapt.latency.reading import Reading, reading_from_document
+from adapt.latency.reading import Plan, Reading, reading_from_document
 from adapt.latency.runtimes.choice import Precision, RuntimeName
 from app.agent.holding import Holding
 from app.agent.presence import AgentRepository
@@ -70,12 +70,13 @@ class AgentService:
     def answer(self, caller: Caller, task_id: str, lease: int, document: object) -> None:
         """A reading. What is refused leaves the task as it was.
 
-        Raises ReadingTaskNotFound, NotHeld; ReadingRefused for one that is none, or of other conditions.
+        Raises ReadingTaskNotFound, NotHeld; ReadingRefused for one that is none, or not what was asked for.
         """
         with unit_of_work(self._sessions) as session:
             holding, agents = Holding(session), AgentRepository(session)
-            target_id, _ = holding.get_held(caller, task_id, lease)
+            target_id, order = holding.get_held(caller, task_id, lease)
             found = reading_from_document(document)
+            _check_length(found, order.plan)
             _check_conditions(found, agents.get_conditions(target_id).to_json())
             holding.answer(caller, task_id, lease, found)
 
@@ -106,6 +107,12 @@ def _check_choice(conditions: Conditions) -> None:
         wrong.append(("batch", f"is at most {MOST_IMAGES}"))
     if wrong:
         raise InvalidFields([{"pointer": f"/conditions/{field}", "detail": why} for field, why in wrong])
+
+
+def _check_length(found: Reading, plan: Plan) -> None:
+    """A handful of pairs has no interval, and would seem exact."""
+    if (pairs := len(found.candidate_ms)) < plan.minimum_pairs:
+        raise ReadingRefused("candidate_ms", f"has {pairs} blocks, the plan asks for at least {plan.minimum_pairs}")
 
 
 def _check_conditions(found: Reading, known: dict[str, Any]) -> None:

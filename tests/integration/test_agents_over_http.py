@@ -21,15 +21,16 @@ from app.database import database_now, unit_of_work
 from app.tables import TargetRow, TaskRow
 from app.targets.presence import AWAY_S, SILENT_S
 from app.tasks.queue import MAX_ATTEMPTS
-from tests.latency import CONDITIONS
+from tests.latency import CONDITIONS as STAND_IN
 from tests.live_api import LiveApi, live_api
 
 CLAIM = "/v1/agent/tasks/claim"
+CONDITIONS = replace(STAND_IN, runtime="onnxruntime")
 PHONE = {"name": "phone-1", "instance": "a-random-one", "conditions": CONDITIONS.to_json()}
 READING = Reading(
     conditions=CONDITIONS,
-    candidate_ms=(1.0, 1.1, 0.9),
-    reference_ms=(2.0, 2.1, 1.9),
+    candidate_ms=(1.0, 1.1, 0.9) * 5,
+    reference_ms=(2.0, 2.1, 1.9) * 5,
     runs=30,
     kernels=(Kernel(name="conv", operator="Conv", ms=0.5),),
 )
@@ -236,6 +237,7 @@ BAD = READING.to_document()
         ({**BAD, "candidate_ms": ["1", 1.0, 1.0]}, "/candidate_ms/0"),
         ({**BAD, "candidate_ms": [1.0]}, "/reference_ms"),
         ({**BAD, "candidate_ms": []}, "/candidate_ms"),
+        ({**BAD, "candidate_ms": [1.0] * 14, "reference_ms": [2.0] * 14}, "/candidate_ms"),
         ({**BAD, "runs": 0}, "/runs"),
         ({**BAD, "kernels": [{"name": "a", "operator": "b", "ms": -1}]}, "/kernels/0/ms"),
         ({**BAD, "kernels": "all"}, "/kernels"),
