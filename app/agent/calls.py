@@ -30,6 +30,9 @@ class AgentCalls:
     def claim(self, introduction: Json, *, wait_s: int = WAIT_S) -> Json | None:
         """The next task, as soon as there is one; None after `wait_s` without any."""
         found = self._connection.request("POST", f"{PATH}/claim", params={"wait": wait_s}, json=introduction)
+        if found and not _is_task(found):
+            detail = "the answer to a question for work is no task; is it a NetAdapt service?"
+            raise UnexpectedAnswer({"title": "Unexpected answer", "detail": detail})
         return found or None
 
     def renew(self, task: Json) -> None:
@@ -45,3 +48,17 @@ class AgentCalls:
 
     def answer(self, task: Json, document: dict[str, Any]) -> None:
         self._connection.request("PUT", f"{PATH}/{task['id']}/result", params={"lease": task["lease"]}, json=document)
+
+
+def _is_task(found: Json) -> bool:
+    """Whether it is what the service answers: any proxy may say something in JSON, too. Files are the service's own,
+    so the token goes nowhere else."""
+    files = [found.get(which) for which in ("candidate", "reference")]
+    return (
+        isinstance(found.get("id"), str)
+        and isinstance(found.get("lease"), int)
+        and isinstance(found.get("plan"), dict)
+        and all(isinstance(value, int | float) for value in found["plan"].values())
+        and all(isinstance(file, dict) and isinstance(file.get("sha256"), str) for file in files)
+        and all(str(file.get("url")).startswith(f"{PATH}/") for file in files if file)
+    )
