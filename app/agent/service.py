@@ -8,7 +8,7 @@ from adapt.errors import ReadingRefused
 from adapt.latency.conditions import Conditions, conditions_from_document
 from adapt.latency.fields import Fields
 from adapt.latency.reading import Plan, Reading, reading_from_document
-from adapt.latency.runtimes.choice import Precision, RuntimeName
+from adapt.latency.runtimes.choice import MAX_BATCH, MAX_THREADS, Precision, RuntimeName
 from app.agent.holding import Holding
 from app.agent.presence import AgentRepository
 from app.agent.records import Agent, HeldOrder, NameTaken, WhichFile
@@ -19,7 +19,6 @@ from app.targets.presence import SILENT_S
 
 TOUCH_S = SILENT_S / 3
 """How often an agent that waits for work is noted as there."""
-MOST_THREADS, MOST_IMAGES = 1024, 4096
 
 
 class AgentService:
@@ -101,10 +100,10 @@ def _check_choice(conditions: Conditions) -> None:
         wrong.append(("precision", f"is one of {', '.join(get_args(Precision))}"))
     if conditions.precision != "float32" and conditions.runtime != "onnxruntime":
         wrong.append(("precision", f"{conditions.precision} networks are run by onnxruntime alone"))
-    if conditions.threads > MOST_THREADS:
-        wrong.append(("threads", f"is at most {MOST_THREADS}"))
-    if conditions.batch > MOST_IMAGES:
-        wrong.append(("batch", f"is at most {MOST_IMAGES}"))
+    if conditions.threads > MAX_THREADS:
+        wrong.append(("threads", f"is at most {MAX_THREADS}"))
+    if conditions.batch > MAX_BATCH:
+        wrong.append(("batch", f"is at most {MAX_BATCH}"))
     if wrong:
         raise InvalidFields([{"pointer": f"/conditions/{field}", "detail": why} for field, why in wrong])
 

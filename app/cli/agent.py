@@ -30,8 +30,8 @@ def agent(
     provider_option: Annotated[
         list[str] | None, typer.Option(help="KEY=VALUE for the provider; may be given several times.")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of one network.")] = 1,
-    batch: Annotated[int, typer.Option(min=1, max=4096, help="Images of one run.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Threads of one network.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, max=1024, help="Images of one run.")] = 1,
     int8: Annotated[bool, typer.Option("--int8", help="Measures quantised networks.")] = False,
 ) -> None:
     """Measures for a service until Ctrl-C: this machine becomes a target that jobs can name."""
