@@ -147,7 +147,7 @@ def whole_networks(
     original_ms, *layers_ms = isolated_ms([subject.graph, *graphs], subject.runtime)
     isolated = [ms / original_ms for ms in layers_ms]
     floor = _mape(again, measured)
-    bar = Bar(most=max(0.08 if tiny else 0.05, 1.5 * floor), aim=0.05 if tiny else 0.03)
+    bar = Bar(most=0.08, aim=0.05) if tiny else Bar(most=max(0.05, 1.5 * floor), aim=0.03)
     figures = {
         "mape": bar.judged(_mape(predicted, measured)),
         "spearman": Bar(least=0.97, aim=0.98).judged(_spearman(predicted, measured)),

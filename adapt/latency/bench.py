@@ -20,7 +20,7 @@ from adapt.stop import Stop, never
 Clock = Callable[[], float]
 
 BLOCK_S = 0.01  # a block lasts about this long: short against the drift, long against a timer tick
-MAX_RUNS_PER_BLOCK = 50
+MAX_RUNS_PER_BLOCK = 200
 REMEMBERED_BLOCKS = 400  # of the reference: some ten seconds. A machine that turns slow for good is believed then
 PATIENCE = 2.0  # times the longest that was planned, where no moment was quiet so far
 MIN_PROFILED, MAX_PROFILED = 5, 60  # runs under the profiler
