@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.database import unit_of_work
-from app.targets.repository import CHECK_TASK, TargetRepository
+from app.targets.repository import TARGET_CHECK_TASK, TargetRepository
 from app.tasks.queue import MAX_ATTEMPTS, TaskQueue
 from tests.live_api import LiveApi, live_api
 from workers.service import Service, open_service
@@ -124,6 +124,6 @@ def _give_up(api: LiveApi, target: dict[str, Any]) -> None:
             assert TaskQueue(session).claim_next_task("worker", lease_s=-1) is not None
     with unit_of_work(api.services.sessions) as session:
         assert TaskQueue(session).claim_next_task("worker", lease_s=60) is None
-        task = TaskQueue(session).find_latest(CHECK_TASK, target["id"])
+        task = TaskQueue(session).find_latest(TARGET_CHECK_TASK, target["id"])
     assert task is not None
     assert task.state == "failed"
