@@ -24,7 +24,7 @@ from app.json_body import InvalidFields
 from app.models.records import UNTRAINED, Model
 from app.models.repository import ModelRepository
 from app.records import LAST_STATES, SYSTEM_OWNER, Caller
-from app.targets.records import Target
+from app.targets.records import Target, TargetNotFound
 from app.targets.repository import TargetRepository
 
 
@@ -102,7 +102,7 @@ class JobService:
         if dataset is None:
             raise ReferenceNotFound("/dataset", f"there is no data set {asked.dataset}")
         if target is None:
-            raise ReferenceNotFound("/target", f"there is no target {asked.target}")
+            raise ReferenceNotFound("/target", str(TargetNotFound(asked.target)))
         _check_measures(target)
         _check_fits(model, dataset)
         _check_is_trained(model, asked.settings)

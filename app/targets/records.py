@@ -21,7 +21,9 @@ class TargetNotFound(TargetError):
         self.target_id = target_id
 
     def __str__(self) -> str:
-        return f"there is no target {self.target_id}"
+        if self.target_id.startswith("tgt_"):
+            return f"there is no target {self.target_id}"
+        return f"there is no target {self.target_id}: name it by its id, which the list of targets shows"
 
 
 class TargetInUse(TargetError):

@@ -213,6 +213,13 @@ def test_a_target_goes_with_its_entries_and_local_stays(api: LiveApi) -> None:
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:netadapt:problem:in-use")
 
 
+def test_a_name_in_place_of_an_id_is_told_where_the_id_stands(api: LiveApi) -> None:
+    api.client.post("/v1/targets", json={"kind": "table", "name": "phone", "table": TABLE.to_document()})
+    refused = api.client.get("/v1/targets/phone")
+    assert refused.status_code == 404
+    assert "list of targets" in refused.json()["detail"]
+
+
 @pytest.mark.parametrize("state", ["queued", "running", "paused", "succeeded"])
 def test_a_target_that_a_job_points_at_stays(api: LiveApi, state: str) -> None:
     with unit_of_work(api.services.sessions) as session:
