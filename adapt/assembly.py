@@ -112,7 +112,7 @@ def _stated_parts(fitted: Dataset, data: TrainingData) -> str:
 
 def _stated(pixels: Normalization, settings: Settings) -> str:
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (pixels.mean, pixels.std))
-    source = "taken from the training images" if settings.normalization == "data" else "as the model says"
+    source = "taken from the training images" if settings.normalization == "data" else "the model's normalization"
     return f"pixels go into the network as (pixel / 255 - mean) / std, mean {mean}, std {std}: {source}"
 
 

@@ -140,7 +140,8 @@ class OriginalAccuracyTooLow(AdaptError):
         return (
             f"the original network scores {self.accuracy:.3f} on this data set, chance is {self.chance:.3f}; likely "
             "causes are another normalisation or another order of the classes than in training "
-            "(give `normalization` with the model; or set allow_low_accuracy to go on all the same)"
+            "(send the model anew with its `normalization`, `netadapt models add --normalization`; or set "
+            "allow_low_accuracy to go on all the same)"
         )
 
 
