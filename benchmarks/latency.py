@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from scipy.stats import spearmanr
@@ -44,6 +45,7 @@ PROFILE_SEED, PRUNES_SEED = 0, 991
 PRUNES, CUTS, TIMES_OVER = 25, 20, 10
 PLAN = Plan(half_width=0.01, minimum_pairs=10, minimum_s=0.2, maximum_s=2.5)
 SESSIONS = 5
+AUTOGROUP = Path("/proc/self/autogroup")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +99,7 @@ def main() -> int:
         "prunes": PRUNES,
         "cuts": CUTS,
         "plan": PLAN.to_document(),
-        "priority": os.getpriority(os.PRIO_PROCESS, 0),
+        "niceness": _niceness(),
         "load_average": round(os.getloadavg()[0], 1),
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
@@ -224,6 +226,12 @@ def _saved(subject: Subject, cut: Cut) -> float:
         return 1 - evaluated(bench.read(subject.file(cut.after), subject.file(cut.before), PLAN)).ratio
     finally:
         bench.close()
+
+
+def _niceness() -> dict[str, Any]:
+    """Of this process, and of its session where Linux schedules by sessions: figures taken with precedence say so."""
+    group = AUTOGROUP.read_text().split()[-1] if AUTOGROUP.exists() else None
+    return {"process": os.getpriority(os.PRIO_PROCESS, 0), "session": group}
 
 
 def _share(values: Sequence[float], limits: Sequence[float]) -> float:
