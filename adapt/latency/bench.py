@@ -21,8 +21,9 @@ Clock = Callable[[], float]
 
 BLOCK_S = 0.01  # a block lasts about this long: short against the drift, long against a timer tick
 MAX_RUNS_PER_BLOCK = 200
-REMEMBERED_BLOCKS = 400  # of the reference: some ten seconds. A machine that turns slow for good is believed then
-PATIENCE = 2.0  # times the longest that was planned, where no moment was quiet so far
+REMEMBERED_BLOCKS = 3000
+"""Of the reference: a minute or more, since another's work may slow everything down for half of one. A machine that
+turns slow for good is believed when the quick blocks are a small part of these."""
 MIN_PROFILED, MAX_PROFILED = 5, 60  # runs under the profiler
 PROFILES = 3  # are taken at most, when the first ones fell into a busy moment
 SLOW_PROFILE = 1.2  # times what the candidate takes: that is more than a profiler's own cost
@@ -95,7 +96,7 @@ class Bench:
         """Only quiet moments count, as long as there are any."""
         if len(pairs.candidate_ms) < plan.minimum_pairs:
             return False
-        if elapsed_s >= PATIENCE * plan.maximum_s:
+        if elapsed_s >= plan.patience * plan.maximum_s:
             return True
         ratios = paired_ratios(pairs.candidate_ms, pairs.reference_ms, pairs.level_ms)
         if elapsed_s >= plan.maximum_s and ratios.undisturbed:

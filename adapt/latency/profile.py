@@ -29,7 +29,8 @@ from adapt.stop import Stop, never
 
 Clock = Callable[[], float]
 
-PLAN = Plan(minimum_pairs=8, minimum_s=0.0, maximum_s=1.2, half_width=0.015, profile_s=0.15)
+# Without patience: what fell into a busy moment is taken again later.
+PLAN = Plan(minimum_pairs=8, minimum_s=0.0, maximum_s=1.2, patience=1.0, half_width=0.015, profile_s=0.15)
 VARIANTS = 24
 VARIANTS_WITH_A_PRIOR = 6
 FEWEST_VARIANTS = 3

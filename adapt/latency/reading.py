@@ -24,14 +24,15 @@ _OPTIONAL = ("kernels", "reference_level_ms")
 class Plan:
     """How long to look. Candidate and reference are timed in short blocks, one after the other, until the interval of
     the ratio's median is at most `half_width` of it to either side; never fewer than `minimum_pairs` or shorter than
-    `minimum_s`, and after `maximum_s` with whatever interval there is (after twice that where the machine was busy all
-    the while). `profile_s`: of runs of the candidate under the runtime's profiler afterwards; 0 for none.
+    `minimum_s`, and after `maximum_s` with whatever interval there is; where the machine was busy all the while, after
+    `patience` times that. `profile_s`: of runs of the candidate under the runtime's profiler afterwards; 0 for none.
     """
 
     half_width: float = 0.01
     minimum_pairs: int = 15
     minimum_s: float = 0.3
     maximum_s: float = 4.0
+    patience: float = 2.0
     profile_s: float = 0.0
 
     def to_document(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from adapt.latency.variants import random_network, variant_counts
 from adapt.reach import counts_of
 from tests.networks import FAMILIES, MobileNetV2, uploaded
 
-BRIEF = Plan(minimum_pairs=2, minimum_s=0.0, maximum_s=0.02, profile_s=0.01)
+BRIEF = Plan(minimum_pairs=2, minimum_s=0.0, maximum_s=0.02, patience=1.0, profile_s=0.01)
 
 
 @pytest.fixture(scope="module")

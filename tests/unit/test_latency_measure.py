@@ -98,7 +98,7 @@ def test_a_machine_that_stays_busy_is_measured_as_it_is_and_that_is_said() -> No
     bench = Bench(runtime, runtime.clock)
     bench.read(b"5.0", b"10.0", Plan(minimum_s=1.0))
     runtime.slowness = lambda seconds: 1.6
-    found = evaluated(bench.read(b"5.0", b"10.0", Plan(maximum_s=2.0)))
+    found = evaluated(bench.read(b"5.0", b"10.0", Plan(maximum_s=2.0, patience=1.0)))
     assert (found.ratio, found.disturbed) == (pytest.approx(0.5), 1.0)
     assert found.original_ms == pytest.approx(16.0)
     for _ in range(8):  # by then it is believed
@@ -125,7 +125,7 @@ def test_it_ends_when_its_time_is_over_however_noisy() -> None:
     chance = random.Random(0)
     hopeless = StandInRuntime(lambda seconds: chance.uniform(0.1, 10.0))
     found = measured(b"10.0", b"10.0", hopeless, plan=Plan(maximum_s=2.0))
-    assert 2.0 <= hopeless.now_s < 5.0
+    assert 2.0 <= hopeless.now_s < 9.0
     assert found.ratio_high / found.ratio_low > 1.02
 
 
