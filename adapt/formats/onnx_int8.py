@@ -84,7 +84,7 @@ class QuantizedVariants:
         yield weight, tuple(tensor.dims)
         axis, scale, zero_point = self._axes[weight]
         for name in (scale, zero_point):
-            if self._tensors[name].ndim:
+            if axis is not None and self._tensors[name].ndim:
                 yield name, (tensor.dims[axis],)
 
 
@@ -125,12 +125,16 @@ class _Images:
         return next(self._batches, None)
 
 
-def _weights_and_axes(model: onnx.ModelProto) -> Iterator[tuple[str, tuple[int, str, str]]]:
-    """Each quantised weight with the axis that has a scale for every channel, and the names of scale and zero point."""
+def _weights_and_axes(model: onnx.ModelProto) -> Iterator[tuple[str, tuple[int | None, str, str]]]:
+    """Each quantised weight with the axis that has a scale for every channel, and the names of scale and zero point.
+
+    No axis means one scale for the whole weight, which may be spelled as a list of one: that of a bias of a batch norm
+    that has no convolution before it.
+    """
     names = {tensor.name for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "DequantizeLinear" and node.input[0] in names:
-            axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 0)
+            axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), None)
             weight, scale, zero_point = node.input
             yield weight, (axis, scale, zero_point)
 

@@ -20,6 +20,7 @@ from adapt.latency.runtimes.choice import RuntimeChoice
 from adapt.latency.runtimes.onnxruntime import OnnxRuntime
 from adapt.latency.units import find_units
 from adapt.latency.variants import random_network, variant_counts
+from tests.more_networks import DenseNet
 from tests.networks import FAMILIES, INPUT_SHAPE, uploaded
 
 INT8 = RuntimeChoice(precision="int8")
@@ -71,6 +72,18 @@ def test_a_quick_variant_runs_as_the_quantised_network_of_its_structure_does(net
         quick, earnest = variants.write(pruned), write_onnx_int8(pruned, images(1), reduce_range=False)
         assert _kernels(quick) == _kernels(earnest)
         assert _shapes(quick) == _shapes(earnest)
+
+
+def test_a_quick_variant_keeps_batch_norms_that_no_convolution_comes_before() -> None:
+    network = uploaded(DenseNet())
+    graph, groups = with_plain_names(network.graph), channel_groups(network)
+    variants = QuantizedVariants(random_network(graph), reduce_range=False)
+    _, smallest, _ = variant_counts(groups, 3, 1, multiple=2, minimum=2)
+    pruned = random_network(pruned_graph(graph, groups, smallest))
+    quick, earnest = variants.write(pruned), write_onnx_int8(pruned, images(1), reduce_range=False)
+    assert "BatchNormalization" in {node.op_type for node in onnx.load_from_string(quick).graph.node}
+    assert _kernels(quick) == _kernels(earnest)
+    assert _shapes(quick) == _shapes(earnest)
 
 
 def _kernels(file: bytes) -> list[tuple[str, str]]:
