@@ -41,7 +41,8 @@ class Latency:
     `ms`, `low`, `high` are the median and its interval, drift-corrected: (network / original now) x original then.
     `original_ms` is what the original took in this session, uncorrected. `predicted_ms` is the table's figure.
     On a `table` target nothing is measured: `measured` is false and the three figures are the prediction.
-    `disturbed` is the share of the session in which the machine was busy, which did not count. `entries` are what the
+    `disturbed` is the share of the session in which the machine was busy, which did not count; `quiet` is false where
+    that was nearly all of it, and it had to count. `entries` are what the
     network's operators took of it, for the look-up table of `conditions` (Conditions.fingerprint()).
     """
 
@@ -52,6 +53,7 @@ class Latency:
     predicted_ms: float | None  # None where no look-up table was needed
     measured: bool = True
     disturbed: float = 0.0
+    quiet: bool = True
     entries: tuple[Entry, ...] = ()
     conditions: str | None = None
 

@@ -5,7 +5,17 @@ from dataclasses import replace
 
 from adapt.budget import Budget, resolve
 from adapt.errors import BudgetUnreachable, OriginalAccuracyTooLow
-from adapt.events import BudgetResolved, Event, Measured, Measurement, Message, OriginalEvaluated, Phase, PhaseChanged
+from adapt.events import (
+    BudgetResolved,
+    Event,
+    Latency,
+    Measured,
+    Measurement,
+    Message,
+    OriginalEvaluated,
+    Phase,
+    PhaseChanged,
+)
 from adapt.graph.costs import costs
 from adapt.graph.network import Network
 from adapt.graph.pruning import all_kept, prune, pruned_graph
@@ -87,6 +97,11 @@ def _measured(
 ) -> Generator[Event, None, Measurement]:
     figure = meter.measure(key, network)
     yield Measured(key=key, resource=name, figure=figure)
+    if isinstance(figure, Latency) and not figure.quiet:
+        yield Message(
+            text=f"{name}: the device was busy with something else all the while ({figure.disturbed:.0%} of the "
+            f"measurement): {figure.ms:.4g} ms lie between {figure.low:.4g} and {figure.high:.4g}"
+        )
     limit = None if budget is None else budget.limits.get(name)
     if limit is None or not figure.value <= limit < figure.high:
         return figure

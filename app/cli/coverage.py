@@ -29,12 +29,13 @@ def print_coverage(table: Mapping[str, Any]) -> None:
 def _row(operator: str, entries: Sequence[Entry]) -> list[str]:
     times = [entry["ms"] for entry in entries]
     dates = [entry["measured_at"] for entry in entries if entry.get("measured_at")]
+    spreads = [entry["spread"] for entry in entries if entry["count"] > 1]  # once has no spread
     least, most = figure(min(times)), figure(max(times))
     return [
         operator,
         str(len(entries)),
         str(sum(entry["count"] for entry in entries)),
         f"{least}" if least == most else f"{least} to {most}",
-        str(percent(statistics.median(entry["spread"] for entry in entries))),
+        str(percent(statistics.median(spreads))) if spreads else "",
         max(dates, default="no date"),
     ]

@@ -1,5 +1,6 @@
 """What a job measures is answered from its record first, and teaches the table where it was wrong."""
 
+import random
 from collections.abc import Sequence
 
 import onnx
@@ -24,7 +25,8 @@ class EvenRuntime(StandInRuntime):
     """Every node takes the same time."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self.slow = lambda: 1.0
+        super().__init__(lambda seconds: self.slow())
         self.profiled = 0
 
     def load(self, onnx_file: bytes) -> StandInSession:
@@ -88,6 +90,16 @@ def test_entries_carry_what_they_hold_for(network: Network, runtime: EvenRuntime
     measured = meter_of(network, runtime, {}, predicts=True).measure("0", network)
     assert measured.conditions == CONDITIONS.fingerprint()
     assert fit(wrong_table(network).with_entries(measured.entries)).predict_ms(network.graph) > 0
+
+
+def test_a_reading_of_a_busy_machine_is_taken_once_more_and_says_so(network: Network) -> None:
+    chance = random.Random(0)
+    runtime = EvenRuntime()
+    runtime.slow = lambda: chance.uniform(1.0, 3.0)
+    measured = meter_of(network, runtime, {}, predicts=False).measure("0", network)
+    assert not measured.quiet
+    assert measured.disturbed > 0.5
+    assert len(runtime.sessions) == 3  # the reference, and the candidate twice
 
 
 def test_without_a_budget_in_latency_nothing_is_profiled_or_predicted(network: Network, runtime: EvenRuntime) -> None:
