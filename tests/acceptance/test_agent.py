@@ -109,7 +109,7 @@ def test_a_job_on_an_agent_outlives_its_kill_and_its_result_was_measured_there(a
 def test_a_job_whose_device_is_away_lets_another_pass_and_goes_on_when_it_is_back(address, client, net_file, tmp_path):
     with agent_named("phone-2", address, tmp_path) as agent:
         target = target_named(client, "phone-2")
-        agent.send(signal.SIGINT)
+        agent.send(signal.SIGTERM)
         until(lambda: client.targets.get(target["id"])["state"] == "away")
         waiting = client.submit(net_file, budget={"macs": "95%"}, target=target["id"], settings=SETTINGS)["id"]
         until(lambda: client.jobs.get(waiting)["state"] == "queued" and client.jobs.get(waiting)["phase"])
@@ -126,7 +126,7 @@ def test_a_job_whose_device_is_away_lets_another_pass_and_goes_on_when_it_is_bac
 def test_a_waiting_job_is_cancelled_at_once_and_a_check_says_what_to_do(address, client, net_file, tmp_path):
     with agent_named("phone-3", address, tmp_path) as agent:
         target = target_named(client, "phone-3")["id"]
-        agent.send(signal.SIGINT)
+        agent.send(signal.SIGTERM)
         until(lambda: client.targets.get(target)["state"] == "away")
     job_id = client.submit(net_file, budget=BUDGET, target=target, settings=SETTINGS)["id"]
     until(lambda: client.jobs.get(job_id)["phase"] == "waiting-for-device")
