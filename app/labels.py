@@ -1,8 +1,22 @@
 """Names that users give to what they upload: labels for people, never paths or keys."""
 
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
 from app.uploads import FieldRefused
 
 MAX_NAME = 200
+
+
+def _printable(name: str) -> str:
+    if not name.isprintable() or not name.strip():
+        raise ValueError("has to be printable, and more than spaces")
+    return name.strip()
+
+
+Label = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_printable)]
+"""The name in a JSON body, trimmed."""
 
 
 def parse_name(text: str | None, default: str) -> str:

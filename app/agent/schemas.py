@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from app.agent.records import HeldOrder, WhichFile
-from app.labels import MAX_NAME
+from app.labels import Label
 
 PATH = "/v1/agent/tasks"
 
@@ -18,17 +18,10 @@ class ClaimIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: str = Field(min_length=1, max_length=MAX_NAME)
+    name: Label
     instance: str = Field(min_length=8, max_length=100, pattern=r"^[A-Za-z0-9_-]+$")
     renews: bool = False
     conditions: dict[str, Any]
-
-    @field_validator("name")
-    @classmethod
-    def _printable(cls, name: str) -> str:
-        if not name.isprintable() or not name.strip():
-            raise ValueError("has to be printable, and more than spaces")
-        return name.strip()
 
 
 class FileOut(BaseModel):

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationInfo, fi
 
 from adapt.latency.runtimes.choice import MAX_BATCH, MAX_THREADS, PROVIDERS_OF_TORCH, Precision, RuntimeName
 from app.json_body import InvalidFields, validate
-from app.labels import MAX_NAME
+from app.labels import Label
 from app.records import TargetKind
 from app.targets.records import Target
 from app.timestamps import rfc3339
@@ -15,21 +15,12 @@ from app.timestamps import rfc3339
 class _Named(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: str = Field(default="", max_length=MAX_NAME)
-
-    @field_validator("name")
-    @classmethod
-    def _printable(cls, name: str) -> str:
-        if not name.isprintable() or not name.strip():
-            raise ValueError("has to be printable, and more than spaces")
-        return name.strip()
-
 
 class NewTableTarget(_Named):
     """A fixed look-up table: given as `table`, or taken `from` another target (there optionally of one `model`)."""
 
     kind: Literal["table"]
-    name: str = Field(default="table", max_length=MAX_NAME)
+    name: Label = "table"
     table: dict[str, Any] | None = None
     source: str | None = Field(default=None, alias="from", max_length=100)
     model: str | None = Field(default=None, max_length=100)
@@ -51,7 +42,7 @@ class NewLocalTarget(_Named):
     providers, or `cpu` or `cuda` of torch; null for the processor. `provider_options`: its own, as texts."""
 
     kind: Literal["local"]
-    name: str = Field(default="local", max_length=MAX_NAME)
+    name: Label = "local"
     runtime: RuntimeName = "onnxruntime"
     provider: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_]{1,100}$")
     provider_options: dict[Option, Option] = Field(default_factory=dict, max_length=100)
