@@ -43,7 +43,7 @@ NETWORKS = (
 TINY = "mobilenet_v1_0.50_32"  # 0.1 ms at 32 pixels: a profiler's cost dominates
 PROFILE_SEED, PRUNES_SEED = 0, 991
 PRUNES, CUTS, TIMES_OVER = 25, 20, 10
-PLAN = Plan(half_width=0.01, minimum_pairs=10, minimum_s=0.2, maximum_s=2.5)
+PLAN = Plan(half_width=0.01, minimum_pairs=10, minimum_s=1.0, maximum_s=2.5)
 SESSIONS = 5
 AUTOGROUP = Path("/proc/self/autogroup")
 

@@ -21,6 +21,9 @@ Clock = Callable[[], float]
 
 BLOCK_S = 0.01  # a block lasts about this long: short against the drift, long against a timer tick
 MAX_RUNS_PER_BLOCK = 200
+WARM_UP_RUNS, WARM_UP_S = 2, 0.02
+"""At the beginning of a block, which finds the other network in the caches: a run takes up to a fifth longer then, the
+next one a tenth. Fewer of them where they would take longer than this in all: a long run feels little of that."""
 REMEMBERED_BLOCKS = 3000
 """Of the reference: a minute or more, since another's work may slow everything down for half of one. A machine that
 turns slow for good is believed when the quick blocks are a small part of these."""
@@ -116,7 +119,7 @@ class _Pairs:
 
     @property
     def runs(self) -> int:
-        return self._repeats[0] * len(self.candidate_ms)
+        return sum(self._repeats[0]) * len(self.candidate_ms)
 
     @property
     def level_ms(self) -> float:
@@ -129,22 +132,20 @@ class _Pairs:
         return statistics.median(ratios.counted) * self.level_ms
 
     def add(self) -> None:
-        self.reference_ms.append(_block_ms(self._reference, self._repeats[1]))
-        self.candidate_ms.append(_block_ms(self._candidate, self._repeats[0]))
+        self.reference_ms.append(_block_ms(self._reference, *self._repeats[1]))
+        self.candidate_ms.append(_block_ms(self._candidate, *self._repeats[0]))
         self._remembered.append(self.reference_ms[-1])
 
 
-def _block_ms(session: Session, repeats: int) -> float:
-    """The first run finds the other network in the caches and is no part of the block; a network that fills a block
-    with one run hardly feels that."""
-    times = session.time_ms(repeats)
-    return statistics.median(times[1:] or times)
+def _block_ms(session: Session, warm_up: int, timed: int) -> float:
+    return statistics.median(session.time_ms(warm_up + timed)[warm_up:])
 
 
 def _total_ms(kernels: Sequence[Kernel]) -> float:
     return sum(kernel.ms for kernel in kernels)
 
 
-def _runs_per_block(session: Session) -> int:
-    one_run_s = min(session.time_ms(3)) / 1000
-    return 1 if one_run_s >= BLOCK_S else 1 + max(1, min(MAX_RUNS_PER_BLOCK, round(BLOCK_S / max(one_run_s, 1e-9))))
+def _runs_per_block(session: Session) -> tuple[int, int]:
+    """To warm up, and timed."""
+    one_run_s = max(min(session.time_ms(3)) / 1000, 1e-9)
+    return min(WARM_UP_RUNS, int(WARM_UP_S / one_run_s)), max(1, min(MAX_RUNS_PER_BLOCK, round(BLOCK_S / one_run_s)))

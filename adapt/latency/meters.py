@@ -21,9 +21,9 @@ AIM_BELOW = 0.02
 """Of the budget: a pick that is predicted right at the limit would be over it every other time it is measured."""
 PLANS: Mapping[Effort, Plan] = {
     "usual": Plan(),
-    "longer": Plan(half_width=0.003, minimum_pairs=60, minimum_s=2.0, maximum_s=20.0),
+    "longer": Plan(half_width=0.003, minimum_pairs=60, minimum_s=8.0, maximum_s=20.0),
 }
-PLAN_OF_THE_ORIGINAL = Plan(minimum_pairs=30, minimum_s=1.0, maximum_s=8.0)
+PLAN_OF_THE_ORIGINAL = Plan(minimum_pairs=30, minimum_s=4.0, maximum_s=8.0)
 """Every figure of a job in milliseconds is a multiple of this one."""
 PROFILE_OF_A_PICK_S = 0.15
 

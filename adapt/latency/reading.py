@@ -30,8 +30,8 @@ class Plan:
 
     half_width: float = 0.01
     minimum_pairs: int = 15
-    minimum_s: float = 0.3
-    maximum_s: float = 4.0
+    minimum_s: float = 4.0
+    maximum_s: float = 8.0
     patience: float = 2.0
     profile_s: float = 0.0
 

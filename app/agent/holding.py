@@ -28,7 +28,7 @@ MAX_HAND_OUTS = (
 
 def silent_lease_s(plan: Plan) -> float:
     """Of an agent that says nothing meanwhile: a slow device loads and warms up for longer than it measures."""
-    return 60.0 + 40.0 * (plan.maximum_s + plan.profile_s)
+    return 60.0 + 20.0 * (plan.maximum_s + plan.profile_s)
 
 
 class Holding:
