@@ -25,7 +25,7 @@ from adapt.groups import channel_groups
 from adapt.latency.attribution import with_plain_names
 from adapt.latency.bench import Bench
 from adapt.latency.device import InProcess
-from adapt.latency.measure import PairedMeasurement, evaluated
+from adapt.latency.measure import PairedMeasurement, evaluated, surest_reading
 from adapt.latency.predictor import Predictor, fit
 from adapt.latency.profile import take_profile
 from adapt.latency.reading import Plan
@@ -43,7 +43,7 @@ NETWORKS = (
 TINY = "mobilenet_v1_0.50_32"  # 0.1 ms at 32 pixels: a profiler's cost dominates
 PROFILE_SEED, PRUNES_SEED = 0, 991
 PRUNES, CUTS, TIMES_OVER = 25, 20, 10
-PLAN = Plan(half_width=0.01, minimum_pairs=10, minimum_s=1.0, maximum_s=2.5)
+PLAN = Plan(half_width=0.01, minimum_pairs=10, minimum_s=0.5, maximum_s=2.5)
 SESSIONS = 5
 AUTOGROUP = Path("/proc/self/autogroup")
 
@@ -79,7 +79,7 @@ class Subject:
         return write_onnx(random_network(pruned_graph(self.graph, self.groups, counts)))
 
     def measured(self, counts: Mapping[str, int], plan: Plan = PLAN) -> PairedMeasurement:
-        return evaluated(self.device.read(self.file(counts), self.original, plan))
+        return evaluated(surest_reading(self.device, self.file(counts), self.original, plan))
 
     def predicted(self, predictor: Predictor, counts: Mapping[str, int]) -> float:
         """As a ratio to the original."""

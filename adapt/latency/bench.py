@@ -24,9 +24,9 @@ MAX_RUNS_PER_BLOCK = 200
 WARM_UP_RUNS, WARM_UP_S = 2, 0.02
 """At the beginning of a block, which finds the other network in the caches: a run takes up to a fifth longer then, the
 next one a tenth. Fewer of them where they would take longer than this in all: a long run feels little of that."""
-REMEMBERED_BLOCKS = 3000
-"""Of the reference: a minute or more, since another's work may slow everything down for half of one. A machine that
-turns slow for good is believed when the quick blocks are a small part of these."""
+REMEMBERED_BLOCKS = 10_000
+"""Of the reference: some minutes of measuring, since another's work may slow everything down for two of them. A machine
+that turns slow for good is believed when the quick blocks are a small part of these."""
 MIN_PROFILED, MAX_PROFILED = 5, 60  # runs under the profiler
 PROFILES = 3  # are taken at most, when the first ones fell into a busy moment
 SLOW_PROFILE = 1.2  # times what the candidate takes: that is more than a profiler's own cost

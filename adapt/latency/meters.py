@@ -7,11 +7,11 @@ from adapt.data.calibration import CalibrationImages
 from adapt.events import Latency
 from adapt.graph.network import Graph, Network
 from adapt.latency.device import Device
-from adapt.latency.measure import evaluated, evaluated_original
+from adapt.latency.measure import evaluated, evaluated_original, surest_reading
 from adapt.latency.network_files import NetworkFiles
 from adapt.latency.predictor import Predictor, fit
 from adapt.latency.profile import shares_of
-from adapt.latency.reading import Plan, Reading
+from adapt.latency.reading import Plan
 from adapt.latency.runtimes.choice import NetworkFile
 from adapt.latency.table import Entry, LookupTable
 from adapt.search import Effort
@@ -89,7 +89,7 @@ class DeviceMeter:
     def _measure_now(self, key: str, network: Network, effort: Effort) -> Latency:
         predicted_ms = None if self._table is None else self.predict(network.graph)
         candidate, original = (self._file(those) for those in (network, self._original))
-        reading = self._read(candidate, original, self._plan(key, effort))
+        reading = surest_reading(self._device, candidate, original, self._plan(key, effort), self._stop)
         found = evaluated_original(reading) if key == "0" else evaluated(reading, self._recorded["0"].ms)
         entries: tuple[Entry, ...] = ()
         if reading.kernels:
@@ -105,14 +105,6 @@ class DeviceMeter:
             entries=entries,
             conditions=reading.conditions.fingerprint(),
         )
-
-    def _read(self, candidate: bytes, original: bytes, plan: Plan) -> Reading:
-        """Once more where the machine was busy all the while; the surest reading counts."""
-        first = self._device.read(candidate, original, plan, self._stop)
-        if evaluated(first).quiet:
-            return first
-        again = self._device.read(candidate, original, plan, self._stop)
-        return min(first, again, key=lambda reading: evaluated(reading).uncertainty)
 
     def _plan(self, key: str, effort: Effort) -> Plan:
         if self._table is None:
