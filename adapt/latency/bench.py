@@ -102,10 +102,9 @@ class Bench:
         if elapsed_s >= plan.patience * plan.maximum_s:
             return True
         ratios = paired_ratios(pairs.candidate_ms, pairs.reference_ms, pairs.level_ms)
-        if elapsed_s >= plan.maximum_s and ratios.undisturbed:
-            return True
-        enough = ratios.quiet >= plan.minimum_pairs and elapsed_s >= plan.minimum_s
-        return enough and half_width(ratios.counted) <= plan.half_width
+        if ratios.quiet < plan.minimum_pairs or elapsed_s < plan.minimum_s:
+            return False
+        return elapsed_s >= plan.maximum_s or half_width(ratios.counted) <= plan.half_width
 
 
 class _Pairs:
