@@ -54,7 +54,7 @@ def table_today(
         table = lookup.find_table(measured.target.id, measured.model.id, conditions.fingerprint())
         if table is not None:
             lookup.note_conditions(measured.target.id, conditions)
-    if table is not None and knows_counts(table, rounding):
+    if table is not None and knows_counts(table, rounding) and not table.missing(measured.network.graph):
         return table
     return _profiled(measured, rounding, device, service, stop)
 

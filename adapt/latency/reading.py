@@ -25,7 +25,8 @@ class Plan:
     """How long to look. Candidate and reference are timed in short blocks, one after the other, until the interval of
     the ratio's median is at most `half_width` of it to either side; never fewer than `minimum_pairs` or shorter than
     `minimum_s`, and after `maximum_s` with whatever interval there is; where fewer than those pairs fell into quiet
-    moments, after `patience` times that. `profile_s`: of runs of the candidate under the runtime's profiler afterwards; 0 for none.
+    moments, after `patience` times that. `profile_s`: of runs of the candidate under the runtime's profiler afterwards;
+    0 for none.
     """
 
     half_width: float = 0.01

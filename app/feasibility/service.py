@@ -7,7 +7,6 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from adapt.budget import Asked
-from adapt.graph.pruning import ChannelGroup
 from adapt.latency.staircase import assumed
 from adapt.presets import settings_to_document
 from adapt.reach import least_counts
@@ -17,7 +16,7 @@ from app.database import Sessions, database_now, reading, unit_of_work
 from app.datasets.repository import DatasetRepository
 from app.feasibility.assessment import RETRY_AFTER_S, Feasibility, KnownLatency, Pace, assess
 from app.feasibility.duration import image_counts
-from app.models.records import UNTRAINED
+from app.models.records import UNTRAINED, Structure
 from app.models.repository import CHECK_TASK, ModelRepository
 from app.records import Caller
 from app.targets.lookup import LookupRepository
@@ -106,7 +105,7 @@ class FeasibilityService:
             target = TargetRepository(session).get_target(caller, target_id)
             numbered, note, guessed = _rounded(session, target, settings, asked)
             groups = structure.groups or ()
-            latency = _known_latency(session, target, model_id, groups, numbered)
+            latency = _known_latency(session, target, model_id, structure, numbered)
             missing = _missing(target, asked, latency, guessed=guessed)
             key = profile_key(model_id, target_id)
             if missing == MEASURE_TASK:
@@ -140,13 +139,18 @@ def _missing(target: Target, asked: Asked, latency: KnownLatency | None, *, gues
 
 
 def _known_latency(
-    session: Session, target: Target, model_id: str, groups: tuple[ChannelGroup, ...], settings: Settings
+    session: Session, target: Target, model_id: str, structure: Structure, settings: Settings
 ) -> KnownLatency | None:
+    """None also where a profile lacks operators of the model, as one that another version took may: a job, too, would
+    take it again."""
     table = LookupRepository(session).find_table(target.id, model_id)
     if table is None:
         return None
     if target.kind == "table":
         return KnownLatency(table=table, fixed=True)
+    if table.missing(structure.graph):
+        return None
+    groups = structure.groups or ()
     measured = NetworkRepository(session)
     least = [measured.find_network(target.id, model_id, counts) for counts in least_counts(groups, settings)]
     return KnownLatency(

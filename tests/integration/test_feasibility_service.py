@@ -103,6 +103,15 @@ def test_what_a_profile_measured_answers_the_next_check(sessions: Sessions) -> N
     assert tasks(sessions) == 1
 
 
+def test_a_profile_that_lacks_operators_of_the_model_is_taken_again(sessions: Sessions) -> None:
+    service = FeasibilityService(sessions)
+    lacking = replace(table(), entries=table().entries[:1])
+    with unit_of_work(sessions) as session:
+        LookupRepository(session).store_profile("local", "mdl_a", lacking)
+    answer = service.check(ANN, "mdl_a", "local", SETTINGS, HALF)
+    assert (answer.feasible, answer.retry_after_seconds, tasks(sessions)) == (None, 10, 1)
+
+
 def test_other_settings_have_another_smallest_network_and_just_that_is_measured(sessions: Sessions) -> None:
     service = FeasibilityService(sessions)
     service.check(ANN, "mdl_a", "local", SETTINGS, HALF)
