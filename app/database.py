@@ -51,12 +51,14 @@ def make_engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.drivername in {"postgresql", "postgres"}:
         parsed = parsed.set(drivername="postgresql+psycopg")
+    # What a statement that failed was about to write (hashes of tokens, secrets of webhooks) is no business of a log.
+    shared = {"json_serializer": _to_json, "hide_parameters": True}
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(parsed, json_serializer=_to_json, connect_args={"timeout": BUSY_TIMEOUT_S})
+        engine = create_engine(parsed, **shared, connect_args={"timeout": BUSY_TIMEOUT_S})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(parsed, json_serializer=_to_json, pool_pre_ping=True, pool_size=10, max_overflow=20)
+    return create_engine(parsed, **shared, pool_pre_ping=True, pool_size=10, max_overflow=20)
 
 
 def make_sessions(engine: Engine) -> Sessions:
@@ -119,7 +121,7 @@ def migrate(url: str) -> str:
 
 def check_migrated(engine: Engine) -> None:
     """Raises DatabaseTooNew or DatabaseNotMigrated unless the database is at this version's revision."""
-    with _alembic_config() as config, engine.connect() as connection:
+    with _alembic_config() as config, engine.connect().execution_options(read_only=True) as connection:
         known, head = _known_revisions(config)
         at = _revision(connection)
     if at == head:

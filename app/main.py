@@ -17,6 +17,7 @@ import app.jobs.router
 import app.models.router
 import app.signin
 import app.targets.router
+import app.webhooks.router
 from app.database import check_migrated
 from app.dependencies import close_services, make_services
 from app.gate import Gate
@@ -36,6 +37,7 @@ ROUTERS = (
     app.jobs.router.router,
     app.jobs.parts_router.router,
     app.agent.router.router,
+    app.webhooks.router.router,
 )
 
 

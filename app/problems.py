@@ -22,6 +22,7 @@ from app.problem_documents import problem_document
 from app.storage import BlobMissing, StorageError, StorageFull
 from app.targets.records import TargetError, TargetHasNoTable, TargetInUse, TargetNotFound
 from app.uploads import FieldRefused, MalformedUpload, UploadError, UploadTooLarge, WrongContentType
+from app.webhooks.records import TooManyWebhooks, WebhookError, WebhookNotFound
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ TOO_LARGE = Problem(413, "too-large", "Too large")
 MALFORMED = Problem(400, "malformed", "The request cannot be parsed")
 WRONG_TYPE = Problem(415, "unsupported-media-type", "Unsupported media type")
 INTERNAL = Problem(500, "internal", "Internal error")
+INTERNAL_DETAIL = "this is a fault of the service; its log says more"
 
 PROBLEMS: dict[type[Exception], Problem] = {
     AuthError: Problem(403, "forbidden", "Forbidden"),
@@ -75,6 +77,9 @@ PROBLEMS: dict[type[Exception], Problem] = {
     OtherSettings: Problem(409, "other-settings", "The target measures with something else"),
     ReadingTaskNotFound: NOT_FOUND,
     NotHeld: Problem(409, "lease-lost", "Lease lost"),
+    WebhookError: INVALID,
+    WebhookNotFound: NOT_FOUND,
+    TooManyWebhooks: Problem(409, "too-many-webhooks", "Too many webhooks"),
     IdempotencyError: INVALID,
     KeyRefused: INVALID,
     KeyReused: Problem(422, "idempotency-key-reused", "Idempotency-Key was used before"),
@@ -132,9 +137,7 @@ def problem_of(error: Exception) -> dict[str, Any]:
     """The problem document of an error. What nobody foresaw is told without its text: that is for the log only."""
     problem = find_problem(error)
     if problem is None:
-        return problem_document(
-            INTERNAL.slug, INTERNAL.title, INTERNAL.status, "this is a fault of the service; its log says more"
-        )
+        return problem_document(INTERNAL.slug, INTERNAL.title, INTERNAL.status, INTERNAL_DETAIL)
     return problem_document(problem.slug, problem.title, problem.status, str(error), errors=fields_at_fault(error))
 
 

@@ -1,12 +1,14 @@
 """The service's settings: read once from the environment (NETADAPT_...), then handed on as one frozen value."""
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 GIB = 1024**3
+Seconds = Annotated[float, Field(ge=0, le=7 * 86_400)]
 
 
 class Settings(BaseSettings):
@@ -25,12 +27,22 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)  # of a JSON request
     session_hours: float = Field(default=12.0, gt=0, le=24 * 30)
 
+    log_format: Literal["json", "text"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    metrics_for: Literal["everybody", "admin"] = "everybody"  # whose /metrics are
+    max_webhooks: int = Field(default=20, ge=0, le=1000)  # of one owner
+    webhook_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()  # beside public ones
+    webhook_timeout_s: float = Field(default=15.0, gt=0, le=60)  # of one attempt, from the look-up of the name on
+    webhook_retry_s: Annotated[tuple[Seconds, ...], NoDecode] = (5, 30, 120, 600, 3_600, 14_400, 43_200)
+    webhook_kept_days: float = Field(default=30.0, ge=1, le=3650)  # messages that are delivered or given up
+
     @model_validator(mode="before")
     @classmethod
-    def _split_hosts(cls, values: dict[str, object]) -> dict[str, object]:
-        hosts = values.get("allowed_hosts")
-        if isinstance(hosts, str):
-            values["allowed_hosts"] = tuple(host.strip().lower() for host in hosts.split(",") if host.strip())
+    def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
+        for name in ("allowed_hosts", "webhook_allowed_networks", "webhook_retry_s"):
+            listed = values.get(name)
+            if isinstance(listed, str):
+                values[name] = tuple(item.strip().lower() for item in listed.split(",") if item.strip())
         return values
 
     @model_validator(mode="after")

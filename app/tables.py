@@ -403,6 +403,8 @@ class IdempotencyKeyRow(Base):
 
 
 class WebhookRow(Base):
+    """`secret` is kept as it is: every message is signed with it."""
+
     __tablename__ = "webhooks"
     id: Mapped[str] = mapped_column(primary_key=True)
     owner: Mapped[str] = mapped_column(index=True)
@@ -414,16 +416,21 @@ class WebhookRow(Base):
 
 
 class WebhookDeliveryRow(Base):
+    """One message: `body` is what is signed and sent, to the byte. It outlives its job, which may be deleted before the
+    message is delivered. `attempts` is the fence of whoever sends it (app/webhooks/outbox.py)."""
+
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
         CheckConstraint("state IN ('queued', 'delivered', 'failed')", name="state"),
         Index(None, "state", "next_attempt_at"),
+        Index(None, "webhook_id", "created_at", "id"),
     )
     id: Mapped[str] = mapped_column(primary_key=True)
     owner: Mapped[str]
-    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"), index=True)
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
-    event_number: Mapped[int]
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    job_id: Mapped[str]
+    event: Mapped[str]
+    body: Mapped[str]
     state: Mapped[str]
     attempts: Mapped[int] = mapped_column(default=0)
     next_attempt_at: Mapped[datetime | None]
@@ -431,3 +438,22 @@ class WebhookDeliveryRow(Base):
     error: Mapped[str | None]
     created_at: Mapped[datetime]
     delivered_at: Mapped[datetime | None]
+
+
+class CounterRow(Base):
+    """What happened how often since the database was made; it never falls, whatever is deleted (app/counters.py)."""
+
+    __tablename__ = "counters"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    label: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[float]
+
+
+class WorkerRow(Base):
+    """A process that serves a lane, as long as it lives; `seen_at` says whether it does (app/presence.py)."""
+
+    __tablename__ = "workers"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    lane: Mapped[str]
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]

@@ -3,24 +3,34 @@
 import argparse
 import sys
 
+from app.logs import set_up_logging
 from app.settings import Settings
-from workers.host import run_host
-from workers.lane import run_lane
-from workers.log import set_up_logging
+from workers.host import LANES, run_host
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="netadapt worker", description=__doc__)
-    parser.add_argument("--lane", choices=["short", "long"], help="serve this lane only, in this process")
+    parser.add_argument("--lane", choices=LANES, help="serve this lane only, in this process")
     parser.add_argument(
         "--end-with-parent", action="store_true", help="end when the process that started this one is gone"
     )
     arguments = parser.parse_args()
     settings = Settings()
-    set_up_logging()
+    set_up_logging(settings.log_format, settings.log_level)
     if arguments.lane is None:
         return run_host(settings, end_with_parent=arguments.end_with_parent)
-    return run_lane(arguments.lane, settings)
+    return _serve(arguments.lane, settings)
+
+
+def _serve(lane: str, settings: Settings) -> int:
+    # Imported here: host and webhooks do without torch, which takes a second and a quarter of a gigabyte.
+    if lane == "webhooks":
+        from workers.webhooks import run_webhooks
+
+        return run_webhooks(settings)
+    from workers.lane import run_lane
+
+    return run_lane(lane, settings)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from workers.parent import watch_parent
 
 log = logging.getLogger(__name__)
 
-LANES = ("short", "long")
+LANES = ("short", "long", "webhooks")
 LOOK_S = 0.2
 RESTART_AFTER_S = 1.0  # a lane that dies at once must not spin
 DRAIN_S = 10.0

@@ -6,6 +6,7 @@ import signal
 import threading
 
 from sqlalchemy.exc import OperationalError
+from structlog.contextvars import bound_contextvars
 
 from adapt.latency.conditions import instruction_set, read_cpu_info
 from app.database import unit_of_work
@@ -58,8 +59,9 @@ def _serve_job(service: Service, ending: threading.Event) -> bool:
         )
     if claimed is None:
         return False
-    log.info("%s claimed, attempt %d", claimed.id, claimed.attempts)
-    run_job(claimed, service, shutdown=ending.is_set)
+    with bound_contextvars(job_id=claimed.id):
+        log.info("%s claimed, attempt %d", claimed.id, claimed.attempts)
+        run_job(claimed, service, shutdown=ending.is_set)
     return True
 
 
@@ -72,6 +74,7 @@ def _serve_task(service: Service, ending: threading.Event) -> bool:
             TargetRepository(session).refuse_abandoned()
     if claimed is None:
         return False
-    log.info("%s claimed: %s", claimed.id, claimed.kind)
-    run_task(claimed, service, shutdown=ending.is_set)
+    with bound_contextvars(task_id=claimed.id):
+        log.info("%s claimed: %s", claimed.id, claimed.kind)
+        run_task(claimed, service, shutdown=ending.is_set)
     return True

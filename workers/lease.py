@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Literal
 
 from app.jobs.errors import LeaseLost
@@ -58,7 +59,8 @@ def held_lease(renew: Renew, signal: StopSignal, *, lease_s: float) -> Iterator[
                     signal.set("lost")
                     return
 
-    thread = threading.Thread(target=keep, name="lease", daemon=True)
+    # In a copy of this context, so that what the thread logs names the job, too.
+    thread = threading.Thread(target=copy_context().run, args=(keep,), name="lease", daemon=True)
     thread.start()
     try:
         yield

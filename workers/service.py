@@ -6,8 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from structlog.contextvars import bound_contextvars
+
 from adapt.latency.machine_lock import default_directory
 from app.database import Sessions, check_migrated, make_engine, make_sessions
+from app.presence import seen_alive
 from app.settings import Settings
 from app.storage import Storage
 
@@ -25,16 +28,21 @@ class Service:
 
 @contextmanager
 def open_service(settings: Settings, lane: str, pid: int) -> Iterator[Service]:
-    """Raises DatabaseNotMigrated or DatabaseTooNew."""
+    """While it is open, this process is in the register of workers, and its id in every line of its log.
+
+    Raises DatabaseNotMigrated or DatabaseTooNew.
+    """
     engine = make_engine(settings.database_url)
     try:
         check_migrated(engine)
-        yield Service(
+        service = Service(
             sessions=make_sessions(engine),
             storage=Storage(settings.storage_url),
             settings=settings,
             lock_directory=default_directory(),
             worker_id=f"{socket.gethostname()}:{lane}:{pid}",
         )
+        with bound_contextvars(worker_id=service.worker_id), seen_alive(service.sessions, service.worker_id, lane):
+            yield service
     finally:
         engine.dispose()

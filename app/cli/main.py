@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import agent, architectures, datasets, jobs, models, server, targets, tokens
+from app.cli import agent, architectures, datasets, jobs, models, server, targets, tokens, webhooks
 
 app = typer.Typer(
     name="netadapt",
@@ -20,6 +20,7 @@ app.add_typer(tokens.app, name="token")
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(targets.app, name="targets")
+app.add_typer(webhooks.app, name="webhooks")
 agent.register(app)
 architectures.register(app)
 jobs.register(app)

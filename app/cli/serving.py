@@ -1,6 +1,5 @@
 """`netadapt serve`: the API in this process, one worker beside it, and both end together."""
 
-import logging
 import signal
 import socket
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from app.auth import BindRefused, TokenRepository, check_bind
 from app.cli.failures import CommandFailed, failures_as_one_line
 from app.cli.supervision import WorkerSupervisor
 from app.database import make_engine, make_sessions, migrate, reading
+from app.logs import set_up_logging
 from app.main import create_app
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 def serve_until_stopped(settings: "Settings", *, host: str, port: int, with_worker: bool) -> None:
     """Serves until SIGINT or SIGTERM. Raises CommandFailed when it cannot start."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it introduces itself line by line
+    set_up_logging(settings.log_format, settings.log_level)
     with failures_as_one_line():
         migrate(settings.database_url)
     refuse_open_address(settings, host)
@@ -32,9 +31,11 @@ def serve_until_stopped(settings: "Settings", *, host: str, port: int, with_work
         typer.echo(f"NetAdapt at http://{_in_url(address)}:{bound_port} (documentation at /docs); Ctrl-C ends it")
         with failures_as_one_line():
             api = create_app(settings)
-        server = uvicorn.Server(
-            uvicorn.Config(api, log_level="warning", timeout_graceful_shutdown=5, proxy_headers=False)
+        # Its log goes where ours does; of requests we write our own lines, with ids and without query strings.
+        config = uvicorn.Config(
+            api, log_config=None, access_log=False, timeout_graceful_shutdown=5, proxy_headers=False
         )
+        server = uvicorn.Server(config)
         # uvicorn raises the signal again once it has stopped; by default SIGTERM would then end us on the spot and
         # leave the worker behind.
         signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -105,6 +105,20 @@ class Targets(Collection):
         return self._connection.request("GET", _join(self._path, id, "lookup-table"))
 
 
+class Webhooks(Collection):
+    def add(self, url: str, *, events: Sequence[str] | None = None) -> Json:
+        """Has `url` told of the end of your jobs (or of the given `events` only: `job.succeeded`, `job.failed`,
+        `job.cancelled`). Keep the answer's `secret`, with which it checks signatures: it is shown this once."""
+        body: dict[str, Any] = {"url": url}
+        if events is not None:
+            body["events"] = list(events)
+        return self._connection.request("POST", self._path, json=body)
+
+    def deliveries(self, id: str) -> Iterator[Json]:  # noqa: A002
+        """What was sent to it, is to be sent, or was given up; newest first."""
+        return self._connection.pages(_join(self._path, id, "deliveries"), {})
+
+
 class Client:
     """A connection to one service; close it, or use it as a context manager. Not thread-safe.
 
@@ -126,6 +140,7 @@ class Client:
         self.datasets = Datasets(self._connection, "/v1/datasets", sleep)
         self.targets = Targets(self._connection, "/v1/targets", sleep)
         self.jobs = Collection(self._connection, "/v1/jobs")
+        self.webhooks = Webhooks(self._connection, "/v1/webhooks")
 
     def __enter__(self) -> Self:
         return self

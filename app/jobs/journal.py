@@ -7,10 +7,11 @@ from sqlalchemy.orm import Session
 
 from app.database import database_now
 from app.jobs.documents import job_document
+from app.jobs.endings import tell_end
 from app.jobs.errors import JobNotFound, LeaseLost
 from app.jobs.records import ClaimedJob, Job
 from app.jobs.rows import to_job
-from app.records import EventKind
+from app.records import LAST_STATES, EventKind
 from app.tables import EventRow, JobRow
 
 
@@ -57,9 +58,11 @@ class Journal:
         self.append(job_id, number, event, data)
 
     def tell_state(self, job_id: str) -> Job:
-        """A `state` event with the job as it is now, which is returned."""
+        """A `state` event with the job as it is now, which is returned. A last state is told further, too."""
         job = self.read(job_id)
         self.tell(job_id, "state", job_document(job))
+        if job.state in LAST_STATES:
+            tell_end(self._session, job)
         return job
 
     def read(self, job_id: str) -> Job:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.agent.orders import OrderBook
 from app.blobs import BlobRepository
+from app.counters import PROPOSALS, Counters
 from app.database import database_now
 from app.jobs.documents import checkpoint_document, iteration_document, job_document, proposal_document
 from app.jobs.journal import Journal
@@ -167,6 +168,8 @@ class JobRecorder:
         )
         proposal = to_proposal(self._session.merge(row))
         self._journal.append(claimed.id, number, "proposal", proposal_document(proposal))
+        if known is None:
+            Counters(self._session).add(PROPOSALS, proposal.state)
         return proposal
 
     def finish_iteration(self, claimed: ClaimedJob, finished: FinishedIteration) -> None:

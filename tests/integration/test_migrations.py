@@ -11,6 +11,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
+from app.counters import JOBS, PROPOSALS, Counters
 from app.database import (
     DatabaseNotMigrated,
     DatabaseTooNew,
@@ -131,3 +132,36 @@ def test_the_migrations_are_packaged():
     names = {file.name for file in files("migrations").joinpath("versions").iterdir()}
     assert {"v0001_first.py", "v0002_builtin.py"} <= names
     assert files("migrations").joinpath("env.py").is_file()
+
+
+def test_counts_begin_with_what_is_there_already_and_are_the_same_on_both_databases(url, engine):
+    with _alembic_config() as config, engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0006")
+        for statement in _A_JOB_OF_BEFORE:
+            connection.execute(text(statement), _BLOB)
+        connection.commit()
+    migrate(url)
+    with reading(make_sessions(engine)) as session:
+        counters = Counters(session)
+        assert (counters.read(PROPOSALS), counters.read(JOBS)) == ({"evaluated": 2}, {"failed": 1})
+        assert session.execute(text("SELECT count(*) FROM proposals")).scalar() == 2
+        assert session.execute(text("SELECT secret FROM webhooks")).scalars().all() == ["s"]
+
+
+_A_JOB_OF_BEFORE = (
+    "INSERT INTO models (id, owner, identity, name, state, format, bytes, graph, input_shape, class_count, "
+    "normalization, params, macs, created_at) VALUES ('mdl_a', 'ann', 'a', 'a', 'ready', 'pt2', 1, '{}', '[3,8,8]', "
+    "10, '{}', 1, 1, :t)",
+    "INSERT INTO jobs (id, owner, state, model_id, dataset_id, target_id, budget, settings, lane, fence, attempts, "
+    "event_counter, recorded, recorded_at_claim, created_at) VALUES ('job_a', 'ann', 'failed', 'mdl_a', 'digits', "
+    "'local', '{}', '{}', 'long', 0, 0, 2, 0, 0, :t)",
+    *(
+        "INSERT INTO proposals (id, job_id, number, iteration, group_id, layers, kind, filters_before, state, picked, "
+        f"created_at) VALUES ('p{n}', 'job_a', {n}, 1, 'g{n}', '[]', 'plain', 8, 'evaluated', false, :t)"
+        for n in (1, 2)
+    ),
+    "INSERT INTO webhooks (id, owner, url, secret, events, created_at) VALUES ('whk_a', 'ann', 'u', 's', '[]', :t)",
+    "INSERT INTO webhook_deliveries (id, owner, webhook_id, job_id, event_number, state, attempts, created_at) "
+    "VALUES ('dlv_a', 'ann', 'whk_a', 'job_a', 1, 'queued', 0, :t)",
+)

@@ -1,0 +1,1 @@
+"""Messages about the end of a job, sent to addresses that its owner named (Standard Webhooks)."""
