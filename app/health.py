@@ -1,16 +1,17 @@
-"""`/healthz`: this process answers. `/readyz`: it can do its work. `/metrics`: a few counts for Prometheus."""
+"""`/healthz`: this process answers. `/readyz`: it can do its work. `/metrics`: what monitoring sees."""
 
-from fastapi import APIRouter
-from fastapi.concurrency import run_in_threadpool
+from typing import cast
+
+from fastapi import APIRouter, Depends, Request
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from pydantic import BaseModel
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from app.database import DatabaseError, check_migrated, reading
-from app.dependencies import Services, ServicesDep
-from app.jobs.counting import count_by_state
+from app.auth import Forbidden
+from app.dependencies import ServicesDep, get_agent_caller
 from app.problem_responses import problem_response
 from app.problems import Problem
+from app.readiness import OK, Readiness
 from app.version import VERSION
 
 router = APIRouter(tags=["health"])
@@ -22,34 +23,36 @@ class Health(BaseModel):
     version: str
 
 
+class Ready(Health):
+    """`checks`: each part that this process needs, with "ok" or what is wrong with it."""
+
+    checks: dict[str, str]
+
+
+def check_may_monitor(request: Request, services: ServicesDep) -> None:
+    """Raises SignInNeeded, BadCredentials or Forbidden where the operator keeps /metrics for administrators."""
+    if services.settings.metrics_for == "admin" and get_agent_caller(request, services).role != "admin":
+        raise Forbidden("this service shows its metrics to administrators (a token of the role admin)")
+
+
 @router.get("/healthz", response_model=Health)
 async def healthz() -> JSONResponse:
     return JSONResponse({"status": "ok", "version": VERSION})
 
 
-@router.get("/readyz", response_model=Health)
-async def readyz(services: ServicesDep) -> Response:
-    """503 while the database is away or of another version."""
-    reason = await run_in_threadpool(_why_not_ready, services)
-    if reason is not None:
-        return problem_response(NOT_READY, reason, {"Retry-After": "5"})
-    return JSONResponse({"status": "ok", "version": VERSION})
+@router.get("/readyz", response_model=Ready)
+async def readyz(request: Request) -> Response:
+    """503 while the database is away or of another version, or the storage cannot be written."""
+    readiness = cast(Readiness, request.app.state.readiness)  # put there by create_app
+    checks = dict(await readiness.say())
+    wrong = [said for said in checks.values() if said != OK]
+    if wrong:
+        return problem_response(NOT_READY, "; ".join(wrong), {"Retry-After": "5"}, checks=checks)
+    return JSONResponse({"status": "ok", "version": VERSION, "checks": checks})
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
-def metrics(services: ServicesDep) -> PlainTextResponse:
-    """Counts only: nothing that belongs to anybody."""
-    lines = ["# HELP netadapt_jobs Jobs by state.", "# TYPE netadapt_jobs gauge"]
-    with reading(services.sessions) as session:
-        lines += [f'netadapt_jobs{{state="{state}"}} {count}' for state, count in count_by_state(session).items()]
-    return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
-
-
-def _why_not_ready(services: Services) -> str | None:
-    try:
-        check_migrated(services.sessions.kw["bind"])
-    except DatabaseError as error:
-        return str(error)
-    except SQLAlchemyError:
-        return "the database does not answer"
-    return None
+@router.get("/metrics", response_class=PlainTextResponse, dependencies=[Depends(check_may_monitor)])
+def metrics(request: Request) -> PlainTextResponse:
+    """Prometheus text. Counts only: nothing that belongs to anybody."""
+    registry = cast(CollectorRegistry, request.app.state.metrics)  # put there by create_app
+    return PlainTextResponse(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

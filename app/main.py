@@ -21,8 +21,11 @@ import app.webhooks.router
 from app.database import check_migrated
 from app.dependencies import close_services, make_services
 from app.gate import Gate
+from app.metrics import RequestMetrics, make_registry
 from app.openapi import finish_schema
 from app.problem_responses import add_problem_handlers
+from app.readiness import Readiness
+from app.request_log import RequestLog
 from app.settings import Settings
 from app.version import VERSION
 
@@ -64,8 +67,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,  # a redirect would lose the body of an upload
     )
     api.state.services = services
+    api.state.readiness = Readiness(services.sessions.kw["bind"], services.storage)
+    api.state.metrics = make_registry(services.sessions)
     add_problem_handlers(api)
     api.add_middleware(Gate, allowed_hosts=services.settings.allowed_hosts)
+    api.add_middleware(RequestLog, metrics=RequestMetrics(api.state.metrics))  # the last one added is the outermost
     for router in ROUTERS:
         api.include_router(router)
 

@@ -17,6 +17,7 @@ _PROBLEM: dict[str, Any] = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
+        "request_id": {"type": "string", "description": "As in the header X-Request-ID and in the service's log."},
         "errors": {
             "type": "array",
             "items": {

@@ -10,32 +10,37 @@ from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
+from structlog.contextvars import get_contextvars
 
 from app.json_body import faults
 from app.problem_documents import problem_document
-from app.problems import BY_STATUS, INTERNAL, INVALID, MALFORMED, PROBLEMS, Problem, problem_of
+from app.problems import BY_STATUS, INVALID, MALFORMED, PROBLEMS, Problem, problem_of
 
 log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 
 
-def problem_response(problem: Problem, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    document = problem_document(problem.slug, problem.title, problem.status, detail)
+def problem_response(
+    problem: Problem, detail: str, headers: Mapping[str, str] | None = None, **members: Any
+) -> JSONResponse:
+    """`members` are those that this kind of problem has beside the usual ones."""
+    document = problem_document(problem.slug, problem.title, problem.status, detail) | members
     return _response(document, headers)
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Every error of the table, the framework's own ones, and a last one for what nobody foresaw."""
+    """Every error of the table, and the framework's own ones. What nobody foresaw: app/request_log.py."""
     for kind in PROBLEMS:
         app.add_exception_handler(kind, _foreseen)
     app.add_exception_handler(HTTPException, _of_the_framework)
     app.add_exception_handler(RequestValidationError, _invalid_parameters)
     app.add_exception_handler(OperationalError, _database_away)
     app.add_exception_handler(ClientDisconnect, _client_gone)
-    app.add_exception_handler(Exception, _unforeseen)
 
 
 def _response(document: dict[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
+    if (request_id := get_contextvars().get("request_id")) is not None:
+        document = document | {"request_id": request_id}  # for whoever asks us what went wrong
     all_headers = dict(headers or {})
     if document["status"] == 401:
         all_headers["WWW-Authenticate"] = "Bearer"
@@ -86,8 +91,3 @@ async def _client_gone(request: Request, _error: Exception) -> JSONResponse:
     # Nobody reads this; without it every upload that is broken off would be a fault of ours in the log.
     log.info("%s %s: the client went away in the middle of its request", request.method, request.url.path)
     return problem_response(MALFORMED, "the connection ended in the middle of the request")
-
-
-async def _unforeseen(_request: Request, error: Exception) -> JSONResponse:
-    # Starlette raises it again behind the answer, so the server's log has the traceback.
-    return _response(problem_of(error) | {"status": INTERNAL.status})

@@ -87,7 +87,7 @@ def test_a_database_that_is_away_is_503_and_ready_says_so(app, client, monkeypat
     answer = client.get("/v1/jobs")
     assert is_problem(answer, 503)
     assert "retry-after" in answer.headers
-    monkeypatch.setattr("app.health.check_migrated", fail)
+    monkeypatch.setattr("app.readiness.check_migrated", fail)
     assert is_problem(client.get("/readyz"), 503)
     assert client.get("/healthz").status_code == 200
 
