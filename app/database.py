@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, func, inspect, make_url, select, text
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 Sessions = sessionmaker[Session]
 BUSY_TIMEOUT_S = 30
+DATABASE_AWAY = (OperationalError, InterfaceError)
+"""What a transaction ends with when the connection is cut, or the database is not there, locked or full: not the fault
+of whoever asked, and worth trying again."""
 
 
 class DatabaseError(Exception):
@@ -90,6 +94,15 @@ def database_now(session: Session) -> datetime:
     if not isinstance(now, datetime):
         raise TypeError(f"clock_timestamp() gave {now!r}")
     return now.astimezone(UTC)
+
+
+def take_turns(session: Session, *key: str) -> None:
+    """From here to the end of this transaction, whoever else takes turns by the same key waits.
+
+    What a query counts then stays true until it is acted upon. On SQLite, whoever may write is alone anyway.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("/".join(key), 0))))
 
 
 def migrate(url: str) -> str:

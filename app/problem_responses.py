@@ -6,12 +6,12 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from structlog.contextvars import get_contextvars
 
+from app.database import DATABASE_AWAY
 from app.json_body import faults
 from app.problem_documents import problem_document
 from app.problems import BY_STATUS, INVALID, MALFORMED, PROBLEMS, Problem, problem_of
@@ -34,7 +34,8 @@ def add_problem_handlers(app: FastAPI) -> None:
         app.add_exception_handler(kind, _foreseen)
     app.add_exception_handler(HTTPException, _of_the_framework)
     app.add_exception_handler(RequestValidationError, _invalid_parameters)
-    app.add_exception_handler(OperationalError, _database_away)
+    for away in DATABASE_AWAY:
+        app.add_exception_handler(away, _database_away)
     app.add_exception_handler(ClientDisconnect, _client_gone)
 
 

@@ -14,8 +14,9 @@ from app.auth import AuthError, BadCredentials, Forbidden, SignInNeeded
 from app.database import DatabaseError
 from app.datasets.records import DatasetBuiltIn, DatasetError, DatasetInUse, DatasetNotFound, ThumbnailNotFound
 from app.idempotency import FirstStillRunning, IdempotencyError, KeyRefused, KeyReused
-from app.jobs.errors import JobError, JobNotFound, LeaseLost, PartNotFound, ReferenceNotFound, WrongState
+from app.jobs.errors import JobError, JobNotFound, PartNotFound, ReferenceNotFound, TooManyJobs, WrongState
 from app.json_body import BodyMalformed, BodyNotJson, BodyTooLarge, InvalidFields, json_pointer, pointer_of
+from app.leases import LeaseLost
 from app.models.records import ModelError, ModelInUse, ModelNotFound
 from app.paging import CursorRefused
 from app.problem_documents import problem_document
@@ -89,6 +90,7 @@ PROBLEMS: dict[type[Exception], Problem] = {
     PartNotFound: NOT_FOUND,
     ReferenceNotFound: NOT_FOUND,
     WrongState: Problem(409, "wrong-state", "Wrong state"),
+    TooManyJobs: Problem(409, "too-many-jobs", "Too many jobs"),
     LeaseLost: Problem(409, "lease-lost", "Lease lost"),
     adapt_errors.AdaptError: Problem(422, "cannot-adapt", "The network cannot be adapted"),
     adapt_errors.NetworkRefused: Problem(422, "network-refused", "The network is refused"),

@@ -11,7 +11,7 @@ JobRequest = Literal["cancel", "pause"]
 JobPhase = Literal["checking", "training", "measuring", "waiting-for-device", "adapting", "finetuning", "verifying"]
 TaskState = Literal["queued", "running", "succeeded", "failed"]
 Lane = Literal["short", "long"]
-TaskLane = Literal["short", "long", "device"]
+TaskLane = Literal["short", "measuring", "long", "device"]
 ProposalState = Literal["evaluated", "raced-out", "skipped", "failed"]
 GroupKind = Literal["expansion", "bottleneck", "squeeze", "plain", "linear"]
 CheckpointKind = Literal["original", "pick", "final"]
@@ -20,6 +20,7 @@ EventKind = Literal["state", "phase", "measurement", "iteration", "proposal", "c
 TargetKind = Literal["local", "agent", "table"]
 
 LAST_STATES: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
+OPEN_STATES: frozenset[JobState] = frozenset({"queued", "running", "paused"})
 SYSTEM_OWNER = "system"
 """Owner of what is always there (`digits`, `local`): everybody sees it and nobody changes it."""
 

@@ -21,6 +21,8 @@ class Settings(BaseSettings):
     storage_url: str = ""  # empty: a folder in the data folder; else anything that fsspec knows
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # names we are reached by, beside the loopback ones
     lease_s: float = Field(default=30.0, ge=1, le=3600)
+    max_open_jobs: int = Field(default=1000, ge=0)  # of one owner: queued, running or paused; 0: as many as they like
+    max_running_jobs: int = Field(default=0, ge=0)  # of one owner, the others wait in the queue; 0: as many
     device_patience_s: float = Field(default=30.0, ge=0, le=3600)  # how long a worker waits for a device that is away
     max_upload_bytes: int = Field(default=2 * GIB, ge=1024)
     max_network_bytes: int = Field(default=16 * GIB, ge=1024**2)  # weights and all activations of one image
@@ -35,6 +37,12 @@ class Settings(BaseSettings):
     webhook_timeout_s: float = Field(default=15.0, gt=0, le=60)  # of one attempt, from the look-up of the name on
     webhook_retry_s: Annotated[tuple[Seconds, ...], NoDecode] = (5, 30, 120, 600, 3_600, 14_400, 43_200)
     webhook_kept_days: float = Field(default=30.0, ge=1, le=3650)  # messages that are delivered or given up
+
+    @property
+    def silent_s(self) -> float:
+        """How long a process of ours that shows each second that it lives may be silent before it is killed: its lease
+        has run out by then."""
+        return max(self.lease_s, 10.0)
 
     @model_validator(mode="before")
     @classmethod

@@ -195,6 +195,8 @@ class JobRow(Base):
         one_of("lane", records.Lane),
         Index("ix_jobs_queue", "lane", "state", "created_at"),
         Index(None, "owner", "created_at", "id"),
+        Index(None, "owner", "state", "created_at", "id"),
+        Index(None, "owner", "started_at"),
     )
     id: Mapped[str] = mapped_column(primary_key=True)
     owner: Mapped[str]

@@ -2,13 +2,21 @@
 
 import argparse
 import sys
+from typing import TYPE_CHECKING, cast
 
-from app.logs import set_up_logging
-from app.settings import Settings
-from workers.host import LANES, run_host
+from app.heartbeat import beat_for_parent
+
+if TYPE_CHECKING:
+    from app.records import TaskLane
+    from app.settings import Settings
 
 
 def main() -> int:
+    beat_for_parent()  # whoever listens must not take the imports below, torch among them, for a sleep
+    from app.logs import set_up_logging
+    from app.settings import Settings
+    from workers.host import LANES, run_host
+
     parser = argparse.ArgumentParser(prog="netadapt worker", description=__doc__)
     parser.add_argument("--lane", choices=LANES, help="serve this lane only, in this process")
     parser.add_argument(
@@ -22,7 +30,7 @@ def main() -> int:
     return _serve(arguments.lane, settings)
 
 
-def _serve(lane: str, settings: Settings) -> int:
+def _serve(lane: str, settings: "Settings") -> int:
     # Imported here: host and webhooks do without torch, which takes a second and a quarter of a gigabyte.
     if lane == "webhooks":
         from workers.webhooks import run_webhooks
@@ -30,7 +38,7 @@ def _serve(lane: str, settings: Settings) -> int:
         return run_webhooks(settings)
     from workers.lane import run_lane
 
-    return run_lane(lane, settings)
+    return run_lane(cast("TaskLane", lane), settings)  # one of LANES, argparse saw to that
 
 
 if __name__ == "__main__":

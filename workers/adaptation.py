@@ -2,8 +2,7 @@
 
 import logging
 from collections.abc import Callable
-
-from sqlalchemy.exc import OperationalError
+from functools import partial
 
 from adapt.assembly import assembled
 from adapt.data.dataset import Dataset
@@ -11,15 +10,15 @@ from adapt.errors import AdaptError, Stopped
 from adapt.events import Message
 from adapt.loop import adapt_network
 from adapt.search import Progress
-from app.database import unit_of_work
-from app.jobs.errors import LeaseLost
+from app.database import DATABASE_AWAY, unit_of_work
 from app.jobs.queue import JobQueue
 from app.jobs.recorder import JobRecorder
 from app.jobs.records import ClaimedJob
+from app.leases import LeaseLost
 from app.problems import problem_of
 from workers.assembly import Material, read_dataset, read_material
 from workers.checkpoints import measured_by
-from workers.lease import Reason, StopSignal, held_lease
+from workers.lease import Reason, StopSignal, held_lease, persistently
 from workers.metering import FindStaircase, MeterOf, meter_of
 from workers.pretraining import with_trained_network
 from workers.progress import continued_progress, read_outcomes, read_progress
@@ -41,23 +40,30 @@ def run_job(claimed: ClaimedJob, service: Service, shutdown: Callable[[], bool])
             return JobQueue(session).renew_lease(claimed, service.settings.lease_s)
 
     with held_lease(renew, signal, lease_s=service.settings.lease_s):
-        try:
-            _search(claimed, service, signal)
-        except LeaseLost:
-            log.warning("%s: the lease is another worker's now; nothing more is written", claimed.id)
-        except Stopped:
-            _leave(claimed, service, signal)
-        except DeviceAway as error:
-            _wait_for_device(claimed, service, error)
-        except OperationalError:
-            raise  # the database is away: the lease runs out, and the job goes on from its record
-        except Exception as error:
-            if not isinstance(error, AdaptError):
-                log.exception("%s failed", claimed.id)
-            _fail(claimed, service, error)
+        persistently(partial(_work_on, claimed, service, signal), renew, signal)
+
+
+def _work_on(claimed: ClaimedJob, service: Service, signal: StopSignal) -> None:
+    """Raises DATABASE_AWAY, and nothing else."""
+    try:
+        _search(claimed, service, signal)
+    except LeaseLost:
+        log.warning("%s: the lease is another worker's now; nothing more is written", claimed.id)
+    except Stopped:
+        _leave(claimed, service, signal)
+    except DeviceAway as error:
+        _wait_for_device(claimed, service, error)
+    except DATABASE_AWAY:
+        raise
+    except Exception as error:
+        if not isinstance(error, AdaptError):
+            log.exception("%s failed", claimed.id)
+        _fail(claimed, service, error)
 
 
 def _search(claimed: ClaimedJob, service: Service, signal: StopSignal) -> None:
+    if signal():
+        raise Stopped("stopped before it was begun")
     with unit_of_work(service.sessions) as session:
         job = JobQueue(session).get_claimed(claimed)
     material = read_material(job, service)
@@ -92,7 +98,7 @@ def _adapt(
         classes=material.model.classes,
     ) as search:
         recording = Recording(claimed, service.sessions, service.storage, material, measured_by(search))
-        for note in () if "original" in material.record.values else search.notes:
+        for note in search.notes:
             recording.write(Message(text=note))
         reporter = Reporter(claimed, service.sessions, material)
         for event in adapt_network(search, _progress(material, service)):

@@ -1,18 +1,19 @@
-"""One lane: claim the oldest work, do it, claim the next."""
+"""One lane: claim the work whose turn it is, do it, claim the next."""
 
 import logging
 import os
 import signal
 import threading
+from functools import partial
 
-from sqlalchemy.exc import OperationalError
 from structlog.contextvars import bound_contextvars
 
 from adapt.latency.conditions import instruction_set, read_cpu_info
-from app.database import unit_of_work
+from app.database import DATABASE_AWAY, reading, unit_of_work
 from app.datasets.repository import DatasetRepository
 from app.jobs.queue import JobQueue
 from app.models.repository import ModelRepository
+from app.records import TaskLane
 from app.settings import Settings
 from app.targets.repository import TargetRepository
 from app.tasks.queue import TaskQueue
@@ -27,21 +28,21 @@ log = logging.getLogger(__name__)
 IDLE_S = 0.5
 
 
-def run_lane(lane: str, settings: Settings) -> int:
+def run_lane(lane: TaskLane, settings: Settings) -> int:
     """Serves `lane` until SIGTERM, SIGINT or the end of the host. Returns 0."""
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
     watch_parent(ending.set)
     with open_service(settings, lane, os.getpid()) as service:
-        serve = _serve_task if lane == "short" else _serve_job
+        serve = _serve_job if lane == "long" else partial(_serve_task, lane)
         housekeeping = Housekeeping(service)
         while not ending.is_set():
             try:
                 busy = serve(service, ending)
                 if not busy and lane == "short":
                     housekeeping.when_idle()
-            except OperationalError:  # the database is away: what was claimed is claimed again when its lease ends
+            except DATABASE_AWAY:  # what was claimed is claimed again when its lease ends
                 log.exception("the database did not answer; trying again")
                 busy = False
             if not busy:
@@ -50,12 +51,15 @@ def run_lane(lane: str, settings: Settings) -> int:
 
 
 def _serve_job(service: Service, ending: threading.Event) -> bool:
+    with reading(service.sessions) as session:
+        if not JobQueue(session).has_work():
+            return False
     with unit_of_work(service.sessions) as session:
         claimed = JobQueue(session).claim_next_job(
             service.worker_id,
-            lane="long",
             lease_s=service.settings.lease_s,
             instruction_set=instruction_set(read_cpu_info()),
+            most_running=service.settings.max_running_jobs or None,
         )
     if claimed is None:
         return False
@@ -65,9 +69,9 @@ def _serve_job(service: Service, ending: threading.Event) -> bool:
     return True
 
 
-def _serve_task(service: Service, ending: threading.Event) -> bool:
+def _serve_task(lane: TaskLane, service: Service, ending: threading.Event) -> bool:
     with unit_of_work(service.sessions) as session:
-        claimed = TaskQueue(session).claim_next_task(service.worker_id, lane="short", lease_s=service.settings.lease_s)
+        claimed = TaskQueue(session).claim_next_task(service.worker_id, lane=lane, lease_s=service.settings.lease_s)
         if claimed is None:
             ModelRepository(session).refuse_abandoned()
             DatasetRepository(session).refuse_abandoned()

@@ -8,11 +8,16 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Literal
 
-from app.jobs.errors import LeaseLost
+from app.database import DATABASE_AWAY
+from app.leases import LeaseLost
 
 log = logging.getLogger(__name__)
 
 Reason = Literal["lost", "cancel", "pause", "shutdown"]
+RENEW_S = 2.0
+"""The longest between two renewals: what was asked of a job meanwhile is heard of by them."""
+LOOK_S = 0.5
+TRIES = 3
 Renew = Callable[[], Reason | None]
 """Renews the lease; answers what was asked of the job meanwhile. Raises LeaseLost."""
 
@@ -39,13 +44,13 @@ class StopSignal:
 
 @contextmanager
 def held_lease(renew: Renew, signal: StopSignal, *, lease_s: float) -> Iterator[None]:
-    """Renews three times per lease. When a renewal finds the lease lost, or none succeeded for as long as a lease
-    lasts, `signal` says "lost": whoever works must write nothing more."""
+    """Renews three times per lease at least. When a renewal finds the lease lost, or none succeeded for as long as a
+    lease lasts, `signal` says "lost": whoever works must write nothing more."""
     ended = threading.Event()
 
     def keep() -> None:
         last = time.monotonic()
-        while not ended.wait(lease_s / 3):
+        while not ended.wait(min(lease_s / 3, RENEW_S)):
             try:
                 if (asked := renew()) is not None:
                     signal.set(asked)
@@ -67,3 +72,32 @@ def held_lease(renew: Renew, signal: StopSignal, *, lease_s: float) -> Iterator[
     finally:
         ended.set()
         thread.join()
+
+
+def persistently(work: Callable[[], None], renew: Renew, signal: StopSignal) -> None:
+    """Does `work`, and does it again when the database went away meanwhile and is back: it goes on from its record.
+
+    `work` raises nothing else on purpose. Whoever held the lease so far holds on to it, so a connection that was cut is
+    no attempt that failed. What fails so each time is left to whoever finds the lease run out.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            work()
+            return
+        except DATABASE_AWAY as error:
+            log.warning("the database went away, waiting for it: %s", error)
+            _wait_for_database(renew, signal)
+    work()
+
+
+def _wait_for_database(renew: Renew, signal: StopSignal) -> None:
+    """Until it takes what is written, or the work is to end anyway."""
+    while not signal():
+        try:
+            if (asked := renew()) is not None:
+                signal.set(asked)
+            return
+        except LeaseLost:
+            signal.set("lost")
+        except DATABASE_AWAY:
+            time.sleep(LOOK_S)

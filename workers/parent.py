@@ -5,6 +5,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from adapt.parent import wake_at_parents_end
+
 LOOK_S = 0.5
 
 
@@ -14,6 +16,7 @@ def watch_parent(orphaned: Callable[[], None]) -> None:
     A lane without its host would go on claiming work that nobody can tell it to leave.
     """
     parent = os.getppid()
+    wake_at_parents_end()
 
     def watch() -> None:
         while os.getppid() == parent:

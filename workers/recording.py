@@ -1,7 +1,7 @@
 """The events of a search written into the database, each in one transaction that begins by checking the fence.
 
 Recording is idempotent: a resumed search tells again what it reads back, and what is in the record already is passed
-over (but for messages, which people may read twice). Files are stored before the transaction that names them.
+over. Files are stored before the transaction that names them.
 """
 
 from collections.abc import Callable, Sequence
@@ -66,6 +66,7 @@ class _Record:
     proposals: set[tuple[int, str]]
     measurements: set[str]
     original: bool  # its checkpoint
+    messages: frozenset[str]  # of earlier runs: a search that goes on tells them again from its beginning
 
 
 class Recording:
@@ -228,7 +229,8 @@ class Recording:
 
     @write.register
     def _(self, event: Message) -> None:
-        self._in_transaction(lambda recorder: recorder.add_message(self._claimed, event.text))
+        if event.text not in self._known.messages:
+            self._in_transaction(lambda recorder: recorder.add_message(self._claimed, event.text))
 
     @write.register
     def _(self, event: Finished) -> None:
@@ -358,4 +360,5 @@ def _known(record: JobProgressRecord) -> _Record:
         proposals=proposals,
         measurements=set(record.measurements),
         original=record.checkpoint is not None,
+        messages=record.messages,
     )

@@ -6,10 +6,10 @@ import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from adapt.agreement import largest_difference
@@ -23,12 +23,12 @@ from adapt.presets import settings_from_document
 from adapt.training.speed import measure_training_speed
 from app.agent.orders import OrderBook
 from app.blobs import discard
-from app.database import reading, unit_of_work
+from app.database import DATABASE_AWAY, reading, unit_of_work
 from app.datasets.intake import DECODE_TASK, keep_decoded
 from app.datasets.records import Dataset
 from app.datasets.repository import DatasetRepository
-from app.feasibility.service import MEASURE_TASK, PROFILE_TASK, TRAINING_SPEED
-from app.jobs.errors import LeaseLost
+from app.feasibility.service import MEASURE_TASK, PROFILE_TASK, TIMING_TASK, TRAINING_SPEED
+from app.leases import LeaseLost
 from app.models.repository import CHECK_TASK, ModelRepository
 from app.problems import problem_of
 from app.records import Caller
@@ -38,7 +38,7 @@ from app.tasks.queue import TaskQueue
 from app.tasks.records import ClaimedTask
 from workers.assembly import read_model_on_target, read_network_of
 from workers.devices import device_of
-from workers.lease import StopSignal, held_lease
+from workers.lease import StopSignal, held_lease, persistently
 from workers.lookup import table_today
 from workers.reach import measure_reach
 from workers.service import Service
@@ -71,22 +71,27 @@ def run_task(claimed: ClaimedTask, service: Service, shutdown: Callable[[], bool
             TaskQueue(session).renew_lease(claimed, service.settings.lease_s)
 
     with held_lease(renew, signal, lease_s=service.settings.lease_s):
-        try:
-            _do(claimed, service, signal)
-        except LeaseLost:
-            log.warning("%s: the lease is another worker's now", claimed.id)
-        except (OSError, StorageError):
-            log.exception("%s: no fault of the file; whatever is left is done when the lease has run out", claimed.id)
+        persistently(partial(_work_on, claimed, service, signal), renew, signal)
+
+
+def _work_on(claimed: ClaimedTask, service: Service, signal: StopSignal) -> None:
+    """Raises DATABASE_AWAY, and nothing else."""
+    try:
+        _do(claimed, service, signal)
+    except LeaseLost:
+        log.warning("%s: the lease is another worker's now", claimed.id)
+    except (OSError, StorageError):
+        log.exception("%s: no fault of the file; whatever is left is done when the lease has run out", claimed.id)
 
 
 def _do(claimed: ClaimedTask, service: Service, signal: StopSignal) -> None:
-    """Raises LeaseLost; and OperationalError, OSError or StorageError when database, disk or storage fail."""
+    """Raises LeaseLost; and DATABASE_AWAY, OSError or StorageError when database, disk or storage fail."""
     try:
         ending = KINDS[claimed.kind](claimed, service, signal)
         with unit_of_work(service.sessions) as session:
             result = ending.write(session)
             TaskQueue(session).finish_task(claimed, result=result)
-    except (LeaseLost, OperationalError, OSError, StorageError):
+    except (LeaseLost, *DATABASE_AWAY, OSError, StorageError):
         raise
     except Stopped:
         with unit_of_work(service.sessions) as session:
@@ -117,13 +122,23 @@ def check_model(claimed: ClaimedTask, service: Service, signal: StopSignal) -> E
         log.log(logging.INFO if isinstance(error, AdaptError) else logging.ERROR, "%s", model_id, exc_info=error)
         problem = problem_of(error)
         return Ending(write=lambda session: ModelRepository(session).refuse(model_id, problem))
-    speed = _training_speed(network, service, signal)
 
-    def finish(session: Session) -> dict[str, Any]:
+    def finish(session: Session) -> None:
         ModelRepository(session).finish_check(model_id, groups)
-        return speed
+        timed = {"model": model_id}
+        TaskQueue(session).enqueue_task(claimed.owner, TIMING_TASK, model_id, timed, lane="measuring")
 
     return Ending(write=finish)
+
+
+def time_training(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Ending:
+    """How fast a model trains here, for estimates: it waits for whatever measures, so a check does not wait for it."""
+    with reading(service.sessions) as session:
+        model = ModelRepository(session).find_model(Caller(id=claimed.owner), claimed.payload["model"])
+    if model is None:
+        return Ending(write=lambda session: None)  # deleted meanwhile
+    speed = _training_speed(read_network_of(model, service), service, signal)
+    return Ending(write=lambda session: speed)
 
 
 def measure_model(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Ending:
@@ -209,6 +224,7 @@ def _discard_upload(dataset: Dataset, service: Service) -> None:
 
 KINDS: dict[str, Callable[[ClaimedTask, Service, StopSignal], Ending]] = {
     CHECK_TASK: check_model,
+    TIMING_TASK: time_training,
     PROFILE_TASK: measure_model,
     MEASURE_TASK: measure_model,
     TARGET_CHECK_TASK: check_target,

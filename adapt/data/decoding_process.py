@@ -27,6 +27,7 @@ from adapt.data.splits import Role
 from adapt.data.unpacking import PACKED_TARS, unpack_tar
 from adapt.errors import DatasetRefused, NotEnoughData
 from adapt.latency.machine_lock import MachineLock
+from adapt.parent import wake_at_parents_end
 
 MOST_NAMED = 5
 PausePoint = Callable[[], None]
@@ -35,6 +36,7 @@ PausePoint = Callable[[], None]
 def main(arguments: list[str]) -> None:
     """Unexpected exceptions leave with a traceback on stderr and exit code 1."""
     lock, step, text = limit_this_process(arguments)
+    wake_at_parents_end()
     resource.setrlimit(resource.RLIMIT_DATA, (PRIVATE_BYTES, PRIVATE_BYTES))
     with _sharing_machine(lock) as pause_point:
         outcome = _outcome(STEPS[step], json.loads(text), pause_point)

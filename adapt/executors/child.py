@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from adapt.executors.handover import read_iteration, read_task, write_weights
 from adapt.executors.messages import Beat, Diverges, Done, Failed, Order, Report, Stepped
+from adapt.parent import wake_at_parents_end
 
 if TYPE_CHECKING:
     from adapt.training.supervision import Pulse
@@ -57,6 +58,7 @@ class Line:
 
 def main(descriptor: int, folder: Path) -> None:
     """Serves orders from the pipe at `descriptor` until the parent ends this process or itself."""
+    wake_at_parents_end()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to answer
     line = Line(Connection(descriptor), folder)
     orders: queue.Queue[Order] = queue.Queue()

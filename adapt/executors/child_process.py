@@ -27,7 +27,7 @@ class Patience:
     """`silent_s`: without a heartbeat (it comes every second) a child hangs, halted or worse. `stalled_s`: beating,
     but in the same training step, or waiting for the machine's lock, for so long."""
 
-    silent_s: float = 30.0
+    silent_s: float = 10.0
     stalled_s: float = 3600.0
 
 

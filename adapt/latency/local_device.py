@@ -11,10 +11,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from multiprocessing.connection import Connection, Pipe
-from typing import Any
+from typing import Any, TypeVar
 
 from adapt.errors import MeasurementFailed, Stopped
 from adapt.latency.conditions import Conditions
@@ -23,6 +24,7 @@ from adapt.latency.reading import Plan, Reading, reading_from_document
 from adapt.latency.runtimes.choice import NetworkFile, RuntimeChoice
 from adapt.stop import Stop, never
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 # The child looks for modules where this process does, and nowhere else (-P: not in the current folder either).
@@ -34,7 +36,7 @@ _LOOK_S = 0.05
 _READY_WITHIN_S = 120.0  # importing a runtime, torch's included, on a machine under load
 _SLACK = 20.0  # warming up and profiling may take so many times the longest measurement
 _END_WITHIN_S = 2.0
-ATTEMPTS = 3  # of one reading, when its process dies of it
+ATTEMPTS = 3  # at one reading, or at opening the runtime, when the process dies of it
 
 
 class _Died(MeasurementFailed):
@@ -58,18 +60,21 @@ class LocalDevice:
     @property
     def conditions(self) -> Conditions:
         if self._conditions is None:
-            self._start(never)
+            self._tried(lambda: self._start(never))
         assert self._conditions is not None  # `_start` sets it or raises
         return self._conditions
 
     def read(self, candidate: bytes, reference: bytes, plan: Plan, stop: Stop = never) -> Reading:
         """A process that dies meanwhile is replaced, and the reading taken again."""
+        return self._tried(lambda: self._read(candidate, reference, plan, stop))
+
+    def _tried(self, act: Callable[[], T]) -> T:
         for _ in range(ATTEMPTS - 1):
             try:
-                return self._read(candidate, reference, plan, stop)
+                return act()
             except _Died as error:
-                log.warning("%s; the reading is taken again", error)
-        return self._read(candidate, reference, plan, stop)
+                log.warning("%s; that is done again", error)
+        return act()
 
     def _read(self, candidate: bytes, reference: bytes, plan: Plan, stop: Stop) -> Reading:
         if self._connection is None:

@@ -14,10 +14,12 @@ from adapt.latency.bench import Bench
 from adapt.latency.reading import Plan
 from adapt.latency.runtimes.choice import RuntimeChoice
 from adapt.latency.runtimes.opening import open_runtime
+from adapt.parent import wake_at_parents_end
 
 
 def main(descriptor: int, choice: str) -> None:
     """`descriptor` is this process's end of the pipe, `choice` a RuntimeChoice as JSON."""
+    wake_at_parents_end()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends us
     connection = Connection(descriptor)
     try:

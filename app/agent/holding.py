@@ -104,13 +104,4 @@ def _is_over(row: TaskRow, now: datetime) -> bool:
 
 
 def _claimed(row: TaskRow) -> ClaimedTask:
-    return ClaimedTask(
-        id=row.id,
-        owner=row.owner,
-        kind=row.kind,
-        key=row.key,
-        payload=row.payload,
-        fence=row.fence,
-        worker_id=row.lease_owner or "",
-        attempts=row.attempts,
-    )
+    return ClaimedTask(id=row.id, owner=row.owner, kind=row.kind, payload=row.payload, fence=row.fence)

@@ -2,8 +2,9 @@
 
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import typer
@@ -35,11 +36,11 @@ def serve_until_stopped(settings: "Settings", *, host: str, port: int, with_work
         config = uvicorn.Config(
             api, log_config=None, access_log=False, timeout_graceful_shutdown=5, proxy_headers=False
         )
-        server = uvicorn.Server(config)
+        server = _Server(config)
         # uvicorn raises the signal again once it has stopped; by default SIGTERM would then end us on the spot and
         # leave the worker behind.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with suppress(KeyboardInterrupt), _worker_beside(server, wanted=with_worker):
+        with suppress(KeyboardInterrupt), _worker_beside(server, settings, wanted=with_worker):
             server.run(sockets=[listener])
     if not server.started:
         raise CommandFailed("the API did not start; the reason stands above")
@@ -69,12 +70,24 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
+class _Server(uvicorn.Server):
+    """Tells whoever ends with it at the signal: the worker drains while the last requests are answered."""
+
+    on_exit: Callable[[], None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.on_exit is not None:
+            self.on_exit()
+        super().handle_exit(sig, frame)
+
+
 @contextmanager
-def _worker_beside(server: uvicorn.Server, *, wanted: bool) -> Iterator[None]:
+def _worker_beside(server: _Server, settings: "Settings", *, wanted: bool) -> Iterator[None]:
     def end_the_server() -> None:
         server.should_exit = True
 
-    supervisor = WorkerSupervisor(end_the_server)
+    supervisor = WorkerSupervisor(end_the_server, silent_s=settings.silent_s)
+    server.on_exit = supervisor.begin_to_stop
     if wanted:
         supervisor.start()
     try:

@@ -2,20 +2,21 @@
 
 import logging
 import os
-import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import app
+from app.heartbeat import WatchedProcess
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.2
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
-DRAIN_S = 20.0  # longer than a worker's own time to drain its lanes
+DRAIN_S = 9.0  # longer than a worker's own time to drain its lanes, and within what a container is given
 COMMAND = (sys.executable, "-m", "workers")
 
 
@@ -39,15 +40,22 @@ class WorkerSupervisor:
         self,
         failed: Callable[[], None],
         *,
+        silent_s: float,
         command: Sequence[str] = (*COMMAND, "--end-with-parent"),
         pause_s: float = FIRST_PAUSE_S,
     ) -> None:
+        """A worker that gives no sign of life for `silent_s` hangs: it is killed, and started again as if it died."""
         self._failed, self._command, self._first_pause_s = failed, tuple(command), pause_s
+        self._silent_s = silent_s
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="worker-supervisor", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+
+    def begin_to_stop(self) -> None:
+        """Asks the worker to end, and does not wait for that."""
+        self._ending.set()
 
     def stop(self) -> None:
         """Asks the worker to end, waits, and kills it if it does not; its jobs are picked up at the next start."""
@@ -64,27 +72,24 @@ class WorkerSupervisor:
     def _keep_running(self) -> None:
         pause_s = self._first_pause_s
         while not self._ending.is_set():
-            process = subprocess.Popen(self._command, env=worker_environment(), stdin=subprocess.DEVNULL)
-            seconds = self._until_it_ends(process)
+            started = time.monotonic()
+            worker = WatchedProcess(self._command, worker_environment())
+            self._until_it_ends(worker)
+            worker.close()
             if self._ending.is_set():
                 return
-            if seconds > LONGEST_PAUSE_S:
+            if time.monotonic() - started > LONGEST_PAUSE_S:
                 pause_s = self._first_pause_s
-            log.warning("the worker died (code %s); it is started again in %g s", process.returncode, pause_s)
+            log.warning("the worker died (code %s); it is started again in %g s", worker.process.returncode, pause_s)
             self._ending.wait(pause_s)
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
-    def _until_it_ends(self, process: "subprocess.Popen[bytes]") -> float:
-        """Seconds that it ran, roughly; ends it when we are ending."""
-        seconds = 0.0
-        while process.poll() is None:
+    def _until_it_ends(self, worker: WatchedProcess) -> None:
+        """Ends it when we are ending, and when it hangs."""
+        while not worker.ended:
             if self._ending.wait(LOOK_S):
-                process.terminate()
-                try:
-                    process.wait(DRAIN_S)
-                except subprocess.TimeoutExpired:
+                if not worker.end(DRAIN_S):
                     log.warning("the worker did not end in %g s and is killed", DRAIN_S)
-                    process.kill()
-                    process.wait()
-            seconds += LOOK_S
-        return seconds
+            elif worker.silent_s() > self._silent_s:
+                log.warning("the worker gave no sign of life for %g s and is killed", self._silent_s)
+                worker.kill()

@@ -17,7 +17,7 @@ from app.datasets.repository import DatasetRepository
 from app.feasibility.assessment import RETRY_AFTER_S, Feasibility, KnownLatency, Pace, assess
 from app.feasibility.duration import image_counts
 from app.models.records import UNTRAINED, Structure
-from app.models.repository import CHECK_TASK, ModelRepository
+from app.models.repository import ModelRepository
 from app.records import Caller
 from app.targets.lookup import LookupRepository
 from app.targets.networks import NetworkRepository, structure_key
@@ -33,8 +33,10 @@ and the settings asked about."""
 MEASURE_TASK = "measure-reach"
 """Kind of the task that measures the original and the least networks that some settings can reach, and the step of
 channel counts where that is to be found: a few seconds where the table is there. Payload as above."""
+TIMING_TASK = "training-speed"
+"""Kind of the task that times a training step of a model, once it is checked. Its payload names the model."""
 TRAINING_SPEED = "training_speed"
-"""Key of a TrainingSpeed in the result of a check or a profile of a model."""
+"""Key of a TrainingSpeed in the result of that, or of a profile of a model."""
 FAILURE_STANDS_FOR = timedelta(minutes=5)
 
 
@@ -126,7 +128,7 @@ class FeasibilityService:
             target = TargetRepository(session).get_target(caller, payload["target"])
             # What is still checked is profiled when it is asked for again.
             if model.state == "ready" and target.state != "checking":
-                TaskQueue(session).enqueue_task(caller.id, kind, key, payload)
+                TaskQueue(session).enqueue_task(caller.id, kind, key, payload, lane="measuring")
 
 
 def _missing(target: Target, asked: Asked, latency: KnownLatency | None, *, guessed: bool) -> str | None:
@@ -179,9 +181,12 @@ def _rounded(session: Session, target: Target, settings: Settings, asked: Asked)
 def _pace(
     session: Session, caller: Caller, model_id: str, target_id: str, dataset_id: str | None, settings: Settings
 ) -> Pace | None:
-    """From the newest profile or check that timed a training step, and the data set as the job will cut it."""
+    """From the newest task that timed a training step, and the data set as the job will cut it."""
     queue = TaskQueue(session)
-    tasks = (queue.find_latest(PROFILE_TASK, profile_key(model_id, target_id)), queue.find_latest(CHECK_TASK, model_id))
+    tasks = (
+        queue.find_latest(PROFILE_TASK, profile_key(model_id, target_id)),
+        queue.find_latest(TIMING_TASK, model_id),
+    )
     speeds = [task.result[TRAINING_SPEED] for task in tasks if task and task.result and TRAINING_SPEED in task.result]
     dataset = None if dataset_id is None else DatasetRepository(session).find_dataset(caller, dataset_id)
     images = None if dataset is None else image_counts(dataset.splits, settings)

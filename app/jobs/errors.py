@@ -37,17 +37,6 @@ class WrongState(JobError):
         return f"job {self.job_id} is {self.state} and cannot be {self.action}{reason}"
 
 
-class LeaseLost(JobError):
-    """Another worker holds the job (or task) now, or it is over: nothing of this transaction may stay."""
-
-    def __init__(self, work_id: str, fence: int) -> None:
-        super().__init__(work_id, fence)
-        self.work_id, self.fence = work_id, fence
-
-    def __str__(self) -> str:
-        return f"{self.work_id}: lease {self.fence} is no longer ours"
-
-
 class ReferenceNotFound(JobError):
     """A request names something that is not there (or is somebody else's); `pointer` says where."""
 
@@ -57,3 +46,17 @@ class ReferenceNotFound(JobError):
 
     def __str__(self) -> str:
         return self.why
+
+
+class TooManyJobs(JobError):
+    """The owner has as many jobs as one may have at a time."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return (
+            f"you have {self.limit} jobs that are not over, which is as many as this service lets one have: "
+            "wait for one to end, or cancel one"
+        )

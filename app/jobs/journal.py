@@ -3,14 +3,15 @@
 from typing import Any
 
 from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.database import database_now
 from app.jobs.documents import job_document
 from app.jobs.endings import tell_end
-from app.jobs.errors import JobNotFound, LeaseLost
+from app.jobs.errors import JobNotFound
 from app.jobs.records import ClaimedJob, Job
 from app.jobs.rows import to_job
+from app.leases import LeaseLost
 from app.records import LAST_STATES, EventKind
 from app.tables import EventRow, JobRow
 
@@ -23,28 +24,14 @@ class Journal:
 
     def hold(self, claimed: ClaimedJob, **values: Any) -> None:
         """Writes `values` on the job if the fence is still ours; locks the row. Raises LeaseLost."""
-        guarded = update(JobRow).where(
-            JobRow.id == claimed.id, JobRow.fence == claimed.fence, JobRow.state == "running"
-        )
-        if (
-            self._session.execute(guarded.values({"fence": JobRow.fence, **values}).returning(JobRow.id)).first()
-            is None
-        ):
-            raise LeaseLost(claimed.id, claimed.fence)
+        self._write(claimed, {"fence": JobRow.fence, **values}, JobRow.fence)
 
     def advance(self, claimed: ClaimedJob, **values: Any) -> int:
         """The UPDATE with which a worker's write begins: checks the fence, takes the next event number.
 
         Every number taken must be used by `append` in the same transaction. Raises LeaseLost.
         """
-        guarded = update(JobRow).where(
-            JobRow.id == claimed.id, JobRow.fence == claimed.fence, JobRow.state == "running"
-        )
-        counted = guarded.values({"event_counter": JobRow.event_counter + 1, **values})
-        number = self._session.execute(counted.returning(JobRow.event_counter)).scalar_one_or_none()
-        if number is None:
-            raise LeaseLost(claimed.id, claimed.fence)
-        return number
+        return self._write(claimed, {"event_counter": JobRow.event_counter + 1, **values}, JobRow.event_counter)
 
     def append(self, job_id: str, number: int, event: EventKind, data: dict[str, Any]) -> None:
         at = database_now(self._session)
@@ -71,3 +58,10 @@ class Journal:
         if row is None:
             raise JobNotFound(job_id)
         return to_job(row)
+
+    def _write(self, claimed: ClaimedJob, values: dict[str, Any], returning: InstrumentedAttribute[int]) -> int:
+        own = update(JobRow).where(JobRow.id == claimed.id, JobRow.fence == claimed.fence, JobRow.state == "running")
+        written: int | None = self._session.scalar(own.values(values).returning(returning))
+        if written is None:
+            raise LeaseLost(claimed.id, claimed.fence)
+        return written

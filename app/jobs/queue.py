@@ -6,9 +6,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.database import database_now
+from app.database import database_now, take_turns
 from app.jobs.journal import Journal
 from app.jobs.records import ClaimedJob, Job
+from app.jobs.turns import in_turn
+from app.leases import abandoned
 from app.problem_documents import problem_document
 from app.records import JobPhase, JobRequest, JobState, Lane
 from app.tables import DatasetRow, JobRow, ModelRow, TargetRow
@@ -28,26 +30,39 @@ class JobQueue:
         self._session = session
         self._journal = Journal(session)
 
+    def has_work(self, lane: Lane = "long") -> bool:
+        """Whether a claim may find or settle anything; a look that locks nothing."""
+        now = database_now(self._session)
+        open_jobs = select(JobRow.id).where(JobRow.lane == lane, or_(JobRow.state == "queued", abandoned(JobRow, now)))
+        return self._session.scalar(open_jobs.limit(1)) is not None
+
     def claim_next_job(
-        self, worker_id: str, *, lane: Lane = "long", lease_s: float, instruction_set: str | None = None
+        self,
+        worker_id: str,
+        *,
+        lane: Lane = "long",
+        lease_s: float,
+        instruction_set: str | None = None,
+        most_running: int | None = None,
     ) -> ClaimedJob | None:
-        """The oldest job that is queued, or whose lease ran out; None when there is none.
+        """The job whose turn it is (app/jobs/turns.py) of those that are queued, or whose lease ran out.
+
+        None when there is none, or when every owner of one has `most_running` already.
 
         A job whose model, data set or target is still being checked waits, and so does one whose device is away; if one
         was refused, the job fails here. So does a job that was claimed MAX_ATTEMPTS times without a result. What was
         asked of a dead worker (cancel, pause) is done here too. The instruction set is recorded at the first claim; a
         claim elsewhere says so in a message.
         """
+        take_turns(self._session, "claim", lane)  # two at once would each count an owner's running jobs without its own
         now = database_now(self._session)
         self._settle(lane, now)
         free = _free(lane, now)
         # SQLite ignores FOR UPDATE: there the unit of work holds the write lock already (app/database.py).
         row = self._session.scalar(
-            select(JobRow)
-            .where(free)
-            .order_by(JobRow.created_at, JobRow.id)
+            in_turn(free, now, most_running)
             .limit(1)
-            .with_for_update(skip_locked=True)
+            .with_for_update(skip_locked=True, of=JobRow)
             .execution_options(populate_existing=True)
         )
         if row is None:
@@ -56,14 +71,8 @@ class JobQueue:
         taken = update(JobRow).where(JobRow.id == job.id, free).values(_claim(worker_id, now, lease_s))
         fence, attempts = self._session.execute(taken.returning(JobRow.fence, JobRow.attempts)).one()
         self._tell_claimed(job, dead_worker, instruction_set)
-        return ClaimedJob(
-            id=job.id,
-            owner=job.owner,
-            fence=fence,
-            worker_id=worker_id,
-            attempts=attempts,
-            resumed=job.started_at is not None,
-        )
+        resumed = job.started_at is not None
+        return ClaimedJob(id=job.id, owner=job.owner, fence=fence, attempts=attempts, resumed=resumed)
 
     def renew_lease(self, claimed: ClaimedJob, lease_s: float) -> JobRequest | None:
         """Prolongs the lease and answers what a user asked of the job meanwhile. Raises LeaseLost."""
@@ -117,10 +126,10 @@ class JobQueue:
 
     def _settle(self, lane: Lane, now: datetime) -> None:
         """Ends what no worker should claim: refused material, crash loops, requests to a worker that died."""
-        abandoned = and_(JobRow.lane == lane, JobRow.state == "running", JobRow.lease_expires_at < now)
-        for row_id, requested in self._locked(and_(abandoned, JobRow.requested.is_not(None)), JobRow.requested):
+        left_behind = and_(JobRow.lane == lane, abandoned(JobRow, now))
+        for row_id, requested in self._locked(and_(left_behind, JobRow.requested.is_not(None)), JobRow.requested):
             self._end(row_id, _ASKED_FOR[requested], None, now)
-        crashing = and_(abandoned, JobRow.attempts >= MAX_ATTEMPTS, JobRow.recorded == JobRow.recorded_at_claim)
+        crashing = and_(left_behind, JobRow.attempts >= MAX_ATTEMPTS, JobRow.recorded == JobRow.recorded_at_claim)
         for row_id, attempts in self._locked(crashing, JobRow.attempts):
             detail = f"{attempts} workers in a row died or lost this job before they could record a single result"
             self._end(row_id, "failed", problem_document("worker-lost", "Given up", 500, detail), now)
@@ -155,8 +164,7 @@ def _free(lane: Lane, now: datetime) -> ColumnElement[bool]:
     )
     present = JobRow.target_id.in_(select(TargetRow.id).where(row_is_present(now)))
     queued = and_(JobRow.state == "queued", or_(JobRow.phase.is_distinct_from(WAITING), present))
-    abandoned = and_(JobRow.state == "running", JobRow.lease_expires_at < now)
-    return and_(JobRow.lane == lane, ready, or_(queued, abandoned))
+    return and_(JobRow.lane == lane, ready, or_(queued, abandoned(JobRow, now)))
 
 
 def _claim(worker_id: str, now: datetime, lease_s: float) -> dict[str, Any]:

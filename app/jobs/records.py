@@ -99,7 +99,6 @@ class ClaimedJob:
     id: str
     owner: str
     fence: int
-    worker_id: str
     attempts: int
     resumed: bool
 
@@ -253,7 +252,7 @@ class JobProgressRecord:
 
     `finished` are the finished iterations in order; `checkpoint` the one that the last of them (or, without any, the
     original) was stored as; `open_iteration` one that began and did not end, with its `proposals` recorded so far;
-    `measurements` every latency by key; `values` what the worker kept by `set_value`.
+    `measurements` every latency by key; `values` what the worker kept by `set_value`; `messages` what it has told.
     """
 
     finished: tuple[Iteration, ...]
@@ -263,3 +262,4 @@ class JobProgressRecord:
     measurements: Mapping[str, Document]
     values: Mapping[str, Document]
     epoch_state: EpochState | None
+    messages: frozenset[str]

@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from app.database import database_now
-from app.jobs.errors import JobNotFound, WrongState
+from app.database import database_now, take_turns
+from app.jobs.errors import JobNotFound, TooManyJobs, WrongState
 from app.jobs.journal import Journal
 from app.jobs.records import Job, NewJob
 from app.jobs.rows import to_job
 from app.newest_first import Position, behind
 from app.paging import Page, cut_page, newest_first
-from app.records import LAST_STATES, Caller, JobState, new_id
+from app.records import LAST_STATES, OPEN_STATES, Caller, JobState, new_id
 from app.tables import JobRow
 
 Changed = tuple[Job, bool]
@@ -26,8 +26,15 @@ class JobRepository:
         self._session = session
         self._journal = Journal(session)
 
-    def add_job(self, caller: Caller, new: NewJob) -> Job:
-        """A queued job with its first `state` event. Model, data set and target are known to be the caller's."""
+    def add_job(self, caller: Caller, new: NewJob, *, most_open: int | None = None) -> Job:
+        """A queued job with its first `state` event. Model, data set and target are known to be the caller's.
+
+        Raises TooManyJobs for the owner of `most_open` jobs that are not over.
+        """
+        if most_open is not None:
+            take_turns(self._session, "jobs of", caller.id)
+            if self._count_open(caller, up_to=most_open) >= most_open:
+                raise TooManyJobs(most_open)
         row = JobRow(
             id=new_id("job"),
             owner=caller.id,
@@ -125,6 +132,10 @@ class JobRepository:
         if job.state == "paused":
             return self._enter(job_id, "queued"), True
         return job, False
+
+    def _count_open(self, caller: Caller, *, up_to: int) -> int:
+        unfinished = select(JobRow.id).where(JobRow.owner == caller.id, JobRow.state.in_(OPEN_STATES)).limit(up_to)
+        return self._session.scalar(select(func.count()).select_from(unfinished.subquery())) or 0
 
     def _lock(self, caller: Caller, job_id: str) -> Job:
         """The job, its row locked until the end of the transaction. Raises JobNotFound."""

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from app.jobs.records import JobProgressRecord
 from app.jobs.rows import to_checkpoint, to_epoch_state, to_iteration, to_proposal
-from app.tables import CheckpointRow, EpochStateRow, IterationRow, JobValueRow, MeasurementRow, ProposalRow
+from app.tables import CheckpointRow, EpochStateRow, EventRow, IterationRow, JobValueRow, MeasurementRow, ProposalRow
 
 
 def load_progress(session: Session, job_id: str) -> JobProgressRecord:
@@ -37,6 +37,7 @@ def load_progress(session: Session, job_id: str) -> JobProgressRecord:
     )
     epoch = session.get(EpochStateRow, job_id)
     measurements = session.scalars(select(MeasurementRow).where(MeasurementRow.job_id == job_id))
+    messages = session.scalars(select(EventRow.data).where(EventRow.job_id == job_id, EventRow.event == "message"))
     values = session.scalars(select(JobValueRow).where(JobValueRow.job_id == job_id))
     return JobProgressRecord(
         finished=finished,
@@ -46,4 +47,5 @@ def load_progress(session: Session, job_id: str) -> JobProgressRecord:
         measurements={row.key: row.latency for row in measurements},
         values={row.key: row.value for row in values},
         epoch_state=None if epoch is None else to_epoch_state(epoch),
+        messages=frozenset(message["text"] for message in messages),
     )

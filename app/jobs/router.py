@@ -109,23 +109,27 @@ async def extend_job(
     keyed = keyed_request(request, caller, idempotency_key, budget=asked.budget.as_asked())
 
     def extend() -> JSONResponse:
-        act = lambda: _accepted(JobService(services.sessions).extend(caller, job_id, asked.budget))  # noqa: E731
+        act = lambda: _accepted(_jobs(services).extend(caller, job_id, asked.budget))  # noqa: E731
         return json_response(answer_once(services.sessions, keyed, act))
 
     return await run_in_threadpool(extend)
 
 
+def _jobs(services: Services) -> JobService:
+    return JobService(services.sessions, most_open=services.settings.max_open_jobs or None)
+
+
 def _submit(services: Services, caller: Caller, submission: Submission, keyed: KeyedRequest | None) -> JSONResponse:
     def submit() -> Answer:
         with stored_files(services, caller, submission) as asked:
-            return _accepted(JobService(services.sessions).submit(caller, asked))
+            return _accepted(_jobs(services).submit(caller, asked))
 
     return json_response(answer_once(services.sessions, keyed, submit))
 
 
 def _check(services: Services, caller: Caller, submission: Submission) -> JSONResponse:
     with stored_files(services, caller, submission) as asked:
-        answer = JobService(services.sessions).check(caller, asked)
+        answer = _jobs(services).check(caller, asked)
     return JSONResponse(FeasibilityOut.model_validate(asdict(answer)).model_dump(mode="json"))
 
 

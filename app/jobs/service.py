@@ -4,6 +4,7 @@ from adapt.budget import parse_budget, resolve
 from adapt.data.class_order import are_names, class_order
 from adapt.data.fit import channels_fit
 from adapt.errors import DatasetRefused
+from adapt.graph.network import Graph
 from adapt.layer_patterns import check_patterns
 from adapt.presets import settings_from_document, settings_to_document
 from adapt.spec import RESOURCES
@@ -31,16 +32,18 @@ from app.targets.repository import TargetRepository
 class JobService:
     """Threads may share one."""
 
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
+    def __init__(self, sessions: Sessions, *, most_open: int | None = None) -> None:
+        """`most_open`: jobs of one owner that are not over."""
+        self._sessions, self._most_open = sessions, most_open
         self._feasibility = FeasibilityService(sessions)
 
     def submit(self, caller: Caller, asked: JobIn) -> Job:
         """A queued job. What can be known to fail is refused here, and nothing is kept of it.
 
-        Raises ReferenceNotFound, InvalidFields, NoSuchLayer, BudgetUnreachable, ScheduleTooShort, TableDoesNotCover.
+        Raises ReferenceNotFound, InvalidFields, NoSuchLayer, BudgetUnreachable, ScheduleTooShort, TableDoesNotCover,
+        TooManyJobs.
         """
-        self._check_material(caller, asked)
+        self._check_asked(caller, asked)
         settings, budget = asked.settings.effective(), asked.budget.as_asked()
         self._feasibility.refuse_unreachable(caller, asked.model, asked.target, settings, parse_budget(budget))
         new = NewJob(
@@ -51,12 +54,11 @@ class JobService:
             budget=dict(budget),
             settings=settings_to_document(settings),
         )
-        with unit_of_work(self._sessions) as session:
-            return JobRepository(session).add_job(caller, new)
+        return self._add(caller, new)
 
     def check(self, caller: Caller, asked: JobIn) -> Feasibility:
         """Whether the budget can be met; no job. Raises as `submit` does, but for BudgetUnreachable."""
-        self._check_material(caller, asked)
+        self._check_asked(caller, asked)
         limits = parse_budget(asked.budget.as_asked())
         settings = asked.settings.effective()
         return self._feasibility.check(caller, asked.model, asked.target, settings, limits, asked.dataset)
@@ -64,7 +66,8 @@ class JobService:
     def extend(self, caller: Caller, job_id: str, budget: BudgetIn) -> Job:
         """A new job that starts from the last iteration of one that is over.
 
-        Raises JobNotFound, WrongState, InvalidFields for a budget that is not tighter.
+        Raises JobNotFound, WrongState, TooManyJobs; InvalidFields for a budget that is not tighter, and for a target
+        that was refused meanwhile.
         """
         with reading(self._sessions) as session:
             before = JobRepository(session).get_job(caller, job_id)
@@ -75,6 +78,7 @@ class JobService:
             raise WrongState(job_id, before.state, "extended", "it ended before it had anything to go on from")
         asked = budget.as_asked()
         _check_tighter(before, asked)
+        self._check_material(caller, before.model_id, before.dataset_id, before.target_id)
         settings = settings_from_document(before.settings)
         self._feasibility.refuse_unreachable(caller, before.model_id, before.target_id, settings, parse_budget(asked))
         new = NewJob(
@@ -86,27 +90,34 @@ class JobService:
             settings=before.settings,
             continues=job_id,
         )
-        with unit_of_work(self._sessions) as session:
-            return JobRepository(session).add_job(caller, new)
+        return self._add(caller, new)
 
-    def _check_material(self, caller: Caller, asked: JobIn) -> None:
-        """Raises what is not there by its pointer, NoSuchLayer, and InvalidFields for a data set that does not fit, or
-        a setting that this model has no use for."""
+    def _add(self, caller: Caller, new: NewJob) -> Job:
+        with unit_of_work(self._sessions) as session:
+            return JobRepository(session).add_job(caller, new, most_open=self._most_open)
+
+    def _check_asked(self, caller: Caller, asked: JobIn) -> None:
+        """Raises as `_check_material`, NoSuchLayer, and InvalidFields for a setting that this model has no use for."""
+        model, graph = self._check_material(caller, asked.model, asked.dataset, asked.target)
+        _check_is_trained(model, asked.settings)
+        check_patterns(graph, asked.settings.effective())
+
+    def _check_material(self, caller: Caller, model_id: str, dataset_id: str, target_id: str) -> tuple[Model, Graph]:
+        """Raises ReferenceNotFound, and InvalidFields for what was refused, or a data set that does not fit."""
         with reading(self._sessions) as session:
-            model = ModelRepository(session).find_model(caller, asked.model)
-            dataset = DatasetRepository(session).find_dataset(caller, asked.dataset)
-            target = TargetRepository(session).find_target(caller, asked.target)
-            structure = None if model is None else ModelRepository(session).get_structure(caller, asked.model)
+            model = ModelRepository(session).find_model(caller, model_id)
+            dataset = DatasetRepository(session).find_dataset(caller, dataset_id)
+            target = TargetRepository(session).find_target(caller, target_id)
+            structure = None if model is None else ModelRepository(session).get_structure(caller, model_id)
         if model is None or structure is None:
-            raise ReferenceNotFound("/model", _no_model(asked.model))
+            raise ReferenceNotFound("/model", _no_model(model_id))
         if dataset is None:
-            raise ReferenceNotFound("/dataset", f"there is no data set {asked.dataset}")
+            raise ReferenceNotFound("/dataset", f"there is no data set {dataset_id}")
         if target is None:
-            raise ReferenceNotFound("/target", str(TargetNotFound(asked.target)))
+            raise ReferenceNotFound("/target", str(TargetNotFound(target_id)))
         _check_measures(target)
         _check_fits(model, dataset)
-        _check_is_trained(model, asked.settings)
-        check_patterns(structure.graph, asked.settings.effective())
+        return model, structure.graph
 
 
 def _no_model(name: str) -> str:

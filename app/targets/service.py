@@ -53,7 +53,9 @@ class TargetService:
         onnxruntime for providers would refuse what the worker has."""
         with unit_of_work(self._sessions) as session:
             target = TargetRepository(session).add_local_target(caller, name, choice)
-            TaskQueue(session).enqueue_task(caller.id, TARGET_CHECK_TASK, target.id, {"target": target.id})
+            TaskQueue(session).enqueue_task(
+                caller.id, TARGET_CHECK_TASK, target.id, {"target": target.id}, lane="measuring"
+            )
         return target
 
     def copy_table_target(self, caller: Caller, name: str, source_id: str, model_id: str | None = None) -> Target:

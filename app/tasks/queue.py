@@ -3,11 +3,11 @@
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.database import database_now
-from app.jobs.errors import LeaseLost
+from app.leases import LeaseLost, abandoned
 from app.problem_documents import problem_document
 from app.records import TaskLane, TaskState, new_id
 from app.tables import TaskRow
@@ -83,7 +83,7 @@ class TaskQueue:
         workers fails."""
         now = database_now(self._session)
         self._give_up(lane, now)
-        free = and_(TaskRow.lane == lane, or_(TaskRow.state == "queued", _abandoned(now)))
+        free = and_(TaskRow.lane == lane, or_(TaskRow.state == "queued", abandoned(TaskRow, now)))
         if target_id is not None:
             free = and_(free, TaskRow.target_id == target_id)
         oldest = select(TaskRow.id).where(free).order_by(TaskRow.created_at, TaskRow.id).limit(1)
@@ -103,16 +103,7 @@ class TaskQueue:
         )
         if row is None:
             return None
-        return ClaimedTask(
-            id=row.id,
-            owner=row.owner,
-            kind=row.kind,
-            key=row.key,
-            payload=row.payload,
-            fence=row.fence,
-            worker_id=worker_id,
-            attempts=row.attempts,
-        )
+        return ClaimedTask(id=row.id, owner=row.owner, kind=row.kind, payload=row.payload, fence=row.fence)
 
     def renew_lease(self, claimed: ClaimedTask, lease_s: float) -> None:
         """Raises LeaseLost."""
@@ -139,13 +130,9 @@ class TaskQueue:
             raise LeaseLost(claimed.id, claimed.fence)
 
     def _give_up(self, lane: TaskLane, now: datetime) -> None:
-        crashing = and_(TaskRow.lane == lane, _abandoned(now), TaskRow.attempts >= MAX_ATTEMPTS)
+        crashing = and_(TaskRow.lane == lane, abandoned(TaskRow, now), TaskRow.attempts >= MAX_ATTEMPTS)
         error = UNANSWERED if lane == "device" else _WORKERS_LOST
         self._session.execute(update(TaskRow).where(crashing).values(error=error, **let_go("failed", now)))
-
-
-def _abandoned(now: datetime) -> ColumnElement[bool]:
-    return and_(TaskRow.state == "running", TaskRow.lease_expires_at < now)
 
 
 def let_go(state: TaskState, finished_at: datetime | None) -> dict[str, Any]:

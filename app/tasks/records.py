@@ -32,8 +32,5 @@ class ClaimedTask:
     id: str
     owner: str
     kind: str
-    key: str
     payload: dict[str, Any]
     fence: int
-    worker_id: str
-    attempts: int

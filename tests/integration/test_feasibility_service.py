@@ -14,9 +14,9 @@ from adapt.latency.whole_networks import WholeNetwork
 from adapt.presets import settings_from_document
 from adapt.reach import least_counts
 from app.database import Sessions, unit_of_work
-from app.feasibility.service import MEASURE_TASK, PROFILE_TASK, TRAINING_SPEED, FeasibilityService
+from app.feasibility.service import MEASURE_TASK, PROFILE_TASK, TIMING_TASK, TRAINING_SPEED, FeasibilityService
 from app.models.records import ModelNotFound
-from app.models.repository import CHECK_TASK, ModelRepository
+from app.models.repository import ModelRepository
 from app.problem_documents import problem_document
 from app.records import Caller
 from app.tables import ModelRow, TaskRow
@@ -59,7 +59,7 @@ def profiled(sessions: Sessions, result: dict | None = None) -> None:
     """What a worker does about the profile that was queued."""
     with unit_of_work(sessions) as session:
         queue = TaskQueue(session)
-        claimed = queue.claim_next_task("w", lease_s=30)
+        claimed = queue.claim_next_task("w", lane="measuring", lease_s=30)
         assert claimed is not None
         assert claimed.payload["model"] == "mdl_a"
         assert settings_from_document(claimed.payload["settings"]) == SETTINGS
@@ -126,7 +126,7 @@ def test_other_settings_have_another_smallest_network_and_just_that_is_measured(
     service.refuse_unreachable(ANN, "mdl_a", "local", narrower, {"latency_ms": 1e-6})  # the job itself will measure
     with unit_of_work(sessions) as session:
         queue = TaskQueue(session)
-        claimed = queue.claim_next_task("w", lease_s=30)
+        claimed = queue.claim_next_task("w", lane="measuring", lease_s=30)
         assert claimed is not None
         assert settings_from_document(claimed.payload["settings"]) == narrower
         queue.finish_task(claimed)
@@ -145,7 +145,7 @@ def test_where_measuring_fails_the_table_predicts_and_it_is_said_why(sessions: S
     narrower = replace(SETTINGS, exclude=("conv2",))
     service.check(ANN, "mdl_a", "local", narrower, HALF)
     with unit_of_work(sessions) as session:
-        claimed = TaskQueue(session).claim_next_task("w", lease_s=30)
+        claimed = TaskQueue(session).claim_next_task("w", lane="measuring", lease_s=30)
         assert claimed is not None
         error = problem_document("measurement-failed", "Measurement failed", 500, "the runtime crashed")
         TaskQueue(session).finish_task(claimed, error=error)
@@ -160,8 +160,8 @@ def test_how_long_it_takes_is_told_once_a_worker_has_timed_a_training_step(sessi
     assert service.check(ANN, "mdl_a", "local", SETTINGS, asked, "digits").seconds_estimate is None
     with unit_of_work(sessions) as session:
         queue = TaskQueue(session)
-        queue.enqueue_task("ann", CHECK_TASK, "mdl_a", {"model": "mdl_a"})
-        claimed = queue.claim_next_task("w", lease_s=30)
+        queue.enqueue_task("ann", TIMING_TASK, "mdl_a", {"model": "mdl_a"}, lane="measuring")
+        claimed = queue.claim_next_task("w", lane="measuring", lease_s=30)
         assert claimed is not None
         queue.finish_task(claimed, result={TRAINING_SPEED: {"ms_per_image": 1.0, "processes": 2}})
     by_check = service.check(ANN, "mdl_a", "local", SETTINGS, asked, "digits").seconds_estimate
@@ -178,7 +178,7 @@ def test_a_profile_that_failed_is_told_and_not_repeated_at_once(sessions: Sessio
     service = FeasibilityService(sessions)
     service.check(ANN, "mdl_a", "local", SETTINGS, HALF)
     with unit_of_work(sessions) as session:
-        claimed = TaskQueue(session).claim_next_task("w", lease_s=30)
+        claimed = TaskQueue(session).claim_next_task("w", lane="measuring", lease_s=30)
         assert claimed is not None
         error = problem_document("measurement-failed", "Measurement failed", 500, "the runtime crashed")
         TaskQueue(session).finish_task(claimed, error=error)

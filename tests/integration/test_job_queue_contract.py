@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from app.database import Sessions, database_now, reading, unit_of_work
-from app.jobs.errors import JobNotFound, LeaseLost, PartNotFound, WrongState
+from app.jobs.errors import JobNotFound, PartNotFound, WrongState
 from app.jobs.history import JobHistory
 from app.jobs.queue import MAX_ATTEMPTS, JobQueue
 from app.jobs.recorder import JobRecorder
@@ -28,6 +28,7 @@ from app.jobs.records import (
 )
 from app.jobs.repository import JobRepository
 from app.jobs.resume import load_progress
+from app.leases import LeaseLost
 from app.records import Caller
 from app.storage import Blob
 from app.tables import JobRow, ModelRow, TargetRow
@@ -250,13 +251,18 @@ class TestClaiming:
         assert job.finished_at is not None
 
     def test_a_job_that_kills_every_worker_is_given_up_with_the_reason(self, sessions):
+        """What is only told (by the claim itself, too) is no result."""
         job_id = submit(sessions)
         for _ in range(MAX_ATTEMPTS):
-            assert claim(sessions).id == job_id
+            claimed = claim(sessions)
+            assert claimed.id == job_id
+            record(sessions, "set_phase", claimed, "training")
+            record(sessions, "add_message", claimed, "about to die")
             let_lease_expire(sessions, job_id)
         assert claim(sessions) is None
         job = look(sessions, job_id)
         assert job.state == "failed"
+        assert job.error["type"] == "urn:netadapt:problem:worker-lost"
         assert "3 workers in a row" in job.error["detail"]
 
     def test_a_job_that_records_results_between_its_crashes_is_not_given_up(self, sessions):
@@ -550,7 +556,7 @@ class TestTasks:
             tasks = TaskQueue(session)
             tasks.enqueue_task("ann", "profile", "x", {})
             held = [tasks.claim_next_task("w", lease_s=-1) for _ in range(3)]
-            assert [claimed.attempts for claimed in held] == [1, 2, 3]
+            assert len({claimed.fence for claimed in held}) == tasks.find_latest("profile", "x").attempts == 3
             with pytest.raises(LeaseLost):
                 tasks.finish_task(held[0], result={})
             assert tasks.claim_next_task("w", lease_s=60) is None

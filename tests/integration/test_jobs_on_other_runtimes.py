@@ -19,7 +19,7 @@ from adapt.latency.units import find_units
 from app.database import unit_of_work
 from app.jobs.queue import JobQueue
 from app.models.repository import ModelRepository
-from app.records import Caller
+from app.records import Caller, TaskLane
 from app.tables import ModelRow
 from app.targets.lookup import LookupRepository
 from app.tasks.queue import TaskQueue
@@ -58,12 +58,14 @@ def model(api: LiveApi) -> str:
 
 
 def do_tasks(api: LiveApi, worker: Service) -> None:
-    while True:
+    lanes: list[TaskLane] = ["short", "measuring"]
+    while lanes:
         with unit_of_work(api.services.sessions) as session:
-            claimed = TaskQueue(session).claim_next_task("worker", lease_s=120)
+            claimed = TaskQueue(session).claim_next_task("worker", lane=lanes[0], lease_s=120)
         if claimed is None:
-            return
-        run_task(claimed, worker, shutdown=lambda: False)
+            lanes.pop(0)
+        else:
+            run_task(claimed, worker, shutdown=lambda: False)
 
 
 def do_job(api: LiveApi, worker: Service) -> None:

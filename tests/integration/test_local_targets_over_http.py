@@ -38,7 +38,7 @@ def added(api: LiveApi, **values: Any) -> dict[str, Any]:
 def tried(api: LiveApi, worker: Service, target: dict[str, Any]) -> dict[str, Any]:
     """What the target says after a worker has tried it."""
     with unit_of_work(api.services.sessions) as session:
-        claimed = TaskQueue(session).claim_next_task("worker", lease_s=60)
+        claimed = TaskQueue(session).claim_next_task("worker", lane="measuring", lease_s=60)
     assert claimed is not None
     assert claimed.payload == {"target": target["id"]}
     run_task(claimed, worker, shutdown=lambda: False)
@@ -121,9 +121,9 @@ def _give_up(api: LiveApi, target: dict[str, Any]) -> None:
     """The task is claimed by workers that die, until nobody claims it any more."""
     for _ in range(MAX_ATTEMPTS):
         with unit_of_work(api.services.sessions) as session:
-            assert TaskQueue(session).claim_next_task("worker", lease_s=-1) is not None
+            assert TaskQueue(session).claim_next_task("worker", lane="measuring", lease_s=-1) is not None
     with unit_of_work(api.services.sessions) as session:
-        assert TaskQueue(session).claim_next_task("worker", lease_s=60) is None
+        assert TaskQueue(session).claim_next_task("worker", lane="measuring", lease_s=60) is None
         task = TaskQueue(session).find_latest(TARGET_CHECK_TASK, target["id"])
     assert task is not None
     assert task.state == "failed"

@@ -1,6 +1,7 @@
 """The supervisor against real processes: what dies is started again, and nothing outlives it."""
 
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from app.cli.supervision import WorkerSupervisor, worker_environment
 
 LIVES_ON = "import os, sys, signal; open(sys.argv[1], 'w').write(str(os.getpid())); signal.pause()"
+BEATS = f"from app.heartbeat import beat_for_parent; beat_for_parent(); {LIVES_ON}"
 
 
 class Fifo:
@@ -33,7 +35,8 @@ def lives(process: int) -> bool:
 
 def test_a_worker_that_is_killed_is_started_again_and_ends_with_us(tmp_path: Path) -> None:
     fifo = Fifo(tmp_path)
-    supervisor = WorkerSupervisor(lambda: None, command=[sys.executable, "-c", LIVES_ON, str(fifo.path)], pause_s=0.01)
+    command = [sys.executable, "-c", LIVES_ON, str(fifo.path)]
+    supervisor = WorkerSupervisor(lambda: None, silent_s=60, command=command, pause_s=0.01)
     supervisor.start()
     try:
         first = fifo.read()
@@ -46,9 +49,23 @@ def test_a_worker_that_is_killed_is_started_again_and_ends_with_us(tmp_path: Pat
     assert not lives(second)
 
 
+def test_a_worker_that_is_halted_is_killed_and_started_again(tmp_path: Path) -> None:
+    fifo = Fifo(tmp_path)
+    command = [sys.executable, "-c", BEATS, str(fifo.path)]
+    supervisor = WorkerSupervisor(lambda: None, silent_s=3, command=command, pause_s=0.01)
+    supervisor.start()
+    try:
+        first = fifo.read()
+        os.kill(first, signal.SIGSTOP)
+        assert fifo.read() != first
+        assert not lives(first)
+    finally:
+        supervisor.stop()
+
+
 def test_a_supervision_that_fails_says_so() -> None:
     told = threading.Event()
-    supervisor = WorkerSupervisor(told.set, command=["/nowhere/at/all"])
+    supervisor = WorkerSupervisor(told.set, silent_s=60, command=["/nowhere/at/all"])
     supervisor.start()
     assert told.wait(30)
     supervisor.stop()

@@ -1,0 +1,89 @@
+"""Signs of life of a process, for the one that started it: a byte a second over a pipe, from a thread of its own.
+
+A process that is halted, or whose interpreter is stuck, never ends, and the kernel says nothing of it.
+"""
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+BEAT_S = 1.0
+NOTICED_S = 1.0  # at most so much silence counts per look: when this process was halted itself, nobody is to blame
+_VARIABLE = "NETADAPT_HEARTBEAT"
+
+
+def beat_for_parent() -> None:
+    """For the child, before it imports anything slow. Does nothing for a process that nobody listens to."""
+    descriptor = os.environ.pop(_VARIABLE, None)
+    if descriptor is not None:
+        os.set_inheritable(int(descriptor), False)
+        threading.Thread(target=_beat, args=(int(descriptor),), name="heartbeat", daemon=True).start()
+
+
+def _beat(descriptor: int) -> None:
+    while True:
+        try:
+            os.write(descriptor, b".")
+        except BrokenPipeError:
+            return  # nobody listens any more
+        time.sleep(BEAT_S)
+
+
+class WatchedProcess:
+    """A child that is expected to beat, from its start on. Not thread-safe."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str] = os.environ) -> None:
+        self._pipe, theirs = os.pipe()
+        os.set_blocking(self._pipe, False)
+        try:
+            self.process = subprocess.Popen(
+                command,
+                env={**environment, _VARIABLE: str(theirs)},
+                pass_fds=[theirs],
+                stdin=subprocess.DEVNULL,
+            )
+        finally:
+            os.close(theirs)
+        self._looked, self._silent_s = time.monotonic(), 0.0
+
+    @property
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def silent_s(self) -> float:
+        """How long nothing was heard of it; to be asked more often than it beats."""
+        now = time.monotonic()
+        self._silent_s += min(now - self._looked, NOTICED_S)
+        self._looked = now
+        if self._heard():
+            self._silent_s = 0.0
+        return self._silent_s
+
+    def end(self, within_s: float) -> bool:
+        """SIGTERM; and SIGKILL, with the answer False, if it is still there after `within_s`."""
+        self.process.terminate()
+        return self.wait(within_s)
+
+    def wait(self, within_s: float) -> bool:
+        """Until it ends by itself; it is killed, with the answer False, if it is still there after `within_s`."""
+        try:
+            self.process.wait(max(0.0, within_s))
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return False
+        return True
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        os.close(self._pipe)
+
+    def _heard(self) -> bool:
+        try:
+            return bool(os.read(self._pipe, 1 << 16))
+        except BlockingIOError:
+            return False
