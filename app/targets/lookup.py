@@ -19,6 +19,7 @@ from app.database import database_now
 from app.ownership import seen_by
 from app.records import Caller
 from app.tables import LookupEntryRow, ModelRow, TargetRow
+from app.targets.records import Target
 from app.timestamps import rfc3339
 
 _FIXED = "fixed"
@@ -100,6 +101,18 @@ class LookupRepository:
             found = self._tables(target_id, LookupEntryRow.conditions_key == _key(current, model_id))
         else:
             found = self._tables(target_id, LookupEntryRow.conditions_key.startswith(f"{current}/", autoescape=True))
+        return merge(found) if found else None
+
+    def find_shown_table(self, caller: Caller, target: Target, model_id: str | None) -> LookupTable | None:
+        """What the caller may see of a target that is theirs to see: of one that is everybody's, only what was
+        measured of their own models. Otherwise as `find_table`."""
+        if target.owner == caller.id:
+            return self.find_table(target.id, model_id)
+        current = current_conditions(self._session, target.id)
+        own = select(literal(f"{current}/") + ModelRow.id).where(ModelRow.owner == caller.id)
+        if model_id is not None:
+            own = own.where(ModelRow.id == model_id)
+        found = self._tables(target.id, LookupEntryRow.conditions_key.in_(own))
         return merge(found) if found else None
 
     def find_priors(self, caller: Caller, target_id: str, conditions_id: str) -> list[LookupTable]:

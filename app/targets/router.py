@@ -88,5 +88,5 @@ def get_lookup_table(
     caller: CallerDep,
     model: Annotated[str | None, Query(max_length=100, description="Only what a profile of this model found.")] = None,
 ) -> dict[str, Any]:
-    """What was measured here, in the versioned schema that POST /v1/targets takes as `table`."""
+    """What was measured here of your networks, in the versioned schema that POST /v1/targets takes as `table`."""
     return TargetService(services.sessions).get_table(caller, target_id, model).to_document()

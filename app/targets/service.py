@@ -33,13 +33,14 @@ class TargetService:
             TargetRepository(session).delete_target(caller, target_id)
 
     def get_table(self, caller: Caller, target_id: str, model_id: str | None = None) -> LookupTable:
-        """Of one model's profile, or without `model_id` of everything measured under the target's conditions now.
+        """Of one model's profile, or without `model_id` of everything measured under the target's conditions now; of
+        other owners' models there is nothing.
 
         Raises TargetNotFound, TargetHasNoTable.
         """
         with reading(self._sessions) as session:
-            TargetRepository(session).get_target(caller, target_id)
-            table = LookupRepository(session).find_table(target_id, model_id)
+            target = TargetRepository(session).get_target(caller, target_id)
+            table = LookupRepository(session).find_shown_table(caller, target, model_id)
         if table is None:
             raise TargetHasNoTable(target_id, model_id)
         return table

@@ -14,7 +14,7 @@ from app.database import reading, unit_of_work
 from app.jobs.records import NewJob
 from app.jobs.repository import JobRepository
 from app.records import Caller
-from app.tables import JobRow
+from app.tables import JobRow, ModelRow
 from app.targets.lookup import LookupRepository
 from tests.latency import CONDITIONS
 from tests.live_api import LiveApi, live_api
@@ -37,7 +37,10 @@ def api(tmp_path: Any) -> Iterator[LiveApi]:
 
 
 def store(api: LiveApi, model_id: str, table: LookupTable) -> None:
+    """As a profile of the model would; the model is ann's unless it is there already."""
     with unit_of_work(api.services.sessions) as session:
+        if session.get(ModelRow, model_id) is None:
+            add_model(session, model_id)
         LookupRepository(session).store_profile("local", model_id, table)
 
 
@@ -92,6 +95,21 @@ def test_a_table_can_be_taken_from_a_target_and_then_stays(api: LiveApi) -> None
     of_nobody = api.client.post("/v1/targets", json={"kind": "table", "from": "local", "model": "mdl_b"})
     assert of_nobody.status_code == 404
     assert api.client.post("/v1/targets", json={"kind": "table", "from": "tgt_none"}).status_code == 404
+
+
+def test_a_table_of_the_shared_target_shows_nothing_of_another_owners_networks(api: LiveApi) -> None:
+    store(api, "mdl_a", TABLE)
+    table = "/v1/targets/local/lookup-table"
+    for path in (table, f"{table}?model=mdl_a"):
+        answer = api.stranger.get(path)
+        assert (answer.status_code, answer.json()["type"]) == (404, "urn:netadapt:problem:no-measurements")
+    for asked in ({}, {"model": "mdl_a"}):
+        assert api.stranger.post("/v1/targets", json={"kind": "table", "from": "local", **asked}).status_code == 404
+    with unit_of_work(api.services.sessions) as session:
+        add_model(session, "mdl_of_bob", owner="bob")
+    own = replace(TABLE, entries=TABLE.entries[:1])
+    store(api, "mdl_of_bob", own)
+    assert undated(api.stranger.get(table).json()) == own.to_document()
 
 
 def test_a_new_profile_of_a_model_replaces_its_old_one(api: LiveApi) -> None:
