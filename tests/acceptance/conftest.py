@@ -19,6 +19,7 @@ def _service_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _address(service_folder: Path) -> Iterator[str]:
     patch = pytest.MonkeyPatch()
     patch.setenv("NETADAPT_LEASE_S", "3")  # a killed worker's job is taken over soon
+    patch.setenv("NETADAPT_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")
     with live_service(service_folder) as address:
         yield address
     patch.undo()

@@ -3,6 +3,8 @@
 from ipaddress import ip_address, ip_network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.webhooks.addresses import MAX_URL, AddressPolicy, UrlRefused
 
@@ -131,3 +133,20 @@ def test_a_public_address_is_kept_in_one_spelling():
     assert policy.check_url("https://example.org/a?to=x@y") == "https://example.org/a?to=x@y"
     assert policy.check_url("https://münchen.example/x") == "https://xn--mnchen-3ya.example/x"
     assert LOOPBACK.check_url("http://localhost:8000/x") == "http://localhost:8000/x"
+
+
+@given(
+    st.text(max_size=40)
+    | st.builds(
+        "http{}://{}{}/{}".format, st.sampled_from(["", "s"]), st.text(max_size=20), st.text(max_size=8), st.text()
+    )
+    | st.builds("https://{}:{}/".format, st.ip_addresses(), st.integers())
+)
+def test_whatever_somebody_sends_is_refused_or_kept_as_what_is_read_again_the_same(url):
+    try:
+        kept = AddressPolicy().check_url(url)
+    except UrlRefused:
+        return
+    assert AddressPolicy().check_url(kept) == kept
+    assert kept.isascii()
+    assert kept.isprintable()
