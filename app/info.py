@@ -45,6 +45,7 @@ def info(services: ServicesDep) -> InfoOut:
             "max_upload_bytes": settings.max_upload_bytes,
             "max_network_bytes": settings.max_network_bytes,
             "max_body_bytes": settings.max_body_bytes,
+            "max_webhooks": settings.max_webhooks,
             "max_page": MAX_PAGE,
             "max_proposals_page": MAX_PROPOSALS_PAGE,
         },
