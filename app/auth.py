@@ -16,7 +16,7 @@ from app.records import LOCAL_CALLER, Caller, Role, new_id
 from app.tables import SessionRow, TokenRow
 
 COOKIE = "netadapt_session"
-_PREFIX = "nat_"  # lets secret scanners and people recognise a token of ours
+TOKEN_PREFIX = "nat_"  # lets secret scanners and people recognise a token of ours
 _NOTE_USE_AFTER = timedelta(minutes=5)  # not every request of a busy client is worth a write
 
 
@@ -117,7 +117,7 @@ class TokenRepository:
     ) -> tuple[Token, str]:
         """The token and its secret, which is shown this once. The default owner has what was made before there were
         tokens."""
-        secret = _PREFIX + secrets.token_urlsafe(32)
+        secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
         row = TokenRow(
             id=new_id("tok"),
             hash=_hash(secret),

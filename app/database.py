@@ -50,7 +50,8 @@ class DatabaseNotMigrated(DatabaseError):
 def make_engine(url: str) -> Engine:
     """An engine for `sqlite:///file.db` or `postgresql+psycopg://...` (plain `postgresql://` means the same).
 
-    Threads may share it; processes may not (make one per process). JSON with NaN or infinity is refused.
+    Threads may share it; processes may not (make one per process). JSON with NaN or infinity is refused. Errors tell
+    the statement without its values, which may be a webhook's secret, and errors are logged.
     """
     parsed = make_url(url)
     if parsed.drivername in {"postgresql", "postgres"}:

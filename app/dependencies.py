@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, cast
@@ -12,19 +13,27 @@ from sqlalchemy import Engine
 from app.auth import COOKIE, Authenticator, Forbidden, is_loopback
 from app.database import Sessions, make_engine, make_sessions, reading, unit_of_work
 from app.paging import MAX_PAGE
+from app.quotas import Quotas, quotas_of
+from app.rate_limits import SIGNED_IN
 from app.records import Caller
 from app.settings import Settings
 from app.storage import Storage
+from app.streams import OpenStreams
+
+FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """Made once per application. `scratch` is a folder for files that live as long as a request."""
+    """Made once per application. `scratch` is a folder for files that live as long as a request; `streams` are the
+    answers that this process holds open."""
 
     settings: Settings
     sessions: Sessions
     storage: Storage
     scratch: Path
+    quotas: Quotas
+    streams: OpenStreams
 
 
 def make_services(settings: Settings) -> Services:
@@ -34,6 +43,8 @@ def make_services(settings: Settings) -> Services:
         sessions=make_sessions(make_engine(settings.database_url)),
         storage=Storage(settings.storage_url),
         scratch=Path(tempfile.mkdtemp(prefix="netadapt-")),
+        quotas=quotas_of(settings),
+        streams=OpenStreams(settings.max_streams_per_owner),
     )
 
 
@@ -50,8 +61,7 @@ def get_services(request: Request) -> Services:
 
 def get_agent_caller(request: Request, services: Annotated[Services, Depends(get_services)]) -> Caller:
     """Whoever may measure: a device's token, or a user's. Raises SignInNeeded, BadCredentials."""
-    listener = request.scope.get("server")
-    local = listener is not None and (listener[1] is None or is_loopback(listener[0]))
+    local = _is_of_this_machine(request)
     authorization = request.headers.get("authorization")
     with reading(services.sessions) as session:
         guard = Authenticator(session)
@@ -60,7 +70,15 @@ def get_agent_caller(request: Request, services: Annotated[Services, Depends(get
     if note and authorization is not None:
         with unit_of_work(services.sessions) as session:
             Authenticator(session).note_use(authorization)
+    setattr(request.state, SIGNED_IN, True)
     return caller
+
+
+def _is_of_this_machine(request: Request) -> bool:
+    """Whether nobody else can have sent it. What a proxy hands on can be anybody's, wherever the proxy runs."""
+    listener = request.scope.get("server")
+    local = listener is not None and (listener[1] is None or is_loopback(listener[0]))
+    return local and not any(name in request.headers for name in FORWARDED)
 
 
 def get_caller(caller: Annotated[Caller, Depends(get_agent_caller)]) -> Caller:
@@ -70,8 +88,26 @@ def get_caller(caller: Annotated[Caller, Depends(get_agent_caller)]) -> Caller:
     return caller
 
 
+async def hold_stream(
+    request: Request,
+    services: Annotated[Services, Depends(get_services)],
+    caller: Annotated[Caller, Depends(get_agent_caller)],
+) -> AsyncIterator[None]:
+    """One of the caller's open streams, from here to the end of the answer. Raises TooManyStreams."""
+    if request.method == "GET" and not wants_stream(request):
+        yield
+        return
+    with services.streams.held(caller.id):
+        yield
+
+
+def wants_stream(request: Request) -> bool:
+    return "text/event-stream" in request.headers.get("accept", "").lower()
+
+
 ServicesDep = Annotated[Services, Depends(get_services)]
 AgentCallerDep = Annotated[Caller, Depends(get_agent_caller)]
 CallerDep = Annotated[Caller, Depends(get_caller)]
+HeldStream = Depends(hold_stream)
 Cursor = Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many at most.")]

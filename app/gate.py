@@ -1,27 +1,37 @@
 """What no request may be, whatever its path: not for us, from another site's page, or with a token in its address."""
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.auth import is_loopback
+from app.auth import TOKEN_PREFIX, is_loopback
 from app.problem_responses import problem_response
 from app.problems import BY_STATUS
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
-SECRETS = frozenset({"token", "access_token", "api_key", "apikey", "authorization"})
+SECRETS = frozenset({"token", "access_token", "api_key", "apikey", "authorization", "netadapt_session"})
+MAX_ADDRESS = 8192
+"""Bytes of path and query together: ids, a cursor and a few numbers are far below."""
+MAX_HEAD_BYTES = 32 * 1024
+"""Of a request's line and headers."""
+_HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9_.-]+))(?::[0-9]{1,5})?")
+_TOKEN = re.compile(rf"{TOKEN_PREFIX}[A-Za-z0-9_-]{{43}}")
+Refusal = tuple[int, str]
 
 
 class Gate:
     """ASGI middleware. A web page elsewhere must not be able to use a service on this machine: neither under a name
-    of its own that resolves here (Host), nor by a form or script that writes (Origin, Sec-Fetch-Site)."""
+    of its own that resolves here (Host), nor by a form or script that writes (Origin, Sec-Fetch-Site). What a proxy
+    says of the host it was asked by (X-Forwarded-Host, Forwarded) is never looked at: anybody can send that."""
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str], *, behind_tls: bool = False) -> None:
         self._app = app
         self._allowed = frozenset(host.lower() for host in allowed_hosts)
+        self._schemes = frozenset({"https"} if behind_tls else {"http", "https"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (refusal := self._refusal(scope)) is not None:
@@ -30,45 +40,62 @@ class Gate:
             return
         await self._app(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+    def _refusal(self, scope: Scope) -> Refusal | None:
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD_BYTES:
+            return 431, f"the request's headers are longer than {MAX_HEAD_BYTES} bytes"
         headers = Headers(scope=scope)
-        host = headers.get("host", "")
+        host = headers.get("host", "").lower()
         if not self._is_ours(host, scope):
             return 403, "the Host header names no address of this service; NETADAPT_ALLOWED_HOSTS adds names"
-        if scope["method"] not in READING:
-            origin = headers.get("origin")
-            if origin is not None and _netloc(origin) != host.lower():
-                return 403, "a page of another origin may not write here"
-            if headers.get("sec-fetch-site", "none").lower() not in {"same-origin", "none"}:
-                return 403, "a page of another site may not write here"
-        query = scope["query_string"].decode("latin-1")
-        if any(name.lower() in SECRETS for name, _ in parse_qsl(query, keep_blank_values=True)):
-            return 400, "a token never belongs into an address, where logs keep it: send it as Authorization: Bearer"
-        if "\0" in scope["path"] or "%00" in query or "\ufffd" in scope["path"]:
-            return 400, "the address holds characters that none of ours has"
-        return None
+        return self._of_another_site(scope["method"], host, headers) or _bad_address(scope)
 
     def _is_ours(self, host: str, scope: Scope) -> bool:
-        name = _without_port(host).lower()
+        name = _name_of(host)
+        if name is None:
+            return False
         if is_loopback(name) or name in self._allowed:
             return True
         # A name can be made to resolve to any address, but an address in the Host header is just that.
         listener = scope.get("server")
         return listener is not None and _is_address(name) and name == listener[0]
 
+    def _of_another_site(self, method: str, host: str, headers: Headers) -> Refusal | None:
+        site, mode = (headers.get(f"sec-fetch-{name}", "").lower() for name in ("site", "mode"))
+        foreign = site not in {"same-origin", "none", ""}
+        if method in READING:
+            # A link that somebody follows; a page elsewhere that only loads something from here has no business to.
+            return (403, "a page of another site may not read here") if foreign and mode != "navigate" else None
+        origin = headers.get("origin")
+        if origin is not None and not self._is_own_origin(origin, host):
+            return 403, "a page of another origin may not write here"
+        return (403, "a page of another site may not write here") if foreign else None
 
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1 : host.find("]")] if "]" in host else host
-    return host.rsplit(":", 1)[0] if host.count(":") == 1 else host
+    def _is_own_origin(self, origin: str, host: str) -> bool:
+        try:
+            parts = urlsplit(origin)
+        except ValueError:
+            return False
+        return parts.scheme in self._schemes and parts.netloc.lower() == host
 
 
-def _netloc(origin: str) -> str | None:
-    """Host and port of an origin; None for what is no address at all."""
-    try:
-        return urlsplit(origin).netloc.lower()
-    except ValueError:
-        return None
+def _bad_address(scope: Scope) -> Refusal | None:
+    path, query = scope["path"], scope["query_string"].decode("latin-1")
+    if len(scope.get("raw_path") or path) + len(query) > MAX_ADDRESS:
+        return 414, f"path and query together are longer than {MAX_ADDRESS} bytes"
+    if not path.startswith("/"):
+        return 400, "the request's target is no path: no proxy is run here"
+    named = any(name.lower() in SECRETS for name, _ in parse_qsl(query, keep_blank_values=True))
+    if named or _TOKEN.search(path) or _TOKEN.search(query):
+        return 400, "a token never belongs into an address, where logs keep it: send it as Authorization: Bearer"
+    if "\0" in path or "%00" in query or "\ufffd" in path:
+        return 400, "the address holds characters that none of ours has"
+    return None
+
+
+def _name_of(host: str) -> str | None:
+    """Without its port; None for what is no host at all."""
+    match = _HOST.fullmatch(host)
+    return None if match is None else match["v6"] or match["name"]
 
 
 def _is_address(name: str) -> bool:

@@ -18,10 +18,22 @@ from app.records import FileFormat
 from app.version import VERSION
 
 router = APIRouter(prefix="/v1/info", tags=["info"])
+OWNERS_LIMITS = (
+    "requests_per_s",
+    "requests_burst",
+    "failed_sign_ins_per_minute",
+    "max_streams_per_owner",
+    "max_models_per_owner",
+    "max_datasets_per_owner",
+    "max_stored_bytes_per_owner",
+    "max_job_s",
+)
+"""Settings that say how much one may do; 0 is no limit."""
 
 
 class InfoOut(BaseModel):
-    """`built` lists the values that this version has of each choice; `presets` the settings behind each name."""
+    """`limits` has 0 for none. `built` lists the values that this version has of each choice; `presets` the settings
+    behind each name."""
 
     version: str
     sign_in_required: bool
@@ -46,6 +58,7 @@ def info(services: ServicesDep) -> InfoOut:
             "max_network_bytes": settings.max_network_bytes,
             "max_body_bytes": settings.max_body_bytes,
             "max_webhooks": settings.max_webhooks,
+            **{name: getattr(settings, name) for name in OWNERS_LIMITS},
             "max_page": MAX_PAGE,
             "max_proposals_page": MAX_PROPOSALS_PAGE,
         },

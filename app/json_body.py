@@ -3,17 +3,23 @@
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 M = TypeVar("M", bound=BaseModel)
 MAX_DEPTH = 32
 UNKNOWN_KEY = "is not known here"
 MAX_INTEGER = 2**63 - 1  # what a database column holds
+PARSED_AT_ONCE = 64 * 1024  # bytes; longer documents are parsed beside the event loop
+MAX_POINTER = 200  # no key of ours is half as long
+MAX_FAULTS = 50  # a body can hold a hundred thousand; each of those told costs time, and nobody reads them
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class BodyMalformed(Exception):
@@ -69,7 +75,9 @@ async def read_json(request: Request, max_bytes: int) -> Any:
         body += chunk
         if len(body) > max_bytes:
             raise BodyTooLarge(max_bytes)
-    return parse_json(bytes(body))
+    if len(body) < PARSED_AT_ONCE:
+        return parse_json(bytes(body))
+    return await run_in_threadpool(parse_json, bytes(body))
 
 
 def parse_json(text: bytes | str) -> Any:
@@ -90,13 +98,13 @@ def validate(model: type[M], document: Any, *, at: str = "") -> M:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False)
+        errors = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_FAULTS]
         raise InvalidFields([_with_near_names(fault, model) for fault in faults(errors, at)]) from error
 
 
 def _with_near_names(fault: dict[str, str], model: type[BaseModel]) -> dict[str, str]:
     """What an unknown key may have been meant for."""
-    if fault["detail"] != UNKNOWN_KEY:
+    if fault["detail"] != UNKNOWN_KEY or len(fault["pointer"]) > MAX_POINTER:
         return fault
     schema = model.model_json_schema()
     known = {name for each in (schema, *schema.get("$defs", {}).values()) for name in each.get("properties", {})}
@@ -137,8 +145,8 @@ def _refuse_constant(constant: str) -> None:
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is given twice")
+        (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {twice!r} is given twice")
     return document
 
 
@@ -147,7 +155,7 @@ def _check(value: Any, depth: int) -> None:
         raise BodyMalformed(f"nested deeper than {MAX_DEPTH}")
     match value:
         case str():
-            if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+            if _UNSTORABLE.search(value):
                 raise BodyMalformed("a text holds a NUL character or half of a surrogate pair")
         case bool() | None:
             pass

@@ -6,10 +6,12 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.types import ASGIApp
 
 import app.agent.router
 import app.architectures
 import app.datasets.router
+import app.documentation
 import app.health
 import app.info
 import app.jobs.parts_router
@@ -18,18 +20,22 @@ import app.models.router
 import app.signin
 import app.targets.router
 import app.webhooks.router
+from app.body_deadline import BodyDeadline
 from app.database import check_migrated
 from app.dependencies import close_services, make_services
 from app.gate import Gate
 from app.metrics import RequestMetrics, make_registry
 from app.openapi import finish_schema
 from app.problem_responses import add_problem_handlers
+from app.rate_limits import Buckets, Rate, RateLimits
 from app.readiness import Readiness
 from app.request_log import RequestLog
+from app.security_headers import SecurityHeaders
 from app.settings import Settings
 from app.version import VERSION
 
 ROUTERS = (
+    app.documentation.router,
     app.health.router,
     app.info.router,
     app.architectures.router,
@@ -42,6 +48,13 @@ ROUTERS = (
     app.agent.router.router,
     app.webhooks.router.router,
 )
+
+
+class _Api(FastAPI):
+    def build_middleware_stack(self) -> ASGIApp:
+        # Around all of it: what FastAPI answers to a fault of ours passes no other middleware.
+        settings: Settings = self.state.services.settings
+        return SecurityHeaders(super().build_middleware_stack(), behind_tls=settings.behind_tls)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -59,18 +72,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         finally:
             close_services(services)
 
-    api = FastAPI(
+    api = _Api(
         title="NetAdapt Service",
         version=VERSION,
         summary="Shrinks a trained CNN until its measured latency meets a budget.",
         lifespan=lifespan,
         redirect_slashes=False,  # a redirect would lose the body of an upload
+        openapi_url=app.documentation.OPENAPI_PATH,
+        docs_url=None,  # FastAPI's own pages load their scripts from elsewhere
+        redoc_url=None,
     )
     api.state.services = services
     api.state.readiness = Readiness(services.sessions.kw["bind"], services.storage)
     api.state.metrics = make_registry(services.sessions)
     add_problem_handlers(api)
-    api.add_middleware(Gate, allowed_hosts=services.settings.allowed_hosts)
+    _add_guards(api, services.settings)
     api.add_middleware(RequestLog, metrics=RequestMetrics(api.state.metrics))  # the last one added is the outermost
     for router in ROUTERS:
         api.include_router(router)
@@ -85,3 +101,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # FastAPI's documented way to change the schema is to replace this method.
     api.openapi = openapi  # type: ignore[method-assign]
     return api
+
+
+def _add_guards(api: FastAPI, settings: Settings) -> None:
+    """The one added last is asked first: a page elsewhere shall not use up what its visitor may ask."""
+    minute_s = 60
+    failures = Rate(
+        per_s=settings.failed_sign_ins_per_minute / minute_s, burst=2 * max(1, settings.failed_sign_ins_per_minute)
+    )
+    api.add_middleware(BodyDeadline, grace_s=settings.body_timeout_s)
+    api.add_middleware(
+        RateLimits,
+        requests=Buckets(Rate(per_s=settings.requests_per_s, burst=settings.requests_burst)),
+        failures=Buckets(failures),
+    )
+    api.add_middleware(Gate, allowed_hosts=settings.allowed_hosts, behind_tls=settings.behind_tls)

@@ -4,13 +4,32 @@ from collections.abc import Sequence
 from typing import Any
 
 TYPE_PREFIX = "urn:netadapt:problem:"
+MAX_DETAIL = 8000
+MAX_FIELD = 500
+MAX_FIELDS = 50
+"""What a problem repeats of a request is cut: a name of megabytes would come back, be stored and be logged."""
 
 
 def problem_document(
     slug: str, title: str, status: int, detail: str, *, errors: Sequence[dict[str, str]] = ()
 ) -> dict[str, Any]:
-    """`errors` say which field is at fault: each has `detail` and one of `pointer`, `parameter`, `header`."""
-    document: dict[str, Any] = {"type": TYPE_PREFIX + slug, "title": title, "status": status, "detail": detail}
+    """`errors` say which field is at fault: each has `detail` and one of `pointer`, `parameter`, `header`; the first
+    MAX_FIELDS are kept."""
+    text = readable(detail, MAX_DETAIL)
+    document: dict[str, Any] = {"type": TYPE_PREFIX + slug, "title": title, "status": status, "detail": text}
     if errors:
-        document["errors"] = list(errors)
+        document["errors"] = [
+            {name: readable(value, MAX_FIELD) for name, value in error.items()} for error in errors[:MAX_FIELDS]
+        ]
     return document
+
+
+def readable(text: str, longest: int) -> str:
+    """Cut in the middle to `longest` characters, and what cannot be printed (control characters, halves of surrogate
+    pairs, marks that turn the direction of writing) as its escape."""
+    if len(text) > longest:
+        left_out = f" ... ({len(text) - longest} characters) ... "
+        text = text[: longest // 2] + left_out + text[-(longest // 2) :]
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

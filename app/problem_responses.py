@@ -14,10 +14,20 @@ from structlog.contextvars import get_contextvars
 from app.database import DATABASE_AWAY
 from app.json_body import faults
 from app.problem_documents import problem_document
-from app.problems import BY_STATUS, INVALID, MALFORMED, PROBLEMS, Problem, problem_of
+from app.problems import BY_STATUS, INVALID, MALFORMED, PROBLEMS, Problem, headers_of, problem_of
 
 log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
+
+
+class ProblemResponse(JSONResponse):
+    """What a request said may stand in it, so it is harmless even where somebody takes it for a page."""
+
+    media_type = MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        text = bytes(super().render(content))
+        return text.replace(b"<", b"\\u003c").replace(b">", b"\\u003e").replace(b"&", b"\\u0026")
 
 
 def problem_response(
@@ -45,14 +55,14 @@ def _response(document: dict[str, Any], headers: Mapping[str, str] | None = None
     all_headers = dict(headers or {})
     if document["status"] == 401:
         all_headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(document, document["status"], headers=all_headers, media_type=MEDIA_TYPE)
+    return ProblemResponse(document, document["status"], headers=all_headers)
 
 
 async def _foreseen(_request: Request, error: Exception) -> JSONResponse:
     document = problem_of(error)
     if document["status"] >= 500:
         log.error("answered %s", document["type"], exc_info=error)
-    return _response(document)
+    return _response(document, headers_of(error))
 
 
 async def _of_the_framework(request: Request, error: Exception) -> JSONResponse:

@@ -4,13 +4,14 @@ Nothing but this file knows HTTP statuses of errors. A worker that fails a job u
 reads like the answer to a request.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from adapt import errors as adapt_errors
 from app.agent.records import AgentError, NameTaken, NotHeld, OtherSettings, ReadingTaskNotFound
 from app.auth import AuthError, BadCredentials, Forbidden, SignInNeeded
+from app.body_deadline import BodyTooSlow
 from app.database import DatabaseError
 from app.datasets.records import DatasetBuiltIn, DatasetError, DatasetInUse, DatasetNotFound, ThumbnailNotFound
 from app.idempotency import FirstStillRunning, IdempotencyError, KeyRefused, KeyReused
@@ -20,7 +21,9 @@ from app.leases import LeaseLost
 from app.models.records import ModelError, ModelInUse, ModelNotFound
 from app.paging import CursorRefused
 from app.problem_documents import problem_document
+from app.quotas import JobTimeExceeded, QuotaExceeded
 from app.storage import BlobMissing, StorageError, StorageFull
+from app.streams import RETRY_AFTER_S, TooManyStreams
 from app.targets.records import TargetError, TargetHasNoTable, TargetInUse, TargetNotFound
 from app.uploads import FieldRefused, MalformedUpload, UploadError, UploadTooLarge, WrongContentType
 from app.webhooks.records import TooManyWebhooks, WebhookError, WebhookNotFound
@@ -50,6 +53,10 @@ PROBLEMS: dict[type[Exception], Problem] = {
     BodyMalformed: MALFORMED,
     BodyNotJson: WRONG_TYPE,
     BodyTooLarge: TOO_LARGE,
+    BodyTooSlow: Problem(408, "request-timeout", "The request took too long"),
+    TooManyStreams: Problem(429, "too-many-streams", "Too many open streams"),
+    QuotaExceeded: Problem(403, "quota-exceeded", "Quota exceeded"),
+    JobTimeExceeded: Problem(422, "job-time-exceeded", "The job ran too long"),
     InvalidFields: INVALID,
     CursorRefused: INVALID,
     UploadError: MALFORMED,
@@ -122,10 +129,13 @@ BY_STATUS: dict[int, Problem] = {
     405: Problem(405, "method-not-allowed", "Method not allowed"),
     406: Problem(406, "not-acceptable", "Not acceptable"),
     409: PROBLEMS[WrongState],
+    408: PROBLEMS[BodyTooSlow],
     413: TOO_LARGE,
+    414: Problem(414, "address-too-long", "Address too long"),
     415: WRONG_TYPE,
     422: INVALID,
     429: Problem(429, "too-many-requests", "Too many requests"),
+    431: Problem(431, "headers-too-large", "Headers too large"),
     503: PROBLEMS[StorageError],
 }
 
@@ -141,6 +151,16 @@ def problem_of(error: Exception) -> dict[str, Any]:
     if problem is None:
         return problem_document(INTERNAL.slug, INTERNAL.title, INTERNAL.status, INTERNAL_DETAIL)
     return problem_document(problem.slug, problem.title, problem.status, str(error), errors=fields_at_fault(error))
+
+
+def headers_of(error: Exception) -> Mapping[str, str]:
+    """What a client should do, in the answer's headers."""
+    match error:
+        case TooManyStreams():
+            return {"Retry-After": str(RETRY_AFTER_S)}
+        case BodyTooSlow():
+            return {"Connection": "close"}  # whatever still comes is not read
+    return {}
 
 
 def fields_at_fault(error: Exception) -> Sequence[dict[str, str]]:

@@ -57,7 +57,10 @@ class _Answering:
             log.exception("a fault of the service")
             if self._status is not None:
                 raise  # half of an answer is out: only the server can break it off now
-            await problem_response(INTERNAL, INTERNAL_DETAIL)(self._scope, receive, self._send_on)
+            refusal = problem_response(
+                INTERNAL, INTERNAL_DETAIL, {"Connection": "close"}
+            )  # half of a body may be unread
+            await refusal(self._scope, receive, self._send_on)
         finally:
             self._tell()
 

@@ -28,6 +28,22 @@ class Settings(BaseSettings):
     max_network_bytes: int = Field(default=16 * GIB, ge=1024**2)  # weights and all activations of one image
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)  # of a JSON request
     session_hours: float = Field(default=12.0, gt=0, le=24 * 30)
+    # Who may do how much; docs/operating.md tells what each is for. 0 is no limit.
+    requests_per_s: int = Field(default=200, ge=0)  # of one credential, or one address without
+    requests_burst: int = Field(default=2000, ge=1)
+    failed_sign_ins_per_minute: int = Field(default=30, ge=0)  # of one address; twice as many at once
+    max_streams_per_owner: int = Field(default=200, ge=0)  # event streams, and agents that wait for work
+    max_models_per_owner: int = Field(default=10_000, ge=0)
+    max_datasets_per_owner: int = Field(default=10_000, ge=0)
+    max_stored_bytes_per_owner: int = Field(default=0, ge=0)
+    max_job_s: int = Field(default=0, ge=0)  # that a job may run, pauses left out
+    # The connection itself.
+    behind_tls: bool = False  # browsers reach us by https alone, through a proxy
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()  # addresses whose X-Forwarded-For is believed
+    max_connections: int = Field(default=1000, ge=10)
+    head_timeout_s: float = Field(default=10.0, gt=0, le=3600)  # for a request's line and headers
+    body_timeout_s: float = Field(default=30.0, gt=0, le=3600)  # that a body may be waited for, and more as it comes
+    answer_timeout_s: float = Field(default=60.0, gt=0, le=3600)  # that a client may leave an answer unread
 
     log_format: Literal["json", "text"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -47,10 +63,9 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
-        for name in ("allowed_hosts", "webhook_allowed_networks", "webhook_retry_s"):
-            listed = values.get(name)
-            if isinstance(listed, str):
-                values[name] = tuple(item.strip().lower() for item in listed.split(",") if item.strip())
+        for name in ("allowed_hosts", "trusted_proxies", "webhook_allowed_networks", "webhook_retry_s"):
+            if isinstance(given := values.get(name), str):
+                values[name] = tuple(each.strip().lower() for each in given.split(",") if each.strip())
         return values
 
     @model_validator(mode="after")

@@ -36,8 +36,8 @@ async def _sign_in(request: Request, services: ServicesDep) -> SignIn:
 async def sign_in(
     request: Request, response: Response, asked: Annotated[SignIn, Depends(_sign_in)], services: ServicesDep
 ) -> SignedInAs:
-    """Sets the cookie: HttpOnly, SameSite=Strict."""
-    session = await run_in_threadpool(_open, services, asked.token)
+    """Sets the cookie: HttpOnly, SameSite=Strict, and Secure over TLS. A session that the browser had before ends."""
+    session = await run_in_threadpool(_open, services, asked.token, request.cookies.get(COOKIE))
     response.set_cookie(
         COOKIE,
         session.secret,
@@ -45,22 +45,32 @@ async def sign_in(
         path="/",
         httponly=True,
         samesite="strict",
-        secure=request.url.scheme == "https",
+        secure=_is_secure(request, services),
     )
     return SignedInAs(owner=session.caller.id, role=session.caller.role, expires_at=session.expires_at)
 
 
 @router.delete("", status_code=204)
-def sign_out(services: ServicesDep, cookie: Annotated[str | None, Cookie(alias=COOKIE)] = None) -> Response:
+def sign_out(
+    request: Request, services: ServicesDep, cookie: Annotated[str | None, Cookie(alias=COOKIE)] = None
+) -> Response:
     """Ends the session on the server too; without one it changes nothing."""
     if cookie is not None:
         with unit_of_work(services.sessions) as session:
             Authenticator(session).sign_out(cookie)
     response = Response(status_code=204)
-    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=_is_secure(request, services))
     return response
 
 
-def _open(services: Services, token: str) -> SignedIn:
+def _open(services: Services, token: str, before: str | None) -> SignedIn:
     with unit_of_work(services.sessions) as session:
-        return Authenticator(session).sign_in(token, hours=services.settings.session_hours)
+        guard = Authenticator(session)
+        opened = guard.sign_in(token, hours=services.settings.session_hours)
+        if before is not None:
+            guard.sign_out(before)
+        return opened
+
+
+def _is_secure(request: Request, services: Services) -> bool:
+    return services.settings.behind_tls or request.url.scheme == "https"

@@ -11,6 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.auth import TokenRepository
+from app.connections import guarded_config
 from app.database import migrate, unit_of_work
 from app.dependencies import Services, close_services
 from app.main import create_app
@@ -40,7 +41,7 @@ def live_api(folder: Path, *, max_upload_bytes: int = 50 * 1024 * 1024) -> Itera
     services: Services = api.state.services
     with unit_of_work(services.sessions) as session:
         secrets = [TokenRepository(session).create_token(owner)[1] for owner in ("ann", "bob")]
-    with _served(api) as url:
+    with _served(api, settings) as url:
         ann, bob = (
             httpx.Client(timeout=120, base_url=url, headers={"Authorization": f"Bearer {secret}"}) for secret in secrets
         )
@@ -50,7 +51,7 @@ def live_api(folder: Path, *, max_upload_bytes: int = 50 * 1024 * 1024) -> Itera
 
 
 @contextmanager
-def _served(api: FastAPI) -> Iterator[str]:
+def _served(api: FastAPI, settings: Settings) -> Iterator[str]:
     ready = threading.Event()
 
     class Server(uvicorn.Server):
@@ -58,7 +59,8 @@ def _served(api: FastAPI) -> Iterator[str]:
             await super().startup(sockets=None)
             ready.set()
 
-    server = Server(uvicorn.Config(api, host="127.0.0.1", port=0, log_level="error", lifespan="off"))
+    config = guarded_config(api, settings, host="127.0.0.1", port=0, log_level="error", lifespan="off")
+    server = Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -9,6 +9,7 @@ import httpx
 import uvicorn
 
 from app.auth import TokenRepository
+from app.connections import guarded_config
 from app.database import Sessions, migrate, unit_of_work
 from app.dependencies import Services
 from app.main import create_app
@@ -46,7 +47,7 @@ def served_app(settings: Settings) -> Iterator[ServedApp]:
             await super().startup(sockets=None)
             ready.set()
 
-    config = uvicorn.Config(api, host="127.0.0.1", port=0, log_level="critical", timeout_graceful_shutdown=1)
+    config = guarded_config(api, settings, host="127.0.0.1", port=0, log_level="critical", timeout_graceful_shutdown=1)
     server = Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from app.agent.records import Agent, HeldOrder, WhichFile
 from app.agent.schemas import PATH, ClaimIn, FailureIn, ReadingTaskOut, ResultIn
 from app.agent.service import AgentService
-from app.dependencies import AgentCallerDep, ServicesDep
+from app.dependencies import AgentCallerDep, HeldStream, ServicesDep
 from app.file_answers import file_response
 from app.json_body import read_json, validate
 from app.openapi import json_body
@@ -30,6 +30,7 @@ Lease = Annotated[int, Query(ge=1, le=2**31 - 1, description="`lease` of the tas
     response_model=ReadingTaskOut,
     responses={204: {"description": "Nothing to measure yet; ask again."}},
     openapi_extra=json_body(ClaimIn),
+    dependencies=[HeldStream],
 )
 async def claim(
     request: Request,

@@ -13,6 +13,7 @@ import uvicorn
 from app.auth import BindRefused, TokenRepository, check_bind
 from app.cli.failures import CommandFailed, failures_as_one_line
 from app.cli.supervision import WorkerSupervisor
+from app.connections import guarded_config
 from app.database import make_engine, make_sessions, migrate, reading
 from app.logs import set_up_logging
 from app.main import create_app
@@ -33,9 +34,7 @@ def serve_until_stopped(settings: "Settings", *, host: str, port: int, with_work
         with failures_as_one_line():
             api = create_app(settings)
         # Its log goes where ours does; of requests we write our own lines, with ids and without query strings.
-        config = uvicorn.Config(
-            api, log_config=None, access_log=False, timeout_graceful_shutdown=5, proxy_headers=False
-        )
+        config = guarded_config(api, settings, log_config=None, access_log=False, timeout_graceful_shutdown=5)
         server = _Server(config)
         # uvicorn raises the signal again once it has stopped; by default SIGTERM would then end us on the spot and
         # leave the worker behind.

@@ -61,6 +61,12 @@ class NewDataset:
     bytes: int
     ingested: Ingested | None
 
+    @property
+    def stored_bytes(self) -> int:
+        """Of the upload and of what was made of it so far."""
+        made = () if self.ingested is None else (self.ingested.images, self.ingested.labels, self.ingested.sample)
+        return self.bytes + sum(blob.bytes for blob in made if blob is not None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:

@@ -44,7 +44,7 @@ router = APIRouter(prefix=PATH, tags=["datasets"])
 
 
 def dataset_service(services: Services) -> DatasetService:
-    return DatasetService(services.sessions, services.storage, services.scratch)
+    return DatasetService(services.sessions, services.storage, services.scratch, quotas=services.quotas)
 
 
 @router.post(

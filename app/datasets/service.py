@@ -19,6 +19,7 @@ from app.datasets.repository import DatasetRepository
 from app.labels import label_from_filename, parse_name
 from app.newest_first import Position
 from app.paging import Page
+from app.quotas import UNLIMITED, QuotaRepository, Quotas
 from app.records import Caller
 from app.storage import Storage
 from app.uploads import READ_SLOTS, UploadedFile
@@ -40,21 +41,30 @@ class DatasetService:
     """Threads may share one. `scratch` is a folder for files that live as long as a call."""
 
     def __init__(
-        self, sessions: Sessions, storage: Storage, scratch: Path, *, limits: IntakeLimits | None = None
+        self,
+        sessions: Sessions,
+        storage: Storage,
+        scratch: Path,
+        *,
+        limits: IntakeLimits | None = None,
+        quotas: Quotas = UNLIMITED,
     ) -> None:
         self._sessions, self._storage, self._scratch = sessions, storage, scratch
-        self._limits = limits or IntakeLimits()
+        self._limits, self._quotas = limits or IntakeLimits(), quotas
 
     def store_upload(self, caller: Caller, file: UploadedFile, name: str | None = None) -> tuple[Dataset, bool]:
         """The data set of an upload, and whether it is new: the same bytes of the same owner give the one there is.
 
         The file is read in a child process first, so it takes a while and must not run in an event loop. A large
         archive is only listed here: its data set is `checking` until a worker has decoded it.
-        Whatever is refused leaves neither row nor blob. Raises FieldRefused, DatasetRefused, StorageFull.
+        Whatever is refused leaves neither row nor blob. Raises FieldRefused, DatasetRefused, QuotaExceeded,
+        StorageFull.
         """
         label = parse_name(name, label_from_filename(file.filename, "data set"))
         if (known := self._find_same(caller, file.sha256)) is not None:
             return known, False
+        with reading(self._sessions) as session:  # before anything is written
+            QuotaRepository(session, self._quotas).refuse_dataset(caller, file.bytes)
         kind = sniff_format(file.path)
         with TemporaryDirectory(prefix="inspect-", dir=self._scratch) as folder, READ_SLOTS:
             ingested = self._read(file, kind, Path(folder))
@@ -62,6 +72,7 @@ class DatasetService:
         new = NewDataset(name=label, format=kind, sha256=blob.sha256, bytes=blob.bytes, ingested=ingested)
         try:
             with unit_of_work(self._sessions) as session:
+                QuotaRepository(session, self._quotas).refuse_dataset(caller, new.stored_bytes)
                 return DatasetRepository(session).add_dataset(caller, new), True
         except IntegrityError:
             if (known := self._find_same(caller, file.sha256)) is None:

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from app.database import reading
-from app.dependencies import CallerDep, Cursor, Limit, Services, ServicesDep
+from app.dependencies import CallerDep, Cursor, HeldStream, Limit, Services, ServicesDep, wants_stream
 from app.file_answers import file_response
 from app.jobs.csv_files import ITERATION_COLUMNS, MEDIA_TYPE, PAGE, PROPOSAL_COLUMNS, all_items, csv_lines
 from app.jobs.documents import checkpoint_document, event_document, iteration_document, proposal_document
@@ -36,7 +36,7 @@ _FILE: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/events", response_model=EventListing, responses=_STREAM)
+@router.get("/events", response_model=EventListing, responses=_STREAM, dependencies=[HeldStream])
 async def list_events(
     job_id: str,
     request: Request,
@@ -48,7 +48,7 @@ async def list_events(
     last_event_id: Annotated[int | None, Header(alias="Last-Event-ID", ge=0, le=LARGEST)] = None,
 ) -> Response:
     """With `Accept: text/event-stream` a stream that ends after the last state; else a listing."""
-    if "text/event-stream" not in request.headers.get("accept", "").lower():
+    if not wants_stream(request):
         return await run_in_threadpool(_event_listing, services, caller, request.url.path, job_id, after, cursor, limit)
     await run_in_threadpool(_get_job, services, caller, job_id)
     start = after if last_event_id is None else last_event_id

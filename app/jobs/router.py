@@ -22,6 +22,7 @@ from app.json_body import read_json, validate
 from app.newest_first import page_start
 from app.openapi import json_body
 from app.paging import listing
+from app.quotas import QuotaRepository
 from app.records import Caller, JobState
 
 PATH = "/v1/jobs"
@@ -108,11 +109,12 @@ async def extend_job(
     asked = validate(ExtendIn, await read_json(request, services.settings.max_body_bytes))
     keyed = keyed_request(request, caller, idempotency_key, budget=asked.budget.as_asked())
 
-    def extend() -> JSONResponse:
-        act = lambda: _accepted(_jobs(services).extend(caller, job_id, asked.budget))  # noqa: E731
-        return json_response(answer_once(services.sessions, keyed, act))
+    def extend() -> Answer:
+        _refuse_without_room(services, caller)
+        return _accepted(_jobs(services).extend(caller, job_id, asked.budget))
 
-    return await run_in_threadpool(extend)
+    answer = await run_in_threadpool(answer_once, services.sessions, keyed, extend)
+    return json_response(answer)
 
 
 def _jobs(services: Services) -> JobService:
@@ -121,10 +123,17 @@ def _jobs(services: Services) -> JobService:
 
 def _submit(services: Services, caller: Caller, submission: Submission, keyed: KeyedRequest | None) -> JSONResponse:
     def submit() -> Answer:
+        _refuse_without_room(services, caller)
         with stored_files(services, caller, submission) as asked:
             return _accepted(_jobs(services).submit(caller, asked))
 
     return json_response(answer_once(services.sessions, keyed, submit))
+
+
+def _refuse_without_room(services: Services, caller: Caller) -> None:
+    """A job writes checkpoints: nobody begins one who may store nothing more. Raises QuotaExceeded."""
+    with reading(services.sessions) as session:
+        QuotaRepository(session, services.quotas).refuse_bytes(caller, 1)
 
 
 def _check(services: Services, caller: Caller, submission: Submission) -> JSONResponse:

@@ -9,14 +9,15 @@ from starlette.requests import Request
 from adapt.zoo.catalogue import find_architecture
 from app.database import reading
 from app.datasets.repository import DatasetRepository
-from app.datasets.service import DatasetService
+from app.datasets.router import dataset_service
 from app.dependencies import Services
 from app.jobs.errors import ReferenceNotFound
 from app.jobs.schemas import JobIn
 from app.json_body import InvalidFields, parse_json, read_json, validate
 from app.models.from_zoo import ZooModels
 from app.models.records import Model
-from app.models.service import ModelFields, ModelService
+from app.models.router import model_service
+from app.models.service import ModelFields
 from app.records import Caller
 from app.uploads import Form, FormShape, receive_form, upload_limits
 
@@ -75,8 +76,7 @@ def stored_files(services: Services, caller: Caller, submission: Submission) -> 
     When the block raises, what was new is removed again.
     """
     form, asked = submission.form, submission.asked
-    models = ModelService(services.sessions, services.storage, services.scratch, services.settings.max_network_bytes)
-    datasets = DatasetService(services.sessions, services.storage, services.scratch)
+    models, datasets = model_service(services), dataset_service(services)
     new_model = new_dataset = None
     try:
         if form is not None and "model" in form.files:
@@ -107,7 +107,7 @@ def _of_zoo(services: Services, caller: Caller, asked: JobIn) -> tuple[Model, bo
         dataset = DatasetRepository(session).find_dataset(caller, asked.dataset)
     if dataset is None:
         raise ReferenceNotFound("/dataset", f"there is no data set {asked.dataset}")
-    zoo = ZooModels(services.sessions, services.storage, services.scratch)
+    zoo = ZooModels(services.sessions, services.storage, services.scratch, quotas=services.quotas)
     return zoo.make_model(caller, asked.model, dataset)
 
 

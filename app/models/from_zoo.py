@@ -18,6 +18,7 @@ from app.datasets.records import Dataset
 from app.json_body import InvalidFields
 from app.models.records import UNTRAINED, Model, NewModel
 from app.models.repository import CHECK_TASK, ModelRepository
+from app.quotas import UNLIMITED, QuotaRepository, Quotas
 from app.records import Caller
 from app.storage import Blob, Storage
 from app.tasks.queue import TaskQueue
@@ -29,14 +30,15 @@ SMALLEST_SIDE = 32
 class ZooModels:
     """Threads may share one. `scratch` is a folder for files that live as long as a call."""
 
-    def __init__(self, sessions: Sessions, storage: Storage, scratch: Path) -> None:
-        self._sessions, self._storage, self._scratch = sessions, storage, scratch
+    def __init__(self, sessions: Sessions, storage: Storage, scratch: Path, *, quotas: Quotas = UNLIMITED) -> None:
+        self._sessions, self._storage, self._scratch, self._quotas = sessions, storage, scratch, quotas
 
     def make_model(self, caller: Caller, name: str, dataset: Dataset) -> tuple[Model, bool]:
         """The model of the architecture `name` for the images and classes of `dataset`, and whether it is new.
 
         Its stored weights only say how it is built: a job trains its own, from its own seed, before it adapts them.
-        Raises InvalidFields where the architecture cannot be built for these images, or the data set is not read yet.
+        Raises InvalidFields where the architecture cannot be built for these images, or the data set is not read yet;
+        QuotaExceeded.
         """
         architecture = find_architecture(name)
         if architecture is None:
@@ -68,6 +70,7 @@ class ZooModels:
             return known, False
         try:
             with unit_of_work(self._sessions) as session:
+                QuotaRepository(session, self._quotas).refuse_model(caller, weights.bytes)
                 model = ModelRepository(session).add_model(caller, new, weights)
                 TaskQueue(session).enqueue_task(caller.id, CHECK_TASK, model.id, {"model": model.id})
                 return model, True

@@ -50,7 +50,13 @@ router = APIRouter(prefix=PATH, tags=["models"])
 
 
 def model_service(services: Services) -> ModelService:
-    return ModelService(services.sessions, services.storage, services.scratch, services.settings.max_network_bytes)
+    return ModelService(
+        services.sessions,
+        services.storage,
+        services.scratch,
+        services.settings.max_network_bytes,
+        quotas=services.quotas,
+    )
 
 
 @router.post(

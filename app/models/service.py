@@ -25,6 +25,7 @@ from app.models.records import Model, NewModel
 from app.models.repository import CHECK_TASK, ModelRepository
 from app.newest_first import Position
 from app.paging import Page
+from app.quotas import UNLIMITED, QuotaRepository, Quotas
 from app.records import Caller
 from app.storage import Blob, Storage
 from app.tasks.queue import TaskQueue
@@ -47,9 +48,17 @@ class ModelService:
     """Threads may share one. `scratch` is a folder for files that live as long as a call; a network of which one image
     takes more than `max_network_bytes` would end its worker, and is refused."""
 
-    def __init__(self, sessions: Sessions, storage: Storage, scratch: Path, max_network_bytes: int) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        storage: Storage,
+        scratch: Path,
+        max_network_bytes: int,
+        *,
+        quotas: Quotas = UNLIMITED,
+    ) -> None:
         self._sessions, self._storage, self._scratch = sessions, storage, scratch
-        self._max_network_bytes = max_network_bytes
+        self._max_network_bytes, self._quotas = max_network_bytes, quotas
 
     def store_upload(self, caller: Caller, file: UploadedFile, fields: ModelFields) -> tuple[Model, bool]:
         """The model of an upload, and whether it is new: the same upload of the same owner gives the one there is.
@@ -63,6 +72,8 @@ class ModelService:
             new = _describe(file, fields, graph, architecture)
             if (known := self._find_same(caller, new)) is not None:
                 return known, False
+            with reading(self._sessions) as session:  # before anything is written
+                QuotaRepository(session, self._quotas).refuse_model(caller, path.stat().st_size)
             return self._keep(caller, new, self._storage.put(path))
 
     def get_model(self, caller: Caller, model_id: str) -> Model:
@@ -93,6 +104,7 @@ class ModelService:
     def _keep(self, caller: Caller, new: NewModel, weights: Blob) -> tuple[Model, bool]:
         try:
             with unit_of_work(self._sessions) as session:
+                QuotaRepository(session, self._quotas).refuse_model(caller, weights.bytes)
                 model = ModelRepository(session).add_model(caller, new, weights)
                 TaskQueue(session).enqueue_task(caller.id, CHECK_TASK, model.id, {"model": model.id})
                 return model, True

@@ -1,5 +1,6 @@
 """Who may ask, over real HTTP: tokens, the dashboard's cookie, and the pages of other sites."""
 
+import itertools
 from collections.abc import Iterator
 
 import httpx
@@ -111,7 +112,28 @@ def test_a_revoked_token_ends_its_sessions(app, anybody):
     assert anybody.get("/v1/jobs").status_code == 401
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "8.8.8.8", "", "localhost.evil.example:80"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "8.8.8.8",
+        "",
+        "localhost.evil.example:80",
+        "localhost.",
+        "localhost:80:80",
+        "localhost:8000x",
+        "user@localhost",
+        "localhost/evil.example",
+        "[::1]evil.example",
+        "[::1",
+        "::1",
+        "[::ffff:8.8.8.8]",
+        "127.1",
+        "2130706433",
+        "localhost, evil.example",
+    ],
+)
 def test_a_host_that_is_not_ours_is_refused_everywhere(anybody, host):
     for path in ("/healthz", "/v1/jobs", "/docs", "/nowhere"):
         answer = anybody.get(path, headers={"Host": host})
@@ -120,7 +142,8 @@ def test_a_host_that_is_not_ours_is_refused_everywhere(anybody, host):
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "localhost:8000", "127.0.0.1:1", "[::1]:80", "NetAdapt.example", "api:8000"]
+    "host",
+    ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "127.8.9.10", "[::1]:80", "[::1]", "NetAdapt.example", "api:8000"],
 )
 def test_our_own_names_are_accepted(anybody, host):
     assert anybody.get("/healthz", headers={"Host": host}).status_code == 200
@@ -135,6 +158,12 @@ def test_our_own_names_are_accepted(anybody, host):
         {"Origin": "http://[::1"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
+        {"Sec-Fetch-Site": "nonsense"},
+        {"Origin": "file://"},
+        {"Origin": ""},
+        {"Origin": "ftp://127.0.0.1"},
+        {"Origin": "http://user@127.0.0.1"},
     ],
 )
 def test_a_page_of_another_origin_may_not_write_and_gets_no_cors_header(app, headers):
@@ -146,14 +175,92 @@ def test_a_page_of_another_origin_may_not_write_and_gets_no_cors_header(app, hea
         assert not [name for name in answer.headers if name.startswith("access-control-")]
 
 
+def test_a_page_of_another_site_reads_nothing_but_a_link_to_a_page_of_ours_leads_there(app):
+    with app.client(app.create_token("ann")) as ann:
+        for site, mode in itertools.product(("cross-site", "same-site"), ("no-cors", "cors", "websocket", "")):
+            answer = ann.get("/v1/jobs", headers={"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode})
+            assert (answer.status_code, answer.json()["type"]) == (403, "urn:netadapt:problem:forbidden")
+        assert ann.get("/docs", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}).is_success
+        assert ann.get("/v1/jobs", headers={"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}).is_success
+
+
+def test_what_is_said_of_the_host_beside_the_host_header_changes_nothing(app, anybody):
+    for name in ("X-Forwarded-Host", "X-Host", "X-Original-Host", "Forwarded"):
+        assert anybody.get("/healthz", headers={name: "evil.example"}).status_code == 200
+        assert anybody.get("/healthz", headers={"Host": "evil.example", name: "localhost"}).status_code == 403
+    origin = {"Origin": "http://evil.example", "X-Forwarded-Host": "evil.example"}
+    assert anybody.delete("/v1/session", headers=origin).status_code == 403
+
+
+@pytest.mark.parametrize("target", [b"http://evil.example/healthz", b"http://127.0.0.1/healthz", b"*", b"evil:443"])
+def test_a_target_that_is_no_path_is_refused(anybody, target):
+    request = anybody.build_request("OPTIONS", "/healthz", extensions={"target": target})
+    assert anybody.send(request).status_code == 400
+
+
+def test_what_a_proxy_hands_on_needs_a_token_however_near_the_proxy_is(tmp_path):
+    with served_app(Settings(data_dir=tmp_path)) as app, app.client() as client:
+        assert client.get("/v1/jobs").status_code == 200
+        for name in ("X-Forwarded-For", "Forwarded", "Via"):
+            assert client.get("/v1/jobs", headers={name: "8.8.8.8"}).status_code == 401
+
+
 def test_our_own_page_may_write(app, anybody):
     headers = {"Origin": app.url, "Sec-Fetch-Site": "same-origin"}
     assert anybody.delete("/v1/session", headers=headers).status_code == 204
 
 
 def test_a_token_in_the_address_is_refused(anybody):
-    for query in ("token=x", "access_token=x", "a=1&Token=x"):
+    for query in ("token=x", "access_token=x", "a=1&Token=x", "to%6ben=x", "authorization=Bearer%20x", "api_key="):
         assert anybody.get(f"/v1/jobs?{query}").status_code == 400
+
+
+def test_one_of_our_tokens_is_refused_anywhere_in_the_address_and_not_repeated(app, anybody):
+    secret = app.create_token("ann")
+    for path in (f"/v1/jobs?cursor={secret}", f"/v1/jobs/{secret}", f"/v1/jobs/x%2F{secret}/events"):
+        answer = anybody.get(path)
+        assert answer.status_code == 400
+        assert secret not in answer.text
+
+
+def test_an_address_of_kilobytes_is_refused(anybody):
+    for path in ("/v1/jobs/" + "x" * 9000, "/v1/jobs?cursor=" + "x" * 9000):
+        answer = anybody.get(path)
+        assert (answer.status_code, answer.json()["type"]) == (414, "urn:netadapt:problem:address-too-long")
+        assert len(answer.content) < 1000
+
+
+def test_signing_in_gives_a_new_cookie_and_ends_the_one_that_was_brought(app, anybody):
+    token = app.create_token("ann")
+    anybody.cookies.set("netadapt_session", "chosen-by-somebody-else")
+    first = anybody.post("/v1/session", json={"token": token}).cookies["netadapt_session"]
+    assert first != "chosen-by-somebody-else"
+    anybody.cookies.clear()
+    anybody.cookies.set("netadapt_session", first)
+    second = anybody.post("/v1/session", json={"token": token}).cookies["netadapt_session"]
+    assert second != first
+    for cookie, status in ((first, 401), ("chosen-by-somebody-else", 401), (second, 200)):
+        with app.client() as browser:
+            browser.cookies.set("netadapt_session", cookie)
+            assert browser.get("/v1/jobs").status_code == status
+
+
+def test_behind_tls_the_cookie_is_for_tls_alone_and_so_is_the_service(tmp_path):
+    settings = Settings(data_dir=tmp_path, behind_tls=True)
+    with served_app(settings) as app, app.client() as browser:
+        token = app.create_token("ann")
+        host = app.url.removeprefix("http://")
+        plain = browser.post("/v1/session", json={"token": token}, headers={"Origin": f"http://{host}"})
+        assert plain.status_code == 403
+        answer = browser.post("/v1/session", json={"token": token}, headers={"Origin": f"https://{host}"})
+        assert "Secure" in answer.headers["set-cookie"]
+        assert answer.headers["strict-transport-security"] == "max-age=31536000"
+        assert "Secure" in browser.delete("/v1/session").headers["set-cookie"]
+
+
+def test_a_cookie_does_not_outweigh_a_bad_token(app, anybody):
+    assert anybody.post("/v1/session", json={"token": app.create_token("ann")}).is_success
+    assert anybody.get("/v1/jobs", headers={"Authorization": "Bearer nat_wrong"}).status_code == 401
 
 
 def test_nobody_listens_beyond_this_machine_without_a_token():
