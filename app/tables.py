@@ -221,6 +221,7 @@ class JobRow(Base):
     recorded: Mapped[int] = mapped_column(default=0)
     recorded_at_claim: Mapped[int] = mapped_column(default=0)
     instruction_set: Mapped[str | None]  # of the host that claimed it first
+    ran_s: Mapped[float] = mapped_column(default=0.0)  # in all, pauses left out; noted when a lease is renewed
     progress: Mapped[dict[str, Any] | None]
     original: Mapped[dict[str, Any] | None]
     current: Mapped[dict[str, Any] | None]

@@ -16,8 +16,10 @@ from app.jobs.recorder import JobRecorder
 from app.jobs.records import ClaimedJob
 from app.leases import LeaseLost
 from app.problems import problem_of
+from app.quotas import JobTimeExceeded
 from workers.assembly import Material, read_dataset, read_material
 from workers.checkpoints import measured_by
+from workers.job_clock import JobClock
 from workers.lease import Reason, StopSignal, held_lease, persistently
 from workers.metering import FindStaircase, MeterOf, meter_of
 from workers.pretraining import with_trained_network
@@ -33,24 +35,27 @@ log = logging.getLogger(__name__)
 
 def run_job(claimed: ClaimedJob, service: Service, shutdown: Callable[[], bool]) -> None:
     """Runs the job until it ends, is asked to stop, or is lost. Whatever happens is in its record."""
-    signal = StopSignal(shutdown)
+    signal, clock = StopSignal(shutdown), JobClock(claimed)
 
     def renew() -> Reason | None:
         with unit_of_work(service.sessions) as session:
-            return JobQueue(session).renew_lease(claimed, service.settings.lease_s)
+            asked = JobQueue(session).renew_lease(claimed, service.settings.lease_s)
+            ran_s = clock.note(session)
+        clock.noted()
+        return asked or ("time" if 0 < service.settings.max_job_s <= ran_s else None)
 
     with held_lease(renew, signal, lease_s=service.settings.lease_s):
-        persistently(partial(_work_on, claimed, service, signal), renew, signal)
+        persistently(partial(_work_on, claimed, service, signal, clock), renew, signal)
 
 
-def _work_on(claimed: ClaimedJob, service: Service, signal: StopSignal) -> None:
+def _work_on(claimed: ClaimedJob, service: Service, signal: StopSignal, clock: JobClock) -> None:
     """Raises DATABASE_AWAY, and nothing else."""
     try:
         _search(claimed, service, signal)
     except LeaseLost:
         log.warning("%s: the lease is another worker's now; nothing more is written", claimed.id)
     except Stopped:
-        _leave(claimed, service, signal)
+        _leave(claimed, service, signal, clock)
     except DeviceAway as error:
         _wait_for_device(claimed, service, error)
     except DATABASE_AWAY:
@@ -113,15 +118,20 @@ def _progress(material: Material, service: Service) -> Progress:
     return progress
 
 
-def _leave(claimed: ClaimedJob, service: Service, signal: StopSignal) -> None:
+def _leave(claimed: ClaimedJob, service: Service, signal: StopSignal, clock: JobClock) -> None:
     """Ends the lease in the way that was asked for. Raises nothing when the lease is lost already."""
     reason = signal.reason
     try:
         with unit_of_work(service.sessions) as session:
+            if reason != "lost":
+                clock.note(session)
             if reason == "cancel":
                 JobRecorder(session).finish(claimed, "cancelled")
             elif reason == "pause":
                 JobQueue(session).pause(claimed)
+            elif reason == "time":
+                error = JobTimeExceeded(service.settings.max_job_s)
+                JobRecorder(session).finish(claimed, "failed", problem_of(error))
             elif reason == "shutdown":
                 JobQueue(session).release(claimed)
     except LeaseLost:

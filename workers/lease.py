@@ -13,7 +13,7 @@ from app.leases import LeaseLost
 
 log = logging.getLogger(__name__)
 
-Reason = Literal["lost", "cancel", "pause", "shutdown"]
+Reason = Literal["lost", "cancel", "pause", "time", "shutdown"]
 RENEW_S = 2.0
 """The longest between two renewals: what was asked of a job meanwhile is heard of by them."""
 LOOK_S = 0.5

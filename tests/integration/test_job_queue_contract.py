@@ -28,6 +28,7 @@ from app.jobs.records import (
 )
 from app.jobs.repository import JobRepository
 from app.jobs.resume import load_progress
+from app.jobs.running_time import RunningTime
 from app.leases import LeaseLost
 from app.records import Caller
 from app.storage import Blob
@@ -130,6 +131,25 @@ def let_wait(sessions: Sessions) -> str:
     with unit_of_work(sessions) as session:
         JobQueue(session).wait_for_device(claimed)
     return job_id
+
+
+def test_running_time_adds_up_over_workers_and_pauses_and_only_the_holder_adds_to_it(sessions):
+    job_id = submit(sessions)
+    first = claim(sessions)
+    with unit_of_work(sessions) as session:
+        assert RunningTime(session).add(first, 2.5) == 2.5
+    let_lease_expire(sessions, job_id)
+    second = claim(sessions, "w2")
+    with pytest.raises(LeaseLost), unit_of_work(sessions) as session:
+        RunningTime(session).add(first, 100)
+    with unit_of_work(sessions) as session:
+        assert RunningTime(session).add(second, 1.0) == 3.5
+        JobQueue(session).pause(second)
+    with unit_of_work(sessions) as session:
+        JobRepository(session).resume_job(ANN, job_id)
+    third = claim(sessions, "w3")
+    with unit_of_work(sessions) as session:
+        assert RunningTime(session).add(third, 0.5) == 4.0
 
 
 class TestWaitingForADevice:

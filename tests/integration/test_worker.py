@@ -29,12 +29,14 @@ from app.jobs.queue import JobQueue
 from app.jobs.records import NewJob
 from app.jobs.repository import JobRepository
 from app.jobs.resume import load_progress
+from app.jobs.schemas import BudgetIn
+from app.jobs.service import JobService
 from app.models.records import NewModel
 from app.models.repository import ModelRepository
 from app.records import Caller
 from app.settings import Settings
 from app.storage import Storage
-from app.tables import ModelRow
+from app.tables import JobRow, ModelRow
 from app.targets.lookup import LookupRepository
 from app.tasks.queue import TaskQueue
 from tests.toy_search import FormulaMeter
@@ -160,6 +162,28 @@ def test_a_job_is_recorded_to_its_end(service, model_id):
         record = load_progress(session, job_id)
     assert record.finished
     assert all(iteration.picked and iteration.after and iteration.control for iteration in record.finished)
+
+
+def test_a_job_that_runs_too_long_fails_by_name_keeps_what_it_found_and_can_be_extended(service, model_id, monkeypatch):
+    class Aging(recording.Recording):
+        def write(self, event):
+            super().write(event)
+            if isinstance(event, IterationDone):  # as if its earlier workers had been at it for long
+                with unit_of_work(service.sessions) as session:
+                    session.execute(update(JobRow).values(ran_s=5000.0))
+
+    monkeypatch.setattr(adaptation, "Recording", Aging)
+    limited = replace(service, settings=service.settings.model_copy(update={"max_job_s": 4000, "lease_s": 1.0}))
+    job_id = submit(service, model_id, {"macs": "60%"}, long_term_epochs=1000)
+    work(limited)
+    job = job_of(service, job_id)
+    assert job.state == "failed"
+    assert job.error["type"] == "urn:netadapt:problem:job-time-exceeded"
+    assert "4000 s" in job.error["detail"]
+    with reading(service.sessions) as session:
+        kept = JobHistory(session).list_checkpoints(ANN, job_id, after=0, limit=10).items
+    assert [checkpoint.checkpoint for checkpoint in kept][:2] == ["0", "1"]
+    assert JobService(service.sessions).extend(ANN, job_id, BudgetIn(macs="60%")).continues == job_id
 
 
 class Interrupted(Stopped):
