@@ -1,14 +1,27 @@
-"""The only SQL about stored files. The files themselves: app/storage.py."""
+"""The only SQL about stored files. The files themselves: app/storage.py.
 
+No row ever names a file that is not there, whatever clocks say: whoever names a file holds its row and looks once more
+before it commits (`add_blob`), and whoever removes one holds the same row meanwhile (`_remove`).
+"""
+
+import logging
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import delete as delete_from
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.database import Sessions, database_now, unit_of_work
-from app.storage import Storage
+from app.database import Sessions, database_now, storage_of, unit_of_work
+from app.storage import BlobVanished, Storage, StorageError
 from app.tables import BlobRow, CheckpointFileRow, DatasetRow, EpochStateRow, JobValueRow, ModelRow, TaskRow
+
+log = logging.getLogger(__name__)
+
+SPARED_S = 3600.0
+"""How long a file that no row names may wait for its row. Only courtesy: who comes later is told to try again."""
+_AT_ONCE = 200
 
 
 class BlobRepository:
@@ -18,27 +31,43 @@ class BlobRepository:
         self._session = session
 
     def add_blob(self, sha256: str, size_bytes: int) -> None:
-        """Notes a stored file; a second time only makes it new again. Write the file first (Storage.put)."""
-        values = {"sha256": sha256, "bytes": size_bytes, "created_at": database_now(self._session)}
-        insert = sqlite.insert if self._session.get_bind().dialect.name == "sqlite" else postgresql.insert
-        # Renewed rather than left alone: that also locks the row, so that no sweep takes it from under us.
-        noted = insert(BlobRow).values(values)
-        self._session.execute(
-            noted.on_conflict_do_update(index_elements=["sha256"], set_={"created_at": values["created_at"]})
-        )
+        """Notes a stored file; a second time only makes it new again. Write the file first (Storage.put).
 
-    def forget_unreferenced(self, *, older_than_s: float = 3600.0) -> None:
+        Raises BlobVanished when a sweep was quicker.
+        """
+        values = {"sha256": sha256, "bytes": size_bytes, "created_at": database_now(self._session)}
+        # Renewed rather than left alone: that also locks the row, so that no sweep takes it from under us.
+        self._session.execute(
+            self._insert(values).on_conflict_do_update(
+                index_elements=["sha256"], set_={"created_at": values["created_at"]}
+            )
+        )
+        storage = storage_of(self._session)
+        if storage is not None and not storage.exists(sha256):
+            raise BlobVanished(sha256)
+
+    def stand_in(self, sha256: str) -> bool:
+        """Takes the place of a row that is not there, until this transaction is rolled back; False when a row is."""
+        values = {"sha256": sha256, "bytes": 0, "created_at": database_now(self._session)}
+        new = self._insert(values).on_conflict_do_nothing().returning(BlobRow.sha256)
+        return self._session.execute(new).first() is not None
+
+    def forget_unreferenced(self, *, older_than_s: float = SPARED_S) -> None:
         """Drops the rows of files that nothing points at any more; a sweep of the storage then removes the files."""
         old = BlobRow.created_at < database_now(self._session) - timedelta(seconds=older_than_s)
         self._forget(old)
 
-    def forget_unused(self, sha256: str) -> bool:
-        """Drops one file's row if nothing points at it; whether it did."""
-        return bool(self._forget(BlobRow.sha256 == sha256))
+    def forget_unused(self, *hashes: str) -> list[str]:
+        """Drops the rows of those files that nothing points at, and says which."""
+        return self._forget(BlobRow.sha256.in_(hashes))
 
     def list_hashes(self) -> frozenset[str]:
         """Every hash that a row names: what a sweep of the storage must leave."""
         return frozenset(self._session.scalars(select(BlobRow.sha256)))
+
+    def _insert(self, values: dict[str, object]) -> "sqlite.Insert | postgresql.Insert":
+        insert = sqlite.insert if self._session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        return insert(BlobRow).values(values)
 
     def _forget(self, which: ColumnElement[bool]) -> list[str]:
         users = (
@@ -56,26 +85,56 @@ class BlobRepository:
         for file in ("candidate", "reference"):  # what a device has been asked to measure
             asked = TaskRow.payload[file].as_string() == BlobRow.sha256
             unused.append(~exists().where(asked, TaskRow.lane == "device", TaskRow.state.in_(("queued", "running"))))
-        gone = delete(BlobRow).where(which, *unused).execution_options(synchronize_session=False)
-        return list(self._session.scalars(gone.returning(BlobRow.sha256)))
+        found = self._session.scalars(select(BlobRow.sha256).where(which, *unused)).all()
+        gone: list[str] = []
+        for start in range(0, len(found), _AT_ONCE):
+            # Locked first, looked at again afterwards: whoever has just named one holds it, or has committed by now.
+            these = select(BlobRow.sha256).where(BlobRow.sha256.in_(found[start : start + _AT_ONCE]))
+            free = self._session.scalars(these.with_for_update(skip_locked=True)).all()
+            forgotten = delete_from(BlobRow).where(BlobRow.sha256.in_(free), *unused).returning(BlobRow.sha256)
+            gone += self._session.scalars(forgotten.execution_options(synchronize_session=False))
+        return gone
 
 
-def discard(sessions: Sessions, storage: Storage, sha256: str, *, written_before: datetime) -> None:
-    """Removes one stored file at once, unless a row needs it, or somebody has sent the same bytes again since
-    `written_before` (their row may not be committed yet): then a sweep will see to it."""
+def delete_with_files(sessions: Sessions, storage: Storage, delete: Callable[[Session], Collection[str]]) -> None:
+    """A unit of work in which `delete` removes rows and says which files nothing may need any more; then those go."""
     with unit_of_work(sessions) as session:
-        unused = BlobRepository(session).forget_unused(sha256)
-    if unused:
-        storage.discard(sha256, written_before=written_before)
+        files, now = delete(session), database_now(session)
+    discard(sessions, storage, files, written_before=now)
 
 
-def sweep(sessions: Sessions, storage: Storage) -> list[str]:
-    """Housekeeping, about once an hour: removes the stored files that no row needs any more, and says which.
+def discard(sessions: Sessions, storage: Storage, hashes: Collection[str], *, written_before: datetime) -> None:
+    """Removes stored files at once, but for those that a row needs, and those that somebody has sent again since
+    `written_before` (their row may not be committed yet): a sweep will see to them, as to what a storage that is away
+    keeps."""
+    ordered = sorted(hashes)
+    for start in range(0, len(ordered), _AT_ONCE):
+        with unit_of_work(sessions) as session:
+            unused = BlobRepository(session).forget_unused(*ordered[start : start + _AT_ONCE])
+        try:
+            for sha256 in unused:
+                if storage.written_before(sha256, written_before):
+                    _remove(sessions, storage, sha256)
+        except StorageError as error:
+            log.warning("%d stored files are left to the next sweep: %r", len(unused), error)
 
-    What is younger than an hour stays: its row may not be committed yet.
-    """
+
+def sweep(sessions: Sessions, storage: Storage, *, older_than_s: float = SPARED_S) -> list[str]:
+    """Housekeeping, about once an hour: removes the stored files that no row needs any more, and says which."""
     with unit_of_work(sessions) as session:
         blobs = BlobRepository(session)
-        blobs.forget_unreferenced()
+        blobs.forget_unreferenced(older_than_s=older_than_s)
         named = blobs.list_hashes()
-    return storage.sweep(named)
+    storage.clear_incoming(older_than_s=SPARED_S)
+    unnamed = storage.list_unnamed(named, older_than_s=older_than_s)
+    return [sha256 for sha256 in unnamed if _remove(sessions, storage, sha256)]
+
+
+def _remove(sessions: Sessions, storage: Storage, sha256: str) -> bool:
+    """Removes a stored file unless a row names it. Who wants to name it meanwhile waits, and then finds it gone."""
+    with sessions() as session:
+        unnamed = BlobRepository(session).stand_in(sha256)
+        if unnamed:
+            storage.delete(sha256)
+        session.rollback()
+    return unnamed

@@ -10,13 +10,26 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, func, inspect, make_url, select, text
 from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
+
+from app.storage import Storage
 
 Sessions = sessionmaker[Session]
 BUSY_TIMEOUT_S = 30
-DATABASE_AWAY = (OperationalError, InterfaceError)
+_STORAGE = "storage"  # in a session's `info`
+DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 """What a transaction ends with when the connection is cut, or the database is not there, locked or full: not the fault
 of whoever asked, and worth trying again."""
+_NOTICE_ABSENCE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # ms
+}
+"""Of libpq, whose defaults wait minutes for a server that is cut off. The URL's query may say otherwise."""
+_FULL = {13, "53100"}  # SQLITE_FULL; PostgreSQL's disk_full
 
 
 class DatabaseError(Exception):
@@ -63,11 +76,22 @@ def make_engine(url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(parsed, **shared, pool_pre_ping=True, pool_size=10, max_overflow=20)
+    asked = {name: value for name, value in _NOTICE_ABSENCE.items() if name not in parsed.query}
+    try:
+        return create_engine(parsed, **shared, connect_args=asked, pool_pre_ping=True, pool_size=10, max_overflow=20)
+    except ModuleNotFoundError as error:
+        raise DatabaseError(f"{error}: install the package with its extra `postgres`") from error
 
 
-def make_sessions(engine: Engine) -> Sessions:
-    return sessionmaker(engine, expire_on_commit=False)
+def make_sessions(engine: Engine, storage: Storage | None = None) -> Sessions:
+    """Sessions whose rows name files of `storage`: each is seen to be there before it is named (app/blobs.py)."""
+    return sessionmaker(engine, expire_on_commit=False, info={_STORAGE: storage})
+
+
+def storage_of(session: Session) -> Storage | None:
+    """Where the files lie that this session's rows name; None for sessions of commands that name none."""
+    storage: Storage | None = session.info[_STORAGE]
+    return storage
 
 
 @contextmanager
@@ -104,6 +128,12 @@ def take_turns(session: Session, *key: str) -> None:
     """
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended("/".join(key), 0))))
+
+
+def is_full(error: Exception) -> bool:
+    """Whether one of DATABASE_AWAY says that the database's disk has no room left."""
+    cause = getattr(error, "orig", None)
+    return not _FULL.isdisjoint({getattr(cause, "sqlite_errorcode", None), getattr(cause, "sqlstate", None)})
 
 
 def migrate(url: str) -> str:

@@ -1,7 +1,5 @@
 """What every router asks for: the shared parts of the service, and who the caller is."""
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from app.paging import MAX_PAGE
 from app.quotas import Quotas, quotas_of
 from app.rate_limits import SIGNED_IN
 from app.records import Caller
+from app.scratch import ScratchFolder
 from app.settings import Settings
 from app.storage import Storage
 from app.streams import OpenStreams
@@ -25,24 +24,33 @@ FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "v
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """Made once per application. `scratch` is a folder for files that live as long as a request; `streams` are the
-    answers that this process holds open."""
+    """Made once per application. `streams` are the answers that this process holds open."""
 
     settings: Settings
     sessions: Sessions
     storage: Storage
-    scratch: Path
+    scratch_folder: ScratchFolder
     quotas: Quotas
     streams: OpenStreams
 
+    @property
+    def scratch(self) -> Path:
+        """A folder for files that live as long as a request."""
+        return self.scratch_folder.path
+
 
 def make_services(settings: Settings) -> Services:
-    """Connects to nothing yet; makes the folder for uploads under way, which `close_services` removes."""
+    """Connects to nothing yet; makes the folder for uploads under way, which `close_services` removes.
+
+    Raises OSError when the data folder cannot be written.
+    """
+    scratch = ScratchFolder(settings.scratch_dir, "api")
+    storage = Storage(settings.storage_url, scratch.path)
     return Services(
         settings=settings,
-        sessions=make_sessions(make_engine(settings.database_url)),
-        storage=Storage(settings.storage_url),
-        scratch=Path(tempfile.mkdtemp(prefix="netadapt-")),
+        sessions=make_sessions(make_engine(settings.database_url), storage),
+        storage=storage,
+        scratch_folder=scratch,
         quotas=quotas_of(settings),
         streams=OpenStreams(settings.max_streams_per_owner),
     )
@@ -52,7 +60,7 @@ def close_services(services: Services) -> None:
     engine = services.sessions.kw["bind"]
     if isinstance(engine, Engine):
         engine.dispose()
-    shutil.rmtree(services.scratch, ignore_errors=True)
+    services.scratch_folder.close()
 
 
 def get_services(request: Request) -> Services:

@@ -11,13 +11,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from structlog.contextvars import get_contextvars
 
-from app.database import DATABASE_AWAY
+from app.database import DATABASE_AWAY, DatabaseError, is_full
 from app.json_body import faults
 from app.problem_documents import problem_document
 from app.problems import BY_STATUS, INVALID, MALFORMED, PROBLEMS, Problem, headers_of, problem_of
+from app.storage import StorageFull
 
 log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = "5"
 
 
 class ProblemResponse(JSONResponse):
@@ -44,8 +46,8 @@ def add_problem_handlers(app: FastAPI) -> None:
         app.add_exception_handler(kind, _foreseen)
     app.add_exception_handler(HTTPException, _of_the_framework)
     app.add_exception_handler(RequestValidationError, _invalid_parameters)
-    for away in DATABASE_AWAY:
-        app.add_exception_handler(away, _database_away)
+    for kind in DATABASE_AWAY:
+        app.add_exception_handler(kind, _database_away)
     app.add_exception_handler(ClientDisconnect, _client_gone)
 
 
@@ -55,6 +57,8 @@ def _response(document: dict[str, Any], headers: Mapping[str, str] | None = None
     all_headers = dict(headers or {})
     if document["status"] == 401:
         all_headers["WWW-Authenticate"] = "Bearer"
+    if document["status"] == 503:
+        all_headers.setdefault("Retry-After", RETRY_AFTER_S)
     return ProblemResponse(document, document["status"], headers=all_headers)
 
 
@@ -93,9 +97,10 @@ async def _invalid_parameters(_request: Request, error: Exception) -> JSONRespon
 
 
 async def _database_away(_request: Request, error: Exception) -> JSONResponse:
-    log.error("the database did not answer", exc_info=error)
-    problem = Problem(503, "database-unavailable", "Database unavailable")
-    return problem_response(problem, "the database does not answer; try again", {"Retry-After": "5"})
+    log.error("the database did not answer: %s", " ".join(str(getattr(error, "orig", error)).split()))
+    if is_full(error):
+        return _response(problem_of(StorageFull()))
+    return problem_response(PROBLEMS[DatabaseError], "the database does not answer; try again in a moment")
 
 
 async def _client_gone(request: Request, _error: Exception) -> JSONResponse:

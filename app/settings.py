@@ -14,7 +14,7 @@ Seconds = Annotated[float, Field(ge=0, le=7 * 86_400)]
 class Settings(BaseSettings):
     """Everything has a default: a service on this machine alone needs no setting at all."""
 
-    model_config = SettingsConfigDict(env_prefix="NETADAPT_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="NETADAPT_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     data_dir: Path = Path("netadapt-data")
     database_url: str = ""  # empty: an SQLite file in the data folder
@@ -59,6 +59,14 @@ class Settings(BaseSettings):
         """How long a process of ours that shows each second that it lives may be silent before it is killed: its lease
         has run out by then."""
         return max(self.lease_s, 10.0)
+
+    keep_jobs_days: float | None = Field(default=None, gt=0)  # jobs that are over, with all that they found
+    keep_unused_days: float | None = Field(default=None, gt=0)  # models and data sets that no job uses
+
+    @property
+    def scratch_dir(self) -> Path:
+        """For files that live no longer than the process that writes them."""
+        return self.data_dir.absolute() / "scratch"
 
     @model_validator(mode="before")
     @classmethod

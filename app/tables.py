@@ -46,8 +46,8 @@ class ModelRow(Base):
     sha256: Mapped[str | None] = mapped_column(String(64))
     bytes: Mapped[int] = mapped_column(BigInteger)
     graph: Mapped[str]
-    weights_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
-    onnx_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
+    weights_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"), index=True)
+    onnx_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"), index=True)
     input_shape: Mapped[list[Any]]
     class_count: Mapped[int]
     classes: Mapped[list[Any] | None]
@@ -75,7 +75,7 @@ class DatasetRow(Base):
     state: Mapped[str]
     error: Mapped[dict[str, Any] | None]
     format: Mapped[str]
-    sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
+    sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"), index=True)
     bytes: Mapped[int] = mapped_column(BigInteger)
     classes: Mapped[list[Any] | None]
     counts: Mapped[dict[str, Any] | None]
@@ -83,9 +83,9 @@ class DatasetRow(Base):
     splits: Mapped[dict[str, Any] | None]
     report: Mapped[dict[str, Any] | None]
     # Decoded once: pixels and labels (None where the upload itself is an array file), and thumbnails.
-    images_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
-    labels_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
-    sample_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"))
+    images_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"), index=True)
+    labels_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"), index=True)
+    sample_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"), index=True)
     created_at: Mapped[datetime]
 
 
@@ -260,7 +260,7 @@ class EpochStateRow(Base):
     epoch: Mapped[int]
     epochs: Mapped[int]
     holdout: Mapped[dict[str, Any] | None]
-    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"))
+    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"), index=True)
     created_at: Mapped[datetime]
 
 
@@ -350,7 +350,7 @@ class CheckpointFileRow(Base):
     checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id", ondelete="CASCADE"), primary_key=True)
     format: Mapped[str] = mapped_column(primary_key=True)
     bytes: Mapped[int] = mapped_column(BigInteger)
-    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"))
+    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"), index=True)
     accuracy: Mapped[float | None]  # on the test set, of a file that computes differently from its network
 
 

@@ -69,7 +69,7 @@ class RemoteDevice:
             raise
         finally:
             for sha256 in (order.candidate, order.reference):
-                discard(self._service.sessions, self._service.storage, sha256, written_before=task.created_at)
+                discard(self._service.sessions, self._service.storage, [sha256], written_before=task.created_at)
 
     def close(self) -> None:
         """Nothing of a reading outlives it."""

@@ -11,6 +11,7 @@ from structlog.contextvars import bound_contextvars
 from adapt.latency.machine_lock import default_directory
 from app.database import Sessions, check_migrated, make_engine, make_sessions
 from app.presence import seen_alive
+from app.scratch import scratch_for_this_process
 from app.settings import Settings
 from app.storage import Storage
 
@@ -30,19 +31,22 @@ class Service:
 def open_service(settings: Settings, lane: str, pid: int) -> Iterator[Service]:
     """While it is open, this process is in the register of workers, and its id in every line of its log.
 
-    Raises DatabaseNotMigrated or DatabaseTooNew.
+    Raises DatabaseNotMigrated or DatabaseTooNew; OSError when the data folder cannot be written.
     """
     engine = make_engine(settings.database_url)
+    lock_directory = default_directory()  # of the whole machine, so before this process has temporary files of its own
     try:
         check_migrated(engine)
-        service = Service(
-            sessions=make_sessions(engine),
-            storage=Storage(settings.storage_url),
-            settings=settings,
-            lock_directory=default_directory(),
-            worker_id=f"{socket.gethostname()}:{lane}:{pid}",
-        )
-        with bound_contextvars(worker_id=service.worker_id), seen_alive(service.sessions, service.worker_id, lane):
-            yield service
+        with scratch_for_this_process(settings.scratch_dir, lane) as scratch:
+            storage = Storage(settings.storage_url, scratch)
+            service = Service(
+                sessions=make_sessions(engine, storage),
+                storage=storage,
+                settings=settings,
+                lock_directory=lock_directory,
+                worker_id=f"{socket.gethostname()}:{lane}:{pid}",
+            )
+            with bound_contextvars(worker_id=service.worker_id), seen_alive(service.sessions, service.worker_id, lane):
+                yield service
     finally:
         engine.dispose()

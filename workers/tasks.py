@@ -219,7 +219,7 @@ def decode_dataset(claimed: ClaimedTask, service: Service, signal: StopSignal) -
 
 def _discard_upload(dataset: Dataset, service: Service) -> None:
     if dataset.sha256 is not None:
-        discard(service.sessions, service.storage, dataset.sha256, written_before=dataset.created_at)
+        discard(service.sessions, service.storage, [dataset.sha256], written_before=dataset.created_at)
 
 
 KINDS: dict[str, Callable[[ClaimedTask, Service, StopSignal], Ending]] = {

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +65,7 @@ def describe_sizes(sizes: Counter[tuple[int, int]]) -> dict[str, Any]:
     }
 
 
-def write_sample(images: Images, labels: NDArray[np.int64], path: Path) -> int:
+def write_sample(images: Images, labels: NDArray[np.int64], file: Path | IO[bytes]) -> int:
     """Thumbnails by SAMPLE_RULE as [k, h, w, C] uint8, at most THUMBNAIL_SIDE high and wide; returns k.
 
     Rows labelled -1 are none. At most 3 channels are shown.
@@ -74,7 +74,7 @@ def write_sample(images: Images, labels: NDArray[np.int64], path: Path) -> int:
     _n, height, width, channels = images.shape
     scale = min(1.0, THUMBNAIL_SIDE / max(height, width))
     shape = (max(1, round(height * scale)), max(1, round(width * scale)), channels)
-    np.save(path, resized(images[rows], shape)[..., : 1 if channels == 2 else 3], allow_pickle=False)
+    np.save(file, resized(images[rows], shape)[..., : 1 if channels == 2 else 3], allow_pickle=False)
     return len(rows)
 
 

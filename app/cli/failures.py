@@ -16,11 +16,14 @@ class CommandFailed(typer.Exit):
 
 @contextmanager
 def failures_as_one_line() -> Iterator[None]:
-    """What settings and database refuse on purpose; anything else is a fault of ours and keeps its traceback."""
+    """What settings, database, storage and data folder refuse on purpose; anything else is a fault of ours and keeps
+    its traceback."""
     from pydantic import ValidationError
     from sqlalchemy.exc import ArgumentError, DBAPIError
 
     from app.database import DatabaseError
+    from app.scratch import DataFolderRefused
+    from app.storage import StorageError
 
     try:
         yield
@@ -29,7 +32,7 @@ def failures_as_one_line() -> Iterator[None]:
         raise CommandFailed(f"the settings are wrong: {wrong}") from error
     except DBAPIError as error:
         raise CommandFailed(f"the database: {error.orig}") from error
-    except (DatabaseError, ArgumentError) as error:
+    except (DatabaseError, ArgumentError, StorageError, DataFolderRefused) as error:
         raise CommandFailed(str(error)) from error
     except OSError as error:
         raise CommandFailed(f"{error.filename or 'the data folder'}: {error.strerror}") from error

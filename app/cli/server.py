@@ -31,9 +31,15 @@ def serve(
 
 def worker(data_dir: DataDir = None) -> None:
     """Runs one worker, on the database of NETADAPT_DATABASE_URL or of the data folder."""
+    from app.cli.failures import failures_as_one_line
     from app.cli.supervision import run_worker_in_place
+    from app.database import migrate as migrate_database
+    from app.scratch import check_data_folder
 
-    settings_for(data_dir)
+    settings = settings_for(data_dir)
+    with failures_as_one_line():
+        check_data_folder(settings.data_dir)
+        migrate_database(settings.database_url)
     run_worker_in_place()
 
 

@@ -17,6 +17,7 @@ from app.connections import guarded_config
 from app.database import make_engine, make_sessions, migrate, reading
 from app.logs import set_up_logging
 from app.main import create_app
+from app.scratch import check_data_folder
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -26,6 +27,7 @@ def serve_until_stopped(settings: "Settings", *, host: str, port: int, with_work
     """Serves until SIGINT or SIGTERM. Raises CommandFailed when it cannot start."""
     set_up_logging(settings.log_format, settings.log_level)
     with failures_as_one_line():
+        check_data_folder(settings.data_dir)
         migrate(settings.database_url)
     refuse_open_address(settings, host)
     with _listening(host, port) as listener:

@@ -5,8 +5,6 @@ import io
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -61,10 +59,10 @@ def _builtin() -> tuple[dict[str, Any], Images]:
     """Report and sample of the built-in digits; they load scikit-learn, so not before somebody asks."""
     found = digits()
     statistics = Statistics.of_part(found.train)
-    with TemporaryDirectory(prefix="netadapt-digits-") as folder:
-        path = Path(folder) / "sample.npy"
-        count = write_sample(found.train.images, found.train.labels, path)
-        sample: Images = np.load(path, allow_pickle=False)
+    file = io.BytesIO()
+    count = write_sample(found.train.images, found.train.labels, file)
+    file.seek(0)
+    sample: Images = np.load(file, allow_pickle=False)
     report = {
         "sizes": describe_sizes(Counter({found.image_shape[:2]: len(found.train) + len(found.test)})),
         "channel_mean": statistics.mean,

@@ -126,17 +126,25 @@ class DatasetRepository:
             "sample_sha256": None if ingested.sample is None else ingested.sample.sha256,
         }
 
-    def delete_dataset(self, caller: Caller, dataset_id: str) -> None:
-        """Raises DatasetNotFound; DatasetBuiltIn; DatasetInUse while a job, running or over, points at it.
+    def delete_dataset(self, caller: Caller, dataset_id: str) -> set[str]:
+        """The hashes of its files, which nothing may need any more.
 
-        The blob stays until a sweep finds that no row names it.
+        Raises DatasetNotFound; DatasetBuiltIn; DatasetInUse while a job, running or over, points at it.
         """
         if self.get_dataset(caller, dataset_id).owner == SYSTEM_OWNER:
             raise DatasetBuiltIn(dataset_id)
+        # Locked: a job that is just being added waits, or is seen here. Files come with a decoding that ends meanwhile.
+        row = select(DatasetRow).where(DatasetRow.id == dataset_id).with_for_update()
+        known = self._session.scalar(row.execution_options(populate_existing=True))
+        if known is None:
+            raise DatasetNotFound(dataset_id)
         job_id = self._session.scalar(select(JobRow.id).where(JobRow.dataset_id == dataset_id).limit(1))
         if job_id is not None:
             raise DatasetInUse(dataset_id, job_id)
         self._session.execute(delete(DatasetRow).where(DatasetRow.id == dataset_id))
+        TaskQueue(self._session).forget_about("dataset", dataset_id)
+        files = (known.sha256, known.images_sha256, known.labels_sha256, known.sample_sha256)
+        return {sha256 for sha256 in files if sha256 is not None}
 
 
 def _record(row: DatasetRow) -> Dataset:

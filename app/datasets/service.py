@@ -11,6 +11,7 @@ from adapt.child_process import ChildLimits
 from adapt.data.decoding import DecodingLimits, decode_listed, list_images
 from adapt.data.inspection import inspect_npz
 from adapt.data.sniffing import sniff_format
+from app.blobs import delete_with_files
 from app.database import Sessions, reading, unit_of_work
 from app.datasets.intake import Ingested, keep_decoded
 from app.datasets.records import Dataset, NewDataset
@@ -98,9 +99,10 @@ class DatasetService:
             return DatasetRepository(session).list_datasets(caller, after=after, limit=limit)
 
     def delete_dataset(self, caller: Caller, dataset_id: str) -> None:
-        """Raises DatasetNotFound, DatasetBuiltIn, DatasetInUse."""
-        with unit_of_work(self._sessions) as session:
-            DatasetRepository(session).delete_dataset(caller, dataset_id)
+        """With its files. Raises DatasetNotFound, DatasetBuiltIn, DatasetInUse."""
+        delete_with_files(
+            self._sessions, self._storage, lambda session: DatasetRepository(session).delete_dataset(caller, dataset_id)
+        )
 
     def _find_same(self, caller: Caller, sha256: str) -> Dataset | None:
         with reading(self._sessions) as session:

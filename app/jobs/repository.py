@@ -13,7 +13,7 @@ from app.jobs.rows import to_job
 from app.newest_first import Position, behind
 from app.paging import Page, cut_page, newest_first
 from app.records import LAST_STATES, OPEN_STATES, Caller, JobState, new_id
-from app.tables import JobRow
+from app.tables import CheckpointFileRow, CheckpointRow, EpochStateRow, JobRow, JobValueRow
 
 Changed = tuple[Job, bool]
 """The job, and whether anything was changed (it was not there already)."""
@@ -83,8 +83,11 @@ class JobRepository:
         jobs = [to_job(row) for row in self._session.scalars(newest)]
         return cut_page(jobs, limit, lambda job: newest_first(job.created_at, job.id))
 
-    def delete_job(self, caller: Caller, job_id: str) -> None:
-        """With everything that belongs to it. Raises JobNotFound; WrongState while it runs or another needs it."""
+    def delete_job(self, caller: Caller, job_id: str) -> set[str]:
+        """With everything that belongs to it. The hashes of its files, which nothing may need any more.
+
+        Raises JobNotFound; WrongState while it runs or another needs it.
+        """
         job = self._lock(caller, job_id)
         if job.state == "running":
             raise WrongState(job_id, job.state, "deleted", "cancel it first")
@@ -93,8 +96,10 @@ class JobRepository:
         )
         if needed_by is not None:
             raise WrongState(job_id, job.state, "deleted", f"job {needed_by} starts from its last iteration")
+        files = self._files_of(job_id)
         self._session.execute(update(JobRow).where(JobRow.continues == job_id).values(continues=None))
         self._session.execute(delete(JobRow).where(JobRow.id == job_id))
+        return files
 
     def cancel_job(self, caller: Caller, job_id: str) -> Changed:
         """At once unless a worker has it, which is then asked to. Raises JobNotFound, WrongState."""
@@ -136,6 +141,16 @@ class JobRepository:
     def _count_open(self, caller: Caller, *, up_to: int) -> int:
         unfinished = select(JobRow.id).where(JobRow.owner == caller.id, JobRow.state.in_(OPEN_STATES)).limit(up_to)
         return self._session.scalar(select(func.count()).select_from(unfinished.subquery())) or 0
+
+    def _files_of(self, job_id: str) -> set[str]:
+        checkpoints = select(CheckpointRow.id).where(CheckpointRow.job_id == job_id)
+        named = (
+            select(CheckpointFileRow.sha256).where(CheckpointFileRow.checkpoint_id.in_(checkpoints)),
+            select(EpochStateRow.sha256).where(EpochStateRow.job_id == job_id),
+            select(JobValueRow.value["sha256"].as_string()).where(JobValueRow.job_id == job_id),
+        )
+        found = {sha256 for files in named for sha256 in self._session.scalars(files)}
+        return {sha256 for sha256 in found if sha256 is not None}
 
     def _lock(self, caller: Caller, job_id: str) -> Job:
         """The job, its row locked until the end of the transaction. Raises JobNotFound."""

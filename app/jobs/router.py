@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from app.answers import IdempotencyKey, json_response, keyed_request
+from app.blobs import delete_with_files
 from app.database import reading, unit_of_work
 from app.dependencies import CallerDep, Cursor, Limit, Services, ServicesDep
 from app.idempotency import Answer, KeyedRequest, answer_once
@@ -79,9 +80,10 @@ def get_job(job_id: str, services: ServicesDep, caller: CallerDep) -> JSONRespon
 
 @router.delete("/{job_id}", status_code=204)
 def delete_job(job_id: str, services: ServicesDep, caller: CallerDep) -> Response:
-    """With its iterations, proposals and checkpoints. 409 while it runs."""
-    with unit_of_work(services.sessions) as session:
-        JobRepository(session).delete_job(caller, job_id)
+    """With its iterations, proposals, checkpoints and their files. 409 while it runs, or a job goes on from it."""
+    delete_with_files(
+        services.sessions, services.storage, lambda session: JobRepository(session).delete_job(caller, job_id)
+    )
     return Response(status_code=204)
 
 

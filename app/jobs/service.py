@@ -1,5 +1,7 @@
 """The rules about jobs: what may be asked for, and what continues what."""
 
+from sqlalchemy.exc import IntegrityError
+
 from adapt.budget import parse_budget, resolve
 from adapt.data.class_order import are_names, class_order
 from adapt.data.fit import channels_fit
@@ -54,7 +56,11 @@ class JobService:
             budget=dict(budget),
             settings=settings_to_document(settings),
         )
-        return self._add(caller, new)
+        try:
+            return self._add(caller, new)
+        except IntegrityError:
+            self._check_asked(caller, asked)  # says what was deleted in that moment
+            raise
 
     def check(self, caller: Caller, asked: JobIn) -> Feasibility:
         """Whether the budget can be met; no job. Raises as `submit` does, but for BudgetUnreachable."""
@@ -90,7 +96,12 @@ class JobService:
             settings=before.settings,
             continues=job_id,
         )
-        return self._add(caller, new)
+        try:
+            return self._add(caller, new)
+        except IntegrityError:
+            with reading(self._sessions) as session:
+                JobRepository(session).get_job(caller, job_id)  # raises when it was deleted in that moment
+            raise
 
     def _add(self, caller: Caller, new: NewJob) -> Job:
         with unit_of_work(self._sessions) as session:

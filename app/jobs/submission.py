@@ -1,13 +1,14 @@
 """The body of POST /v1/jobs: JSON, or a form with the network (and the data set) as files."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 from starlette.requests import Request
 
 from adapt.zoo.catalogue import find_architecture
 from app.database import reading
+from app.datasets.records import DatasetInUse
 from app.datasets.repository import DatasetRepository
 from app.datasets.router import dataset_service
 from app.dependencies import Services
@@ -15,7 +16,7 @@ from app.jobs.errors import ReferenceNotFound
 from app.jobs.schemas import JobIn
 from app.json_body import InvalidFields, parse_json, read_json, validate
 from app.models.from_zoo import ZooModels
-from app.models.records import Model
+from app.models.records import Model, ModelInUse
 from app.models.router import model_service
 from app.models.service import ModelFields
 from app.records import Caller
@@ -94,10 +95,11 @@ def stored_files(services: Services, caller: Caller, submission: Submission) -> 
             asked = asked.model_copy(update={"model": model.id})
         yield asked
     except BaseException:
-        if new_model is not None:
-            models.delete_model(caller, new_model)
-        if new_dataset is not None:
-            datasets.delete_dataset(caller, new_dataset)
+        with suppress(ModelInUse, DatasetInUse):  # another request has found it and begun a job with it
+            if new_model is not None:
+                models.delete_model(caller, new_model)
+            if new_dataset is not None:
+                datasets.delete_dataset(caller, new_dataset)
         raise
 
 

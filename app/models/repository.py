@@ -23,6 +23,8 @@ from app.problem_documents import problem_document
 from app.records import Caller, CheckState, new_id
 from app.storage import Blob
 from app.tables import JobRow, ModelRow, TaskRow
+from app.targets.lookup import LookupRepository
+from app.tasks.queue import TaskQueue
 
 CHECK_TASK = "model-check"
 """Kind of the task that finds a model's groups and compares its rebuilt forms; key and payload name the model."""
@@ -100,18 +102,24 @@ class ModelRepository:
         self._session.flush()
         return _record(row)
 
-    def delete_model(self, caller: Caller, model_id: str) -> None:
-        """Raises ModelNotFound; ModelInUse while a job, running or over, points at it.
+    def delete_model(self, caller: Caller, model_id: str) -> set[str]:
+        """With what was measured of it. The hashes of its files, which nothing may need any more.
 
-        The blob stays until a sweep finds that no row names it.
+        Raises ModelNotFound; ModelInUse while a job, running or over, points at it.
         """
-        row = self._session.scalar(select(ModelRow.id).where(ModelRow.id == model_id, ModelRow.owner == caller.id))
-        if row is None:
+        # Locked: a job that is just being added waits, or is seen here.
+        mine = select(ModelRow.weights_sha256, ModelRow.onnx_sha256)
+        mine = mine.where(ModelRow.id == model_id, ModelRow.owner == caller.id).with_for_update()
+        files = self._session.execute(mine).one_or_none()
+        if files is None:
             raise ModelNotFound(model_id)
         job_id = self._session.scalar(select(JobRow.id).where(JobRow.model_id == model_id).limit(1))
         if job_id is not None:
             raise ModelInUse(model_id, job_id)
         self._session.execute(delete(ModelRow).where(ModelRow.id == model_id))
+        LookupRepository(self._session).forget_model(model_id)
+        TaskQueue(self._session).forget_about("model", model_id)
+        return {sha256 for sha256 in files if sha256 is not None}
 
     def finish_check(self, model_id: str, groups: Sequence[ChannelGroup]) -> None:
         """For the worker that checked it (its fence is checked in the same transaction): the model is ready."""

@@ -18,6 +18,7 @@ from adapt.graph.shares import shares_by_kind
 from adapt.spec import Normalization
 from adapt.zoo.architecture import ArchitectureNotFound
 from adapt.zoo.catalogue import get_architecture
+from app.blobs import delete_with_files
 from app.database import Sessions, reading, unit_of_work
 from app.labels import label_from_filename, parse_name
 from app.models.form_fields import parse_classes, parse_normalization
@@ -86,9 +87,10 @@ class ModelService:
             return ModelRepository(session).list_models(caller, after=after, limit=limit)
 
     def delete_model(self, caller: Caller, model_id: str) -> None:
-        """Raises ModelNotFound, ModelInUse."""
-        with unit_of_work(self._sessions) as session:
-            ModelRepository(session).delete_model(caller, model_id)
+        """With its files. Raises ModelNotFound, ModelInUse."""
+        delete_with_files(
+            self._sessions, self._storage, lambda session: ModelRepository(session).delete_model(caller, model_id)
+        )
 
     @contextmanager
     def _read(self, file: UploadedFile, architecture: str | None) -> Iterator[tuple[Path, Graph]]:

@@ -83,6 +83,11 @@ class LookupRepository:
         )
         self._insert(target_id, key, replace(learned, entries=new))
 
+    def forget_model(self, model_id: str) -> None:
+        """What profiles of the model found, on every target."""
+        of_model = LookupEntryRow.conditions_key.endswith(f"/{model_id}", autoescape=True)
+        self._session.execute(delete(LookupEntryRow).where(of_model))
+
     def find_table(
         self, target_id: str, model_id: str | None = None, conditions_id: str | None = None
     ) -> LookupTable | None:

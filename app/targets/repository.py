@@ -19,6 +19,7 @@ from app.tables import JobRow, TargetRow, TaskRow
 from app.targets.lookup import LookupRepository, fingerprint
 from app.targets.presence import is_present
 from app.targets.records import Target, TargetInUse, TargetNotFound
+from app.tasks.queue import TaskQueue
 
 TARGET_CHECK_TASK = "target-check"
 
@@ -130,6 +131,7 @@ class TargetRepository:
         if job_id is not None:
             raise TargetInUse(target_id, job_id)
         self._session.execute(delete(TargetRow).where(TargetRow.id == target_id))
+        TaskQueue(self._session).forget_about("target", target_id)
 
     def _shown(self, row: TargetRow) -> Target:
         """As it is now: an agent that was not heard of lately is away."""

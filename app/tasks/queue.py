@@ -1,9 +1,9 @@
 """The queue of short work: the same leases and fences as for jobs, but no events."""
 
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, Literal, cast
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.database import database_now
@@ -119,6 +119,11 @@ class TaskQueue:
     def release(self, claimed: ClaimedTask) -> None:
         """Back to the queue, for a worker that shuts down in order. Raises LeaseLost."""
         self.hold(claimed, attempts=TaskRow.attempts - 1, **let_go("queued", None))
+
+    def forget_about(self, subject: Literal["model", "dataset", "target"], id_: str) -> None:
+        """Whatever its state: what it was about is deleted. A worker that has it finds its lease lost."""
+        about = TaskRow.payload[subject].as_string() == id_
+        self._session.execute(delete(TaskRow).where(about))
 
     def hold(self, claimed: ClaimedTask, **values: Any) -> None:
         """Writes `values` if the fence is still ours, and locks the row: whatever a worker writes for this task in

@@ -21,8 +21,8 @@ from tests.pt2_files import Small, exported
 
 
 @pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
-    with live_api(tmp_path_factory.mktemp("service"), max_upload_bytes=2_000_000) as running:
+def api(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
+    with live_api(tmp_path_factory.mktemp("service"), database_url=database_url, max_upload_bytes=2_000_000) as running:
         yield running
 
 
@@ -226,18 +226,18 @@ def test_an_upload_without_a_declared_length_is_capped_too(api: LiveApi) -> None
     assert answer.status_code == 413
 
 
-def test_deleting_forgets_the_model_and_a_sweep_its_file(api: LiveApi) -> None:
+def test_deleting_forgets_the_model_its_tasks_and_its_file(api: LiveApi) -> None:
     torch.manual_seed(7)
     model = post(api.client, exported(Small())).json()
     with api.services.sessions() as session:
         weights = session.get_one(ModelRow, model["id"]).weights_sha256
     assert weights is not None
+    assert api.services.storage.exists(weights)
     assert api.client.delete(f"/v1/models/{model['id']}").status_code == 204
+    assert not api.services.storage.exists(weights)
     with unit_of_work(api.services.sessions) as session:
-        blobs = BlobRepository(session)
-        blobs.forget_unreferenced(older_than_s=-60)
-        named = blobs.list_hashes()
-    assert api.services.storage.sweep(named, older_than_s=-60) == [weights]
+        assert weights not in BlobRepository(session).list_hashes()
+        assert session.query(TaskRow).filter_by(key=model["id"]).count() == 0
     for method in ("GET", "DELETE"):
         assert api.client.request(method, f"/v1/models/{model['id']}").status_code == 404
 

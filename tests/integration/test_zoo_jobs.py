@@ -12,7 +12,7 @@ from adapt.formats.safetensors_file import read_graph
 from adapt.zoo.architecture import Architecture
 from adapt.zoo.builder import GraphBuilder
 from adapt.zoo.catalogue import get_architecture
-from app.blobs import BlobRepository
+from app.blobs import sweep
 from app.database import reading, unit_of_work
 from app.jobs.queue import JobQueue
 from app.jobs.recorder import TRAINED
@@ -41,8 +41,8 @@ SETTINGS = {
 
 
 @pytest.fixture(name="api")
-def _api(tmp_path: Path) -> Iterator[LiveApi]:
-    with live_api(tmp_path) as running:
+def _api(fresh_database_url: str, tmp_path: Path) -> Iterator[LiveApi]:
+    with live_api(tmp_path, database_url=fresh_database_url) as running:
         yield running
 
 
@@ -111,9 +111,7 @@ def test_what_cannot_be_built_for_these_images_leaves_nothing(api: LiveApi) -> N
     assert (unknown.status_code, "did you mean vgg19 or" in unknown.json()["detail"]) == (404, True)
     with api.services.sessions() as session:
         assert session.query(ModelRow).count() == session.query(JobRow).count() == 0
-        BlobRepository(session).forget_unreferenced(older_than_s=-1)
-        session.commit()
-    api.services.storage.sweep(frozenset(), older_than_s=-1)
+    sweep(api.services.sessions, api.services.storage, older_than_s=-1)
     assert len(api.stored_files()) == before
 
 
