@@ -104,7 +104,7 @@ def _reserve(sessions: Sessions, request: KeyedRequest) -> Answer | None:
     """The first answer, or None when this is the first and the key is now taken."""
     try:
         with unit_of_work(sessions) as session:
-            _forget_old_keys(session)
+            forget_old_keys(session)
             if (row := session.scalar(select(IdempotencyKeyRow).where(*_this(request)))) is not None:
                 return _first_answer(row, request)
             row_values = {
@@ -129,7 +129,7 @@ def _first_answer(row: IdempotencyKeyRow, request: KeyedRequest) -> Answer:
     return Answer(status=row.status, document=json.loads(row.body), headers=row.headers or {})
 
 
-def _forget_old_keys(session: Session) -> None:
+def forget_old_keys(session: Session) -> None:
     now = database_now(session)
     session.execute(delete(IdempotencyKeyRow).where(IdempotencyKeyRow.created_at < now - KEPT_FOR))
     unanswered = IdempotencyKeyRow.status.is_(None)

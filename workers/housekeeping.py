@@ -8,6 +8,8 @@ from app.agent.orders import OrderBook
 from app.blobs import sweep
 from app.database import unit_of_work
 from app.datasets.repository import DatasetRepository
+from app.retention import forget_expired, remove_old
+from app.scratch import sweep_scratch
 from workers.service import Service
 
 log = logging.getLogger(__name__)
@@ -25,9 +27,20 @@ class Housekeeping:
     def when_idle(self) -> None:
         if self._clock() < self._due:
             return
+        service, settings = self._service, self._service.settings
+        if remove_old(
+            service.sessions,
+            service.storage,
+            keep_jobs_days=settings.keep_jobs_days,
+            keep_unused_days=settings.keep_unused_days,
+        ):
+            return  # there may be more: the next time, after the work that came meanwhile
         self._due = self._clock() + EVERY_S
-        with unit_of_work(self._service.sessions) as session:
+        with unit_of_work(service.sessions) as session:
             DatasetRepository(session).forget_refused()
             OrderBook(session).forget_orphans()
-        if gone := sweep(self._service.sessions, self._service.storage):
+        forget_expired(service.sessions)
+        if left_behind := sweep_scratch(settings.scratch_dir):
+            log.info("swept what killed processes left behind: %s", ", ".join(left_behind))
+        if gone := sweep(service.sessions, service.storage):
             log.info("swept %d stored files that nothing needed any more", len(gone))

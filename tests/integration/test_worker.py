@@ -22,7 +22,7 @@ from adapt.latency.staircase import Ratio, Staircase
 from adapt.latency.watched import COLD_MS
 from adapt.presets import effective_settings, settings_to_document
 from adapt.spec import default_normalization
-from app.database import make_engine, make_sessions, migrate, reading, unit_of_work
+from app.database import make_engine, make_sessions, reading, unit_of_work
 from app.jobs.documents import job_document
 from app.jobs.history import JobHistory
 from app.jobs.queue import JobQueue
@@ -39,6 +39,7 @@ from app.storage import Storage
 from app.tables import JobRow, ModelRow
 from app.targets.lookup import LookupRepository
 from app.tasks.queue import TaskQueue
+from tests.databases import DATABASES
 from tests.toy_search import FormulaMeter
 from tests.trained import trained_pt2
 from workers import adaptation, metering, recording
@@ -47,6 +48,9 @@ from workers.housekeeping import Housekeeping
 from workers.progress import read_checkpoint
 from workers.service import Service
 from workers.tasks import run_task
+
+pytestmark = pytest.mark.databases("sqlite")  # those that show every write of a worker run on both
+on_both = pytest.mark.databases(*DATABASES)
 
 ANN = Caller(id="ann")
 QUICK = {
@@ -60,13 +64,13 @@ QUICK = {
 
 
 @pytest.fixture(name="service")
-def _service(tmp_path: Path):
-    settings = Settings(data_dir=tmp_path)
-    migrate(settings.database_url)
+def _service(fresh_database_url: str, tmp_path: Path):
+    settings = Settings(data_dir=tmp_path, database_url=fresh_database_url)
     engine = make_engine(settings.database_url)
+    storage = Storage(settings.storage_url)
     yield Service(
-        sessions=make_sessions(engine),
-        storage=Storage(settings.storage_url),
+        sessions=make_sessions(engine, storage),
+        storage=storage,
         settings=settings,
         lock_directory=tmp_path / "lock",
         worker_id="test",
@@ -150,6 +154,7 @@ def test_a_checked_model_is_ready_with_its_groups(service, model_id):
     assert {group.id: group.prunable for group in model.groups or ()}["head"] is False
 
 
+@on_both
 def test_a_job_is_recorded_to_its_end(service, model_id):
     job_id = submit(service, model_id, {"macs": "60%"})
     work(service)
@@ -235,6 +240,7 @@ def test_a_job_cut_off_anywhere_ends_with_the_same_bytes(service, model_id, monk
     assert final_sha256(service, cut_off) == final_sha256(service, undisturbed)
 
 
+@on_both
 def test_a_job_that_continues_another_starts_from_its_last_iteration(service, model_id):
     first = submit(service, model_id, {"macs": "75%"})
     work(service)
@@ -328,6 +334,7 @@ def test_a_hopeless_latency_fails_before_training_with_the_smallest_measured_fig
     assert (record.open_iteration, record.epoch_state) == (None, None)
 
 
+@on_both
 def test_a_step_that_was_found_is_recorded_shown_and_not_looked_for_again(service, model_id, monkeypatch):
     found = Staircase(step=4, reason="counts are rounded to 4", curve={96: Ratio(ratio=0.5, low=0.4, high=0.6)})
     asked: list[str] = []
@@ -358,6 +365,7 @@ def test_figures_never_call_a_prediction_measured():
     assert recording.latency_figures(replace(predicted, measured=True)).measured == 2.0
 
 
+@on_both
 def test_housekeeping_removes_what_no_row_needs_once_an_hour(service, model_id):
     now = 0.0
     housekeeping = Housekeeping(service, clock=lambda: now)
@@ -374,6 +382,26 @@ def test_housekeeping_removes_what_no_row_needs_once_an_hour(service, model_id):
     now = 3600.0
     housekeeping.when_idle()
     assert not service.storage.exists(again.sha256)
+
+
+@on_both
+def test_housekeeping_lets_go_of_old_jobs_and_of_what_killed_processes_left(service, model_id):
+    job_id = submit(service, model_id, {"macs": "60%"})
+    with unit_of_work(service.sessions) as session:
+        JobRepository(session).cancel_job(ANN, job_id)
+        session.execute(text("UPDATE jobs SET finished_at = '2000-01-01 00:00:00.000000'"))
+    left_behind = service.settings.scratch_dir / "long-killed"
+    left_behind.mkdir(parents=True)
+    left_behind.with_suffix(".lock").touch()
+    settings = service.settings.model_copy(update={"keep_jobs_days": 1, "keep_unused_days": 1})
+    housekeeping = Housekeeping(replace(service, settings=settings), clock=lambda: 0.0)
+    housekeeping.when_idle()  # as long as old things go, the rest of the housework waits
+    assert left_behind.exists()
+    housekeeping.when_idle()
+    assert not left_behind.exists()
+    with reading(service.sessions) as session:
+        assert JobRepository(session).find_job(ANN, job_id) is None
+        assert ModelRepository(session).find_model(ANN, model_id) is not None  # new, though no job uses it
 
 
 def make_old(service: Service) -> None:
