@@ -35,8 +35,8 @@ SETTINGS = {
 
 
 @pytest.fixture(name="api")
-def _api(tmp_path: Path) -> Iterator[LiveApi]:
-    with live_api(tmp_path) as running:
+def _api(fresh_database_url: str, tmp_path: Path) -> Iterator[LiveApi]:
+    with live_api(tmp_path, database_url=fresh_database_url) as running:
         yield running
 
 

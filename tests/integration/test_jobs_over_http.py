@@ -58,8 +58,8 @@ def network(seed: int = 0) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApp]:
-    with served_app(Settings(data_dir=tmp_path_factory.mktemp("service"))) as running:
+def app(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApp]:
+    with served_app(Settings(data_dir=tmp_path_factory.mktemp("service"), database_url=database_url)) as running:
         yield running
 
 

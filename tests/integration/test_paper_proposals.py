@@ -52,8 +52,8 @@ class TwoStagesOfOneSize(nn.Module):
 
 
 @pytest.fixture(name="api", scope="module")
-def _api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
-    with live_api(tmp_path_factory.mktemp("service")) as running:
+def _api(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
+    with live_api(tmp_path_factory.mktemp("service"), database_url=database_url) as running:
         yield running
 
 

@@ -31,8 +31,8 @@ TABLE = LookupTable(
 
 
 @pytest.fixture
-def api(tmp_path: Any) -> Iterator[LiveApi]:
-    with live_api(tmp_path) as running:
+def api(fresh_database_url: str, tmp_path: Any) -> Iterator[LiveApi]:
+    with live_api(tmp_path, database_url=fresh_database_url) as running:
         yield running
 
 
