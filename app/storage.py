@@ -20,8 +20,9 @@ CHUNK_BYTES = 1024 * 1024
 PART_BYTES = 8 * CHUNK_BYTES
 """What is held in memory of a file that goes to, or comes from, a remote store; s3fs would take 50 MiB a file."""
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_PATIENCE = {"config_kwargs": {"connect_timeout": 5, "read_timeout": 30}}  # botocore's own: a minute each
-_OPTIONS = {"s3": _PATIENCE, "s3a": _PATIENCE}
+_PATIENCE = {"connect_timeout": 5, "read_timeout": 30, "retries": {"total_max_attempts": 2}}
+"""Of botocore, which waits a minute for each of five attempts; s3fs tries again on top of it."""
+_OPTIONS = {"s3": {"config_kwargs": _PATIENCE}, "s3a": {"config_kwargs": _PATIENCE}}
 _BLOBS, _INCOMING = "blobs", "incoming"
 
 
