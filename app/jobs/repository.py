@@ -84,7 +84,8 @@ class JobRepository:
         return cut_page(jobs, limit, lambda job: newest_first(job.created_at, job.id))
 
     def delete_job(self, caller: Caller, job_id: str) -> set[str]:
-        """With everything that belongs to it. The hashes of its files, which nothing may need any more.
+        """With everything that belongs to it; one that is not over yet is cancelled first, and that is told. The hashes
+        of its files, which nothing may need any more.
 
         Raises JobNotFound; WrongState while it runs or another needs it.
         """
@@ -96,6 +97,8 @@ class JobRepository:
         )
         if needed_by is not None:
             raise WrongState(job_id, job.state, "deleted", f"job {needed_by} starts from its last iteration")
+        if job.state not in LAST_STATES:
+            self._enter(job_id, "cancelled", finished_at=database_now(self._session))
         files = self._files_of(job_id)
         self._session.execute(update(JobRow).where(JobRow.continues == job_id).values(continues=None))
         self._session.execute(delete(JobRow).where(JobRow.id == job_id))

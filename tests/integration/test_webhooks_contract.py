@@ -114,6 +114,12 @@ def end_by_refused_material(sessions: Sessions) -> None:
     assert claim_job(sessions) is None
 
 
+def end_by_deleting(sessions: Sessions) -> None:
+    with unit_of_work(sessions) as session:
+        (job_id,) = session.scalars(select(JobRow.id))
+        JobRepository(session).delete_job(ANN, job_id)
+
+
 def end_while_its_device_is_away(sessions: Sessions) -> None:
     claimed = claim_job(sessions)
     cancel(sessions, claimed.id)
@@ -128,6 +134,7 @@ WAYS_TO_END = {
     "cancelled in the queue": ("job.cancelled", None),
     "cancelled when its worker was dead": ("job.cancelled", end_by_request_to_a_dead_worker),
     "cancelled while its device is away": ("job.cancelled", end_while_its_device_is_away),
+    "deleted before it began": ("job.cancelled", end_by_deleting),
     "given up": ("job.failed", end_as_a_crash_loop),
     "refused": ("job.failed", end_by_refused_material),
 }
