@@ -8,7 +8,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, func, inspect, make_url, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, make_url, select, text
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
@@ -143,6 +143,8 @@ def migrate(url: str) -> str:
     """
     _make_parent_folder(url)
     engine = make_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _leave_references_alone)
     try:
         with _alembic_config() as config, engine.connect() as connection:
             # Imported here: only `migrate` and start-up need alembic, and it takes a while to load.
@@ -157,6 +159,7 @@ def migrate(url: str) -> str:
             if at != head:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
+                _check_references(connection)
             connection.commit()
             return head
     finally:
@@ -221,6 +224,18 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000}")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
+
+
+def _leave_references_alone(connection: Any, _record: Any) -> None:
+    # SQLite alters a table by copying it and dropping the old one, which would take along every row that refers to it.
+    connection.execute("PRAGMA foreign_keys=OFF")
+
+
+def _check_references(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        broken = connection.execute(text("PRAGMA foreign_key_check")).first()
+        if broken is not None:
+            raise DatabaseError(f"the migration would leave rows of {broken[0]} without what they refer to: {broken}")
 
 
 def _begin_sqlite(connection: Any) -> None:

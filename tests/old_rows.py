@@ -54,6 +54,7 @@ def _job(job_id: str, state: str, **values: Any) -> dict[str, Any]:
         "event_counter": 1,
         "recorded": 1,
         "recorded_at_claim": 0,
+        "ran_s": 0.0,
         "current": FIGURES,
         **values,
     }
@@ -256,9 +257,13 @@ _ROWS: dict[str, list[dict[str, Any]]] = {
             "webhook_id": "whk_old",
             "job_id": "job_old",
             "event_number": 1,
+            "event": "job.succeeded",
+            "body": "{}",
             "state": "queued",
             "attempts": 0,
             "created_at": THEN,
         }
     ],
+    "counters": [{"name": "proposals", "label": "raced-out", "value": 3.0}],
+    "workers": [{"id": "host:long:1", "lane": "long", "started_at": THEN, "seen_at": THEN}],
 }

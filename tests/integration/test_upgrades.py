@@ -66,7 +66,10 @@ def upgraded(request: pytest.FixtureRequest, url: str) -> Iterator[Sessions]:
         with engine.connect() as connection:
             after = _count(connection, before)
             builtin = 1 if request.param == "0001" else 0  # `digits` and `local` came with 0002
-            assert after == counts | {name: counts[name] + builtin for name in ("datasets", "targets")}
+            expected = counts | {name: counts[name] + builtin for name in ("datasets", "targets")}
+            if request.param < "0007":  # no version before it sent any
+                expected["webhook_deliveries"] = 0
+            assert after == expected
         yield make_sessions(engine)
     finally:
         engine.dispose()
