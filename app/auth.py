@@ -16,7 +16,7 @@ from app.records import LOCAL_CALLER, Caller, Role, new_id
 from app.tables import SessionRow, TokenRow
 
 COOKIE = "netadapt_session"
-TOKEN_PREFIX = "nat_"  # lets secret scanners and people recognise a token of ours
+_TOKEN_PREFIX, _SESSION_PREFIX = "nat_", "nas_"  # by which scanners, people and our own errors recognise a secret
 _NOTE_USE_AFTER = timedelta(minutes=5)  # not every request of a busy client is worth a write
 
 
@@ -117,7 +117,7 @@ class TokenRepository:
     ) -> tuple[Token, str]:
         """The token and its secret, which is shown this once. The default owner has what was made before there were
         tokens."""
-        secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
+        secret = _TOKEN_PREFIX + secrets.token_urlsafe(32)
         row = TokenRow(
             id=new_id("tok"),
             hash=_hash(secret),
@@ -181,7 +181,7 @@ class Authenticator:
             raise BadCredentials
         now = database_now(self._session)
         self._session.execute(delete(SessionRow).where(SessionRow.expires_at < now))
-        cookie, expires_at = secrets.token_urlsafe(32), now + timedelta(hours=hours)
+        cookie, expires_at = _SESSION_PREFIX + secrets.token_urlsafe(32), now + timedelta(hours=hours)
         self._session.add(
             SessionRow(hash=_hash(cookie), owner=row.owner, token_id=row.id, created_at=now, expires_at=expires_at)
         )

@@ -8,7 +8,8 @@ from urllib.parse import parse_qsl, urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.auth import TOKEN_PREFIX, is_loopback
+from app.auth import is_loopback
+from app.problem_documents import SECRET
 from app.problem_responses import problem_response
 from app.problems import BY_STATUS
 
@@ -19,7 +20,6 @@ MAX_ADDRESS = 8192
 MAX_HEAD_BYTES = 32 * 1024
 """Of a request's line and headers."""
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9_.-]+))(?::[0-9]{1,5})?")
-_TOKEN = re.compile(rf"{TOKEN_PREFIX}[A-Za-z0-9_-]{{43}}")
 Refusal = tuple[int, str]
 
 
@@ -85,7 +85,7 @@ def _bad_address(scope: Scope) -> Refusal | None:
     if not path.startswith("/"):
         return 400, "the request's target is no path: no proxy is run here"
     named = any(name.lower() in SECRETS for name, _ in parse_qsl(query, keep_blank_values=True))
-    if named or _TOKEN.search(path) or _TOKEN.search(query):
+    if named or SECRET.search(path) or SECRET.search(query):
         return 400, "a token never belongs into an address, where logs keep it: send it as Authorization: Bearer"
     if "\0" in path or "%00" in query or "\ufffd" in path:
         return 400, "the address holds characters that none of ours has"

@@ -1,5 +1,6 @@
 """Problem documents (RFC 9457) as plain values: stored with what failed, and sent. No HTTP framework here."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,10 @@ MAX_DETAIL = 8000
 MAX_FIELD = 500
 MAX_FIELDS = 50
 """What a problem repeats of a request is cut: a name of megabytes would come back, be stored and be logged."""
+
+
+SECRET = re.compile(r"(nat_|nas_|whsec_)[A-Za-z0-9+/=_-]{20,}")
+"""Our tokens, sessions and webhook secrets, by how they begin."""
 
 
 def problem_document(
@@ -25,8 +30,9 @@ def problem_document(
 
 
 def readable(text: str, longest: int) -> str:
-    """Cut in the middle to `longest` characters, and what cannot be printed (control characters, halves of surrogate
-    pairs, marks that turn the direction of writing) as its escape."""
+    """Cut in the middle to `longest` characters, without secrets of ours, and what cannot be printed (control
+    characters, halves of surrogate pairs, marks that turn the direction of writing) as its escape."""
+    text = SECRET.sub(r"\1...", text)
     if len(text) > longest:
         left_out = f" ... ({len(text) - longest} characters) ... "
         text = text[: longest // 2] + left_out + text[-(longest // 2) :]

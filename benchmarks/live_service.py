@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.client import Client
@@ -27,8 +28,23 @@ class ServiceDidNotStart(Exception):
 @contextmanager
 def live_service(folder: Path) -> Iterator[str]:
     """The address of a running service whose data and log lie in `folder`; shows the log's end if the body fails."""
+    with live_process(folder) as process:
+        yield process.address
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveProcess:
+    """`pid` is the API's; a worker beside it is its child."""
+
+    address: str
+    pid: int
+
+
+@contextmanager
+def live_process(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[LiveProcess]:
+    """As `live_service`, with further arguments of `netadapt serve` and further variables."""
     log = folder / "service.log"
-    command = [sys.executable, "-m", "app.cli", "serve", "--port", "0", "--data-dir", str(folder / "data")]
+    command = [sys.executable, "-m", "app.cli", "serve", "--port", "0", "--data-dir", str(folder / "data"), *arguments]
     with log.open("wb") as stream:
         # A session of its own: Ctrl-C reaches us alone, and what is left at the end can be killed as one group.
         process = subprocess.Popen(
@@ -37,10 +53,10 @@ def live_service(folder: Path) -> Iterator[str]:
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
         )
     try:
-        yield _address_when_ready(process, log)
+        yield LiveProcess(address=_address_when_ready(process, log), pid=process.pid)
     except Exception:
         print(f"--- the service's log, last {TAIL_LINES} lines ---", file=sys.stderr)
         print("\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:]), file=sys.stderr)
