@@ -9,7 +9,7 @@ NAME ?=
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test lint format bench browser service data-folder
+.PHONY: install demo test lint audit format bench browser service data-folder
 
 install: $(STAMP)
 
@@ -42,6 +42,14 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --severity-level medium adapt app workers
+
+# Needs the advisories of pypi.org, so it is no part of `lint`. pip-audit has an environment of its own: what it brings
+# is no business of the service. What is installed is looked at, in the versions that constraints.txt pins.
+audit: install
+	test -x $(VENV)-audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)-audit && \
+	  $(VENV)-audit/bin/pip install -q --disable-pip-version-check 'pip-audit>=2.10,<3'; }
+	$(VENV)-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 format: install
 	$(BIN)/ruff format .
