@@ -14,11 +14,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from app.gate import MAX_HEAD_BYTES
 from app.problem_documents import problem_document
-from app.problems import BY_STATUS
+from app.problems import BY_STATUS, Problem
 from app.security_headers import HEADERS
 from app.settings import Settings
 
 LINGER_S = 1.0
+CROWDED = Problem(503, "too-many-connections", "Too many connections")
 
 
 def guarded_config(app: Any, settings: Settings, **others: Any) -> Config:
@@ -27,13 +28,13 @@ def guarded_config(app: Any, settings: Settings, **others: Any) -> Config:
     class Protocol(GuardedProtocol):
         head_timeout_s = settings.head_timeout_s
         answer_timeout_s = settings.answer_timeout_s
+        max_connections = settings.max_connections
 
     return Config(
         app,
         http=Protocol,
         ws="none",
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
-        limit_concurrency=settings.max_connections,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
         server_header=False,
@@ -46,6 +47,7 @@ class GuardedProtocol(H11Protocol):
 
     head_timeout_s = 10.0
     answer_timeout_s = 60.0
+    max_connections = 1000
     _head_timer: asyncio.TimerHandle | None = None
     _answer_timer: asyncio.TimerHandle | None = None
     _unread_bytes = 0
@@ -62,6 +64,9 @@ class GuardedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
+            return
+        if len(self.connections) > self.max_connections and self.cycle is None:
+            self._answer_and_close(CROWDED, "as many connections are open as are served at once; try again in a moment")
             return
         super().data_received(data)
         if self._is_answering():
@@ -86,18 +91,20 @@ class GuardedProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP, or too much of it, gets a problem like everything else."""
         if len(self.conn.trailing_data[0]) > MAX_HEAD_BYTES:
-            self._answer_and_close(431, f"the request's line and headers are longer than {MAX_HEAD_BYTES} bytes")
+            self._answer_and_close(
+                BY_STATUS[431], f"the request's line and headers are longer than {MAX_HEAD_BYTES} bytes"
+            )
         else:
-            self._answer_and_close(400, "this is no HTTP request")
+            self._answer_and_close(BY_STATUS[400], "this is no HTTP request")
 
-    def _answer_and_close(self, status: int, detail: str) -> None:
-        problem = BY_STATUS[status]
-        body = json.dumps(problem_document(problem.slug, problem.title, status, detail)).encode()
+    def _answer_and_close(self, problem: Problem, detail: str) -> None:
+        body = json.dumps(problem_document(problem.slug, problem.title, problem.status, detail)).encode()
         self._refused = True
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             said = {**HEADERS, "Content-Type": "application/problem+json", "Content-Length": str(len(body))}
-            headers = [(name.encode(), value.encode()) for name, value in {**said, "Connection": "close"}.items()]
-            response = h11.Response(status_code=status, headers=headers)
+            said |= {"Connection": "close"} | ({"Retry-After": "1"} if problem is CROWDED else {})
+            headers = [(name.encode(), value.encode()) for name, value in said.items()]
+            response = h11.Response(status_code=problem.status, headers=headers)
             for event in (response, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         # Closed at once, with more of the request still coming, the client would see a reset and never the answer.
@@ -116,7 +123,7 @@ class GuardedProtocol(H11Protocol):
         if not self.conn.trailing_data[0]:  # nothing was begun, so nothing is answered
             self.transport.close()
             return
-        self._answer_and_close(408, f"no request was complete within {self.head_timeout_s:g} s")
+        self._answer_and_close(BY_STATUS[408], f"no request was complete within {self.head_timeout_s:g} s")
 
     def _answer_unread(self) -> None:
         unread = self.transport.get_write_buffer_size()

@@ -8,7 +8,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Query, Request
 from sqlalchemy import Engine
 
-from app.auth import COOKIE, Authenticator, Forbidden, is_loopback
+from app.auth import COOKIE, Authenticator, AuthError, Forbidden, is_loopback
 from app.database import Sessions, make_engine, make_sessions, reading, unit_of_work
 from app.paging import MAX_PAGE
 from app.quotas import Quotas, quotas_of
@@ -69,17 +69,30 @@ def get_services(request: Request) -> Services:
 
 def get_agent_caller(request: Request, services: Annotated[Services, Depends(get_services)]) -> Caller:
     """Whoever may measure: a device's token, or a user's. Raises SignInNeeded, BadCredentials."""
-    local = _is_of_this_machine(request)
     authorization = request.headers.get("authorization")
     with reading(services.sessions) as session:
         guard = Authenticator(session)
-        caller = guard.identify(authorization, request.cookies.get(COOKIE), local_listener=local)
+        caller = _identify(request, guard)
         note = authorization is not None and guard.is_use_worth_noting(authorization)
     if note and authorization is not None:
         with unit_of_work(services.sessions) as session:
             Authenticator(session).note_use(authorization)
     setattr(request.state, SIGNED_IN, True)
     return caller
+
+
+def is_still_allowed(request: Request, services: Services) -> bool:
+    """Whether whoever holds an answer open could still begin it: a token can be revoked meanwhile."""
+    with reading(services.sessions) as session:
+        try:
+            return _identify(request, Authenticator(session)).role != "agent"
+        except AuthError:
+            return False
+
+
+def _identify(request: Request, guard: Authenticator) -> Caller:
+    authorization, cookie = request.headers.get("authorization"), request.cookies.get(COOKIE)
+    return guard.identify(authorization, cookie, local_listener=_is_of_this_machine(request))
 
 
 def _is_of_this_machine(request: Request) -> bool:

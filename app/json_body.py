@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -106,10 +107,14 @@ def _with_near_names(fault: dict[str, str], model: type[BaseModel]) -> dict[str,
     """What an unknown key may have been meant for."""
     if fault["detail"] != UNKNOWN_KEY or len(fault["pointer"]) > MAX_POINTER:
         return fault
-    schema = model.model_json_schema()
-    known = {name for each in (schema, *schema.get("$defs", {}).values()) for name in each.get("properties", {})}
-    near = get_close_matches(fault["pointer"].rpartition("/")[2], sorted(known), n=2, cutoff=0.5)
+    near = get_close_matches(fault["pointer"].rpartition("/")[2], _known_names(model), n=2, cutoff=0.5)
     return {**fault, "detail": f"{UNKNOWN_KEY}; did you mean {' or '.join(near)}?"} if near else fault
+
+
+@cache
+def _known_names(model: type[BaseModel]) -> list[str]:
+    schema = model.model_json_schema()
+    return sorted({name for each in (schema, *schema.get("$defs", {}).values()) for name in each.get("properties", {})})
 
 
 def faults(errors: Iterable[Mapping[str, Any]], at: str = "") -> list[dict[str, str]]:

@@ -22,6 +22,7 @@ from app.timestamps import rfc3339
 LOOK_S = 0.5
 PROGRESS_EVERY_S = 1.0
 COMMENT_EVERY_S = 15.0
+ASK_EVERY_S = 5.0
 BATCH = 200
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -32,16 +33,21 @@ async def stream_events(
     job_id: str,
     *,
     after: int,
+    allowed: Callable[[], bool] = lambda: True,
     clock: Callable[[], float] = anyio.current_time,
     sleep: Sleep = anyio.sleep,
 ) -> AsyncIterator[bytes]:
     """Bytes of the stream from the event after number `after`. Between two looks no database session is open.
 
-    Ends after the last state, or when the job was deleted.
+    Ends after the last state, when the job was deleted, or once `allowed`, asked now and then, says no.
     """
-    spoke = told_progress = clock()
+    spoke = told_progress = asked = clock()
     progress: Any = None
     while True:
+        if clock() - asked >= ASK_EVERY_S:
+            asked = clock()
+            if not await run_in_threadpool(allowed):
+                return
         try:
             job, page = await run_in_threadpool(_look, sessions, caller, job_id, after)
         except JobNotFound:

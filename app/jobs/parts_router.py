@@ -1,6 +1,7 @@
 """What lies within a job: its events, iterations, proposals, checkpoints and their files."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Header, Path, Query, Request
@@ -9,7 +10,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from app.database import reading
-from app.dependencies import CallerDep, Cursor, HeldStream, Limit, Services, ServicesDep, wants_stream
+from app.dependencies import (
+    CallerDep,
+    Cursor,
+    HeldStream,
+    Limit,
+    Services,
+    ServicesDep,
+    is_still_allowed,
+    wants_stream,
+)
 from app.file_answers import file_response
 from app.jobs.csv_files import ITERATION_COLUMNS, MEDIA_TYPE, PAGE, PROPOSAL_COLUMNS, all_items, csv_lines
 from app.jobs.documents import checkpoint_document, event_document, iteration_document, proposal_document
@@ -52,7 +62,8 @@ async def list_events(
         return await run_in_threadpool(_event_listing, services, caller, request.url.path, job_id, after, cursor, limit)
     await run_in_threadpool(_get_job, services, caller, job_id)
     start = after if last_event_id is None else last_event_id
-    stream = stream_events(services.sessions, caller, job_id, after=start)
+    allowed = partial(is_still_allowed, request, services)
+    stream = stream_events(services.sessions, caller, job_id, after=start, allowed=allowed)
     return EventSourceResponse(stream, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.database import unit_of_work
-from app.jobs.events_stream import COMMENT_EVERY_S, stream_events
+from app.jobs.events_stream import ASK_EVERY_S, COMMENT_EVERY_S, stream_events
 from app.jobs.queue import JobQueue
 from app.jobs.recorder import JobRecorder
 from app.jobs.records import JobProgress, NewJob
@@ -103,3 +103,12 @@ def test_a_stream_ends_when_its_job_is_deleted(sessions):
     clock = Clock(delete)
     read(stream_events(sessions, ANN, job_id, after=0, clock=clock, sleep=clock.sleep))
     assert clock.sleeps == 1
+
+
+def test_a_stream_ends_soon_after_its_reader_was_shut_out(sessions):
+    job_id, clock = submit(sessions), Clock()
+    chunks = read(
+        stream_events(sessions, ANN, job_id, after=0, allowed=lambda: clock.now < 12, clock=clock, sleep=clock.sleep)
+    )
+    assert clock.now == 12 + (-12 % ASK_EVERY_S)
+    assert not any('"state":"cancelled"' in chunk for chunk in chunks)

@@ -5,6 +5,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -175,3 +176,16 @@ def test_a_hundred_connections_that_say_nothing_keep_nobody_out(app: ServedApp) 
     finally:
         for each in idle:
             each.close()
+
+
+def test_more_connections_than_are_served_get_a_problem(tmp_path: Path) -> None:
+    with served_app(Settings(data_dir=tmp_path, max_connections=10)) as app, app.client() as client:
+        host, port = app.url.removeprefix("http://").split(":")
+        held = [socket.create_connection((host, int(port)), timeout=60) for _ in range(10)]
+        try:
+            answer = client.get("/healthz")
+            assert (answer.status_code, answer.json()["type"]) == (503, "urn:netadapt:problem:too-many-connections")
+            assert answer.headers["retry-after"] == "1"
+        finally:
+            for each in held:
+                each.close()

@@ -8,8 +8,12 @@ import pytest
 
 from app.auth import BindRefused, TokenRepository, check_bind
 from app.database import unit_of_work
+from app.jobs.records import NewJob
+from app.jobs.repository import JobRepository
+from app.records import Caller
 from app.settings import Settings
 from app.tables import SessionRow, TokenRow
+from tests.rows import add_model
 from tests.served_app import ServedApp, served_app
 
 
@@ -270,3 +274,20 @@ def test_nobody_listens_beyond_this_machine_without_a_token():
         check_bind(host, tokens_exist=True)
         with pytest.raises(BindRefused, match="token"):
             check_bind(host, tokens_exist=False)
+
+
+def test_a_stream_that_is_open_when_its_token_is_revoked_ends(app, monkeypatch):
+    monkeypatch.setattr("app.jobs.events_stream.ASK_EVERY_S", 0.0)
+    with unit_of_work(app.sessions) as session:
+        token, secret = TokenRepository(session).create_token("zoe")
+        add_model(session, "mdl_z", owner="zoe")
+    with app.client(secret) as zoe:
+        with unit_of_work(app.sessions) as session:
+            new = NewJob(name=None, model_id="mdl_z", dataset_id="digits", target_id="local", budget={}, settings={})
+            job_id = JobRepository(session).add_job(Caller(id="zoe"), new).id
+        with zoe.stream("GET", f"/v1/jobs/{job_id}/events", headers={"Accept": "text/event-stream"}) as stream:
+            lines = stream.iter_lines()
+            assert next(lines).startswith("event: state")
+            with unit_of_work(app.sessions) as session:
+                TokenRepository(session).revoke_token(token.id)
+            assert not [line for line in lines if "cancelled" in line]  # it ends, or this would wait for ever
