@@ -14,11 +14,11 @@ from starlette.responses import HTMLResponse, Response
 PATH = "/docs"
 OPENAPI_PATH = "/openapi.json"
 # Our own origin alone, and of that only what the page is made of. No inline script: the one that starts it is a file.
-# style-src: swagger-ui's layout and examples set style attributes. img-src: the icons in its styles are data: URLs.
+# Not even styles: swagger-ui (5.32) sets what it sets from its script. img-src: the icons in its styles are data: URLs.
 # connect-src: it reads openapi.json, and "try it out" sends requests here.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _PAGE = f"""<!doctype html>
 <html lang="en">
@@ -38,6 +38,7 @@ _PAGE = f"""<!doctype html>
 """
 _START = (
     f"SwaggerUIBundle({{url: {json.dumps(OPENAPI_PATH)}, dom_id: '#swagger-ui', deepLinking: true, "
+    "validatorUrl: null, "  # which would show this address to a service elsewhere
     "presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset]});\n"
 )
 _MEDIA_TYPES = {"js": "text/javascript", "css": "text/css", "png": "image/png"}

@@ -29,8 +29,8 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)  # of a JSON request
     session_hours: float = Field(default=12.0, gt=0, le=24 * 30)
     # Who may do how much; docs/operating.md tells what each is for. 0 is no limit.
-    requests_per_s: int = Field(default=200, ge=0)  # of one credential, or one address without
-    requests_burst: int = Field(default=2000, ge=1)
+    requests_per_s: int = Field(default=500, ge=0)  # of one credential, or one address without
+    requests_burst: int = Field(default=5000, ge=1)
     failed_sign_ins_per_minute: int = Field(default=30, ge=0)  # of one address; twice as many at once
     max_streams_per_owner: int = Field(default=200, ge=0)  # event streams, and agents that wait for work
     max_models_per_owner: int = Field(default=10_000, ge=0)

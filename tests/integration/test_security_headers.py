@@ -68,6 +68,7 @@ def test_the_documentation_is_made_of_files_of_ours_alone_and_of_no_inline_scrip
     assert "default-src 'none'" in policy
     assert "script-src 'self';" in policy
     assert "http" not in policy
+    assert "unsafe" not in policy
     assert re.findall(r"<script(?![^>]* src=)", page.text) == []
     assert re.findall(r"\son\w+=", page.text) == []
     loaded = re.findall(r'(?:src|href)="([^"]*)"', page.text)
