@@ -48,6 +48,25 @@ def test_what_needs_no_sign_in_is_limited_by_address(tmp_path):
         assert is_refused([client.get("/healthz") for _ in range(40)][-1])
 
 
+def test_only_a_proxy_that_is_trusted_says_whose_request_it_is(tmp_path):
+    def last_of_many(app: ServedApp) -> httpx.Response:
+        with app.client() as client:
+            addresses = [f"9.9.9.{number}" for number in range(40)]
+            return [client.get("/healthz", headers={"X-Forwarded-For": each}) for each in addresses][-1]
+
+    (tmp_path / "a").mkdir()
+    with limited(tmp_path / "a", requests_per_s=1, requests_burst=10) as app:
+        assert is_refused(last_of_many(app))
+    with served_app(
+        Settings(data_dir=tmp_path / "b", requests_per_s=1, requests_burst=10, trusted_proxies="10.0.0.0/8, 127.0.0.1")
+    ) as app:
+        assert last_of_many(app).status_code == 200
+        with app.client() as client:
+            headers = {"X-Forwarded-For": "9.9.9.9", "X-Forwarded-Proto": "https"}
+            answer = client.post("/v1/session", json={"token": app.create_token("ann")}, headers=headers)
+            assert "Secure" in answer.headers["set-cookie"]
+
+
 def test_a_new_guess_each_time_is_no_way_around_the_limit(tmp_path):
     with limited(tmp_path, requests_per_s=1, requests_burst=10) as app:
         app.create_token("ann")
