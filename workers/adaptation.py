@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from adapt.assembly import assembled
@@ -17,6 +18,7 @@ from app.jobs.records import ClaimedJob
 from app.leases import LeaseLost
 from app.problems import problem_of
 from app.quotas import JobTimeExceeded
+from app.storage import BlobMissing, StorageError, room_needed
 from workers.assembly import Material, read_dataset, read_material
 from workers.checkpoints import measured_by
 from workers.job_clock import JobClock
@@ -34,7 +36,10 @@ log = logging.getLogger(__name__)
 
 
 def run_job(claimed: ClaimedJob, service: Service, shutdown: Callable[[], bool]) -> None:
-    """Runs the job until it ends, is asked to stop, or is lost. Whatever happens is in its record."""
+    """Runs the job until it ends, is asked to stop, or is lost. Whatever happens is in its record.
+
+    Raises one of DATABASE_AWAY, or StorageError: no fault of the job, which is left as it is recorded.
+    """
     signal, clock = StopSignal(shutdown), JobClock(claimed)
 
     def renew() -> Reason | None:
@@ -49,9 +54,10 @@ def run_job(claimed: ClaimedJob, service: Service, shutdown: Callable[[], bool])
 
 
 def _work_on(claimed: ClaimedJob, service: Service, signal: StopSignal, clock: JobClock) -> None:
-    """Raises DATABASE_AWAY, and nothing else."""
+    """Raises DATABASE_AWAY and StorageError, and nothing else."""
     try:
-        _search(claimed, service, signal)
+        with room_needed():
+            _search(claimed, service, signal)
     except LeaseLost:
         log.warning("%s: the lease is another worker's now; nothing more is written", claimed.id)
     except Stopped:
@@ -60,6 +66,12 @@ def _work_on(claimed: ClaimedJob, service: Service, signal: StopSignal, clock: J
         _wait_for_device(claimed, service, error)
     except DATABASE_AWAY:
         raise
+    except BlobMissing as error:
+        _fail(claimed, service, error)  # it will not come back
+    except StorageError:
+        with suppress(LeaseLost), unit_of_work(service.sessions) as session:
+            JobQueue(session).release(claimed)
+        raise  # whoever claims next waits first; the job goes on from its record
     except Exception as error:
         if not isinstance(error, AdaptError):
             log.exception("%s failed", claimed.id)

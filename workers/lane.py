@@ -15,6 +15,7 @@ from app.jobs.queue import JobQueue
 from app.models.repository import ModelRepository
 from app.records import TaskLane
 from app.settings import Settings
+from app.storage import StorageError
 from app.targets.repository import TargetRepository
 from app.tasks.queue import TaskQueue
 from workers.adaptation import run_job
@@ -26,6 +27,7 @@ from workers.tasks import run_task
 log = logging.getLogger(__name__)
 
 IDLE_S = 0.5
+LONGEST_PAUSE_S = 15.0
 
 
 def run_lane(lane: TaskLane, settings: Settings) -> int:
@@ -37,16 +39,19 @@ def run_lane(lane: TaskLane, settings: Settings) -> int:
     with open_service(settings, lane, os.getpid()) as service:
         serve = _serve_job if lane == "long" else partial(_serve_task, lane)
         housekeeping = Housekeeping(service)
+        pause_s = IDLE_S
         while not ending.is_set():
             try:
                 busy = serve(service, ending)
                 if not busy and lane == "short":
                     housekeeping.when_idle()
-            except DATABASE_AWAY:  # what was claimed is claimed again when its lease ends
-                log.exception("the database did not answer; trying again")
-                busy = False
+                pause_s = IDLE_S
+            except (*DATABASE_AWAY, StorageError) as error:  # what was claimed is claimed again, and goes on
+                pause_s, busy = min(2 * pause_s, LONGEST_PAUSE_S), False
+                why = getattr(error, "why", None) or getattr(error, "orig", None) or error
+                log.error("database or storage did not answer; trying again in %g s: %s", pause_s, why)
             if not busy:
-                ending.wait(IDLE_S)
+                ending.wait(pause_s)
     return 0
 
 

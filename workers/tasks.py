@@ -4,7 +4,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from app.leases import LeaseLost
 from app.models.repository import CHECK_TASK, ModelRepository
 from app.problems import problem_of
 from app.records import Caller
-from app.storage import StorageError
+from app.storage import BlobMissing, StorageError, room_needed
 from app.targets.repository import TARGET_CHECK_TASK, TargetRepository
 from app.tasks.queue import TaskQueue
 from app.tasks.records import ClaimedTask
@@ -63,7 +63,10 @@ class Ending:
 
 
 def run_task(claimed: ClaimedTask, service: Service, shutdown: Callable[[], bool]) -> None:
-    """Does the task; its outcome is written together with the end of its lease."""
+    """Does the task; its outcome is written together with the end of its lease.
+
+    Raises one of DATABASE_AWAY, or StorageError: no fault of the task, which is done again.
+    """
     signal = StopSignal(shutdown)
 
     def renew() -> None:
@@ -75,17 +78,22 @@ def run_task(claimed: ClaimedTask, service: Service, shutdown: Callable[[], bool
 
 
 def _work_on(claimed: ClaimedTask, service: Service, signal: StopSignal) -> None:
-    """Raises DATABASE_AWAY, and nothing else."""
+    """Raises DATABASE_AWAY and StorageError, and nothing else."""
     try:
-        _do(claimed, service, signal)
+        with room_needed():
+            _do(claimed, service, signal)
     except LeaseLost:
         log.warning("%s: the lease is another worker's now", claimed.id)
-    except (OSError, StorageError):
+    except (OSError, BlobMissing):
         log.exception("%s: no fault of the file; whatever is left is done when the lease has run out", claimed.id)
+    except StorageError:
+        with suppress(LeaseLost), unit_of_work(service.sessions) as session:
+            TaskQueue(session).release(claimed)
+        raise  # whoever claims next waits first
 
 
 def _do(claimed: ClaimedTask, service: Service, signal: StopSignal) -> None:
-    """Raises LeaseLost; and DATABASE_AWAY, OSError or StorageError when database, disk or storage fail."""
+    """Raises LeaseLost; and one of DATABASE_AWAY, OSError or StorageError when database, disk or storage fail."""
     try:
         ending = KINDS[claimed.kind](claimed, service, signal)
         with unit_of_work(service.sessions) as session:
@@ -118,6 +126,8 @@ def check_model(claimed: ClaimedTask, service: Service, signal: StopSignal) -> E
             raise NetworkRefused(
                 "", f"rebuilt in torch and in onnxruntime it answers differently, by {difference:.2g} of its scale"
             )
+    except (OSError, StorageError):
+        raise  # no fault of the network
     except Exception as error:  # whatever a network contains, it may not stay `checking` for ever
         log.log(logging.INFO if isinstance(error, AdaptError) else logging.ERROR, "%s", model_id, exc_info=error)
         problem = problem_of(error)

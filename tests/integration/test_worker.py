@@ -35,7 +35,7 @@ from app.models.records import NewModel
 from app.models.repository import ModelRepository
 from app.records import Caller
 from app.settings import Settings
-from app.storage import Storage
+from app.storage import Storage, StorageFull
 from app.tables import JobRow, ModelRow
 from app.targets.lookup import LookupRepository
 from app.tasks.queue import TaskQueue
@@ -382,6 +382,39 @@ def test_housekeeping_removes_what_no_row_needs_once_an_hour(service, model_id):
     now = 3600.0
     housekeeping.when_idle()
     assert not service.storage.exists(again.sha256)
+
+
+def test_a_storage_that_is_away_makes_a_job_wait_and_costs_it_nothing(service, model_id, monkeypatch):
+    undisturbed = submit(service, model_id, {"macs": "60%"})
+    work(service)
+    waiting = submit(service, model_id, {"macs": "60%"})
+    puts, put = [], service.storage.put
+
+    def put_or_fail(content):
+        puts.append(content)
+        if len(puts) in {2, 5}:
+            raise StorageFull
+        return put(content)
+
+    monkeypatch.setattr(service.storage, "put", put_or_fail)
+    for _ in range(2):
+        with pytest.raises(StorageFull):
+            work(service)
+        job = job_of(service, waiting)
+        assert (job.state, job.attempts, job.error) == ("queued", 0, None)
+    work(service)
+    assert job_of(service, waiting).state == "succeeded"
+    assert final_sha256(service, waiting) == final_sha256(service, undisturbed)
+
+
+def test_a_job_whose_network_is_gone_for_good_fails_and_says_so(service, model_id):
+    job_id = submit(service, model_id, {"macs": "60%"})
+    with reading(service.sessions) as session:
+        weights = ModelRepository(session).get_model(ANN, model_id).weights_sha256
+    service.storage.delete(weights)
+    work(service)
+    job = job_of(service, job_id)
+    assert (job.state, job.error["type"]) == ("failed", "urn:netadapt:problem:file-missing")
 
 
 @on_both
