@@ -7,7 +7,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -223,7 +223,8 @@ class _Receiver:
     def discard(self) -> None:
         """Removes every temporary file; safe to call twice."""
         if self._part is not None and self._part.file is not None:
-            self._part.file.close()
+            with suppress(OSError):  # on a full disk closing fails once more, for what it could not write before
+                self._part.file.close()
         self._part = None
         while self._paths:
             self._paths.pop().unlink(missing_ok=True)
