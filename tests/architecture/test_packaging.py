@@ -10,7 +10,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+
+from app.cli.supervision import DRAIN_S
+from app.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEM_PACKAGE = re.compile(r"apt-get update && apt-get install -y --no-install-recommends [a-z0-9 .+-]+")
@@ -49,12 +53,32 @@ def test_the_image_runs_as_nobody_special_and_can_tell_whether_it_is_well() -> N
 
 
 def test_compose_runs_api_worker_database_and_store_from_the_one_image() -> None:
-    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    services = compose()
     assert {"api", "worker", "postgres", "store"} <= set(services)
     assert services["api"]["build"] == services["worker"]["build"] == "."
     assert services["worker"]["command"] == ["worker"]
     assert services["api"]["command"][:2] == ["serve", "--no-worker"]
     assert services["api"]["ports"] == ["127.0.0.1:8000:8000"]
+
+
+def test_what_compose_sets_are_settings_and_what_it_leaves_empty_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("api", "worker"):
+        environment = compose()[name]["environment"]
+        ours = {name.removeprefix("NETADAPT_").lower() for name in environment if name.startswith("NETADAPT_")}
+        assert {"database_url", "storage_url", "keep_jobs_days", "keep_unused_days"} <= ours
+        assert ours <= set(Settings.model_fields)
+    for name in ("NETADAPT_KEEP_JOBS_DAYS", "NETADAPT_KEEP_UNUSED_DAYS"):
+        monkeypatch.setenv(name, "")
+    assert (Settings().keep_jobs_days, Settings().keep_unused_days) == (None, None)
+
+
+def test_containers_can_write_their_data_alone_and_are_given_time_to_drain() -> None:
+    for name in ("api", "worker"):
+        service = compose()[name]
+        assert (service["read_only"], service["tmpfs"], service["init"]) == (True, ["/tmp"], True)
+        assert (service["cap_drop"], service["security_opt"]) == (["ALL"], ["no-new-privileges:true"])
+        assert [volume.partition(":")[2] for volume in service["volumes"]] == ["/data"]
+        assert float(service["stop_grace_period"].removesuffix("s")) > DRAIN_S
 
 
 def test_the_two_commands_of_the_readme_are_make_targets() -> None:
@@ -77,6 +101,11 @@ def test_the_agent_needs_neither_torch_nor_a_database() -> None:
     extras = project()["project"]["optional-dependencies"]
     assert {re.split(r"[<>=]", name)[0] for name in extras["agent"]} == {"numpy", "onnxruntime"}
     assert {"agent", "service", "postgres", "s3", "ray", "dev"} <= set(extras)
+
+
+def compose() -> dict[str, Any]:
+    services: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    return services
 
 
 def project() -> dict[str, Any]:
