@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, Select, exists, select
 from sqlalchemy import delete as delete_from
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
@@ -79,12 +79,9 @@ class BlobRepository:
             DatasetRow.sample_sha256,
             CheckpointFileRow.sha256,
             EpochStateRow.sha256,
-            JobValueRow.value["sha256"].as_string(),  # a file that a resumed job must find again
         )
         unused = [~exists().where(column == BlobRow.sha256) for column in users]
-        for file in ("candidate", "reference"):  # what a device has been asked to measure
-            asked = TaskRow.payload[file].as_string() == BlobRow.sha256
-            unused.append(~exists().where(asked, TaskRow.lane == "device", TaskRow.state.in_(("queued", "running"))))
+        unused += [BlobRow.sha256.not_in(named) for named in _named_in_documents()]
         found = self._session.scalars(select(BlobRow.sha256).where(which, *unused)).all()
         gone: list[str] = []
         for start in range(0, len(found), _AT_ONCE):
@@ -94,6 +91,17 @@ class BlobRepository:
             forgotten = delete_from(BlobRow).where(BlobRow.sha256.in_(free), *unused).returning(BlobRow.sha256)
             gone += self._session.scalars(forgotten.execution_options(synchronize_session=False))
         return gone
+
+
+def _named_in_documents() -> list[Select[str]]:
+    """Hashes in JSON, which no index finds: they are gathered once a statement, not looked for file by file."""
+    value = JobValueRow.value["sha256"].as_string()  # a file that a resumed job must find again
+    named = [select(value).where(value.is_not(None))]
+    for file in ("candidate", "reference"):  # what a device has been asked to measure
+        asked = TaskRow.payload[file].as_string()
+        is_open = (TaskRow.lane == "device", TaskRow.state.in_(("queued", "running")))
+        named.append(select(asked).where(*is_open, asked.is_not(None)))
+    return named
 
 
 def delete_with_files(sessions: Sessions, storage: Storage, delete: Callable[[Session], Collection[str]]) -> None:

@@ -33,6 +33,7 @@ def address(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
             yield address
 
 
+@pytest.mark.timeout(480)  # two jobs, and a database that is away in between
 def test_a_job_outlives_its_database_and_ends_as_if_nothing_had_been(address: str, server: Any, net_file) -> None:
     with Client(address) as client:
         model = client.models.add(net_file)["id"]

@@ -30,6 +30,8 @@ from tests.pt2_files import (
     zipped,
 )
 
+pytestmark = pytest.mark.databases("sqlite")  # its point is no SQL
+
 
 @pytest.fixture(scope="module")
 def api(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:

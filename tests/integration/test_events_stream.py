@@ -12,15 +12,15 @@ from app.jobs.recorder import JobRecorder
 from app.jobs.records import JobProgress, NewJob
 from app.jobs.repository import JobRepository
 from app.records import Caller
-from tests.databases import migrated_sessions
+from tests.databases import DATABASES, migrated_sessions
 from tests.rows import add_dataset_and_target, add_model
 
 ANN = Caller(id="ann")
 
 
-@pytest.fixture
-def sessions(tmp_path):
-    with migrated_sessions("sqlite", tmp_path) as sessions:
+@pytest.fixture(params=DATABASES)
+def sessions(request, tmp_path):
+    with migrated_sessions(request.param, tmp_path) as sessions:
         yield sessions
 
 

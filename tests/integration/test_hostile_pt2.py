@@ -14,6 +14,8 @@ from app.tables import BlobRow, ModelRow
 from tests.hostile_pt2 import ATTACKS, GOOD, endless_expression
 from tests.live_api import LiveApi, live_api
 
+pytestmark = pytest.mark.databases("sqlite")  # its point is no SQL
+
 REFUSED = {
     "pickled_weight": "head.bias: is pickled",
     "legacy_weights": "model.pt: is a pickle, as torch 2.8 wrote it",

@@ -30,6 +30,8 @@ from workers.adaptation import run_job
 from workers.service import Service, open_service
 from workers.tasks import run_task
 
+pytestmark = pytest.mark.databases("sqlite")  # its point is no SQL
+
 SETTINGS = {
     "preset": "quick",
     "short_term_steps": 2,

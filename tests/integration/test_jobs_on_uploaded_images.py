@@ -22,6 +22,8 @@ from workers.adaptation import run_job
 from workers.service import Service
 from workers.tasks import run_task
 
+pytestmark = pytest.mark.databases("sqlite")  # its point is no SQL
+
 OUTPUTS = [f"Digit {label}" for label in (1, 2, 3, 4, 5, 6, 7, 8, 9, 0)]
 SETTINGS = {
     "preset": "quick",

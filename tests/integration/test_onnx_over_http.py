@@ -10,6 +10,8 @@ from app.tables import BlobRow, ModelRow
 from tests.live_api import LiveApi, live_api
 from tests.onnx_files import between, node
 
+pytestmark = pytest.mark.databases("sqlite")  # its point is no SQL
+
 
 @pytest.fixture(scope="module")
 def api(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:

@@ -20,6 +20,8 @@ from workers.adaptation import run_job
 from workers.service import Service
 from workers.tasks import run_task
 
+pytestmark = pytest.mark.databases("sqlite")  # its point is no SQL
+
 SETTINGS = {
     "preset": "quick",
     "proposals": "paper",

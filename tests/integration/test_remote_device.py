@@ -36,10 +36,11 @@ PLAN = Plan()
 @pytest.fixture(params=DATABASES)
 def service(request, tmp_path):
     settings = Settings(data_dir=tmp_path)
-    with migrated_sessions(request.param, tmp_path) as sessions:
+    storage = Storage(settings.storage_url)
+    with migrated_sessions(request.param, tmp_path, storage) as sessions:
         yield Service(
             sessions=sessions,
-            storage=Storage(settings.storage_url),
+            storage=storage,
             settings=settings,
             lock_directory=tmp_path / "lock",
             worker_id="test",

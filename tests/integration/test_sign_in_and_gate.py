@@ -18,8 +18,9 @@ from tests.served_app import ServedApp, served_app
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApp]:
-    settings = Settings(data_dir=tmp_path_factory.mktemp("service"), allowed_hosts="netadapt.example, api")
+def app(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApp]:
+    folder = tmp_path_factory.mktemp("service")
+    settings = Settings(data_dir=folder, database_url=database_url, allowed_hosts="netadapt.example, api")
     with served_app(settings) as running:
         running.create_token("ann")
         yield running

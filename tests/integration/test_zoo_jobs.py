@@ -27,6 +27,8 @@ from workers.adaptation import run_job
 from workers.service import Service
 from workers.tasks import run_task
 
+pytestmark = pytest.mark.databases("sqlite")  # its point is no SQL
+
 NAME = "mobilenet_v1_0.25"
 SETTINGS = {
     "preset": "quick",
