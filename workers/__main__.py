@@ -1,6 +1,8 @@
 """`python -m workers`: one worker host, a process per lane. `--lane` runs one lane in this process."""
 
 import argparse
+import logging
+import os
 import sys
 from typing import TYPE_CHECKING, cast
 
@@ -38,7 +40,9 @@ def _serve(lane: str, settings: "Settings") -> int:
         return run_webhooks(settings)
     from workers.lane import run_lane
 
-    return run_lane(cast("TaskLane", lane), settings)  # one of LANES, argparse saw to that
+    run_lane(cast("TaskLane", lane), settings)  # one of LANES, argparse saw to that
+    logging.shutdown()
+    os._exit(0)  # everything is closed, and taking torch apart takes seconds on a busy machine
 
 
 if __name__ == "__main__":

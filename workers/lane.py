@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import threading
 from functools import partial
 
@@ -20,6 +19,7 @@ from app.targets.repository import TargetRepository
 from app.tasks.queue import TaskQueue
 from workers.adaptation import run_job
 from workers.housekeeping import Housekeeping
+from workers.leaving import end_at_signal, leave_in_time
 from workers.parent import watch_parent
 from workers.service import Service, open_service
 from workers.tasks import run_task
@@ -30,13 +30,12 @@ IDLE_S = 0.5
 LONGEST_PAUSE_S = 15.0
 
 
-def run_lane(lane: TaskLane, settings: Settings) -> int:
-    """Serves `lane` until SIGTERM, SIGINT or the end of the host. Returns 0."""
-    ending = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
+def run_lane(lane: TaskLane, settings: Settings) -> None:
+    """Serves `lane` until SIGTERM, SIGINT or the end of the host."""
+    ending = end_at_signal()
     watch_parent(ending.set)
     with open_service(settings, lane, os.getpid()) as service:
+        leave_in_time(service, ending)
         serve = _serve_job if lane == "long" else partial(_serve_task, lane)
         housekeeping = Housekeeping(service)
         pause_s = IDLE_S
@@ -52,7 +51,6 @@ def run_lane(lane: TaskLane, settings: Settings) -> int:
                 log.error("database or storage did not answer; trying again in %g s: %s", pause_s, why)
             if not busy:
                 ending.wait(pause_s)
-    return 0
 
 
 def _serve_job(service: Service, ending: threading.Event) -> bool:

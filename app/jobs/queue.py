@@ -12,7 +12,7 @@ from app.jobs.records import ClaimedJob, Job
 from app.jobs.turns import in_turn
 from app.leases import abandoned
 from app.problem_documents import problem_document
-from app.records import JobPhase, JobRequest, JobState, Lane
+from app.records import LAST_STATES, JobPhase, JobRequest, JobState, Lane
 from app.tables import DatasetRow, JobRow, ModelRow, TargetRow
 from app.targets.presence import row_is_present
 
@@ -89,6 +89,13 @@ class JobQueue:
         self._journal.hold(claimed, **_let_go("queued"))
         self._journal.tell_state(claimed.id)
 
+    def give_back(self, worker_id: str) -> None:
+        """Back to the queue, or to where it was asked to go, whatever this worker holds; it holds nothing any more."""
+        now = database_now(self._session)
+        theirs = and_(JobRow.state == "running", JobRow.lease_owner == worker_id)
+        for row_id, requested in self._locked(theirs, JobRow.requested):
+            self._end(row_id, "queued" if requested is None else _ASKED_FOR[requested], None, now)
+
     def wait_for_device(self, claimed: ClaimedJob) -> None:
         """Back to the queue, where it keeps its place, until its target's device is there; a cancel or pause that was
         asked for meanwhile is done instead, since no worker may come for long. Raises LeaseLost."""
@@ -150,7 +157,7 @@ class JobQueue:
     def _end(self, job_id: str, state: JobState, error: dict[str, Any] | None, now: datetime) -> None:
         # The fence goes up: a worker that was only slow finds its lease lost.
         values = {"fence": JobRow.fence + 1, "requested": None, "error": error, **_let_go(state)}
-        if state != "paused":
+        if state in LAST_STATES:
             values["finished_at"] = now
         self._session.execute(update(JobRow).where(JobRow.id == job_id).values(values))
         self._journal.tell_state(job_id)

@@ -120,6 +120,12 @@ class TaskQueue:
         """Back to the queue, for a worker that shuts down in order. Raises LeaseLost."""
         self.hold(claimed, attempts=TaskRow.attempts - 1, **let_go("queued", None))
 
+    def give_back(self, worker_id: str) -> None:
+        """Back to the queue, whatever this worker holds; it holds nothing any more."""
+        theirs = update(TaskRow).where(TaskRow.state == "running", TaskRow.lease_owner == worker_id)
+        free = {"fence": TaskRow.fence + 1, "attempts": TaskRow.attempts - 1, **let_go("queued", None)}
+        self._session.execute(theirs.values(free))
+
     def forget_about(self, subject: Literal["model", "dataset", "target"], id_: str) -> None:
         """Whatever its state: what it was about is deleted. A worker that has it finds its lease lost."""
         about = TaskRow.payload[subject].as_string() == id_

@@ -210,3 +210,30 @@ def test_a_job_for_another_target_state_waits_without_holding_its_owners_place(s
     submit(sessions, "bob")
     submit(sessions, "ann")
     assert claimed_owners(sessions, 3) == "ba-"
+
+
+def test_a_worker_that_cannot_end_in_time_gives_back_what_it_holds_and_writes_nothing_more(sessions: Sessions) -> None:
+    jobs = [submit(sessions, "ann") for _ in range(3)]
+    held = [claim(sessions) for _ in range(2)]
+    with unit_of_work(sessions) as session:
+        JobRepository(session).cancel_job(Caller(id="ann"), jobs[1])
+        TaskQueue(session).enqueue_task("ann", "model-check", "m", {})
+        task = TaskQueue(session).claim_next_task("w", lease_s=60)
+    with unit_of_work(sessions) as session:
+        JobQueue(session).give_back("somebody else")
+        JobQueue(session).give_back("w")
+        TaskQueue(session).give_back("w")
+    with reading(sessions) as session:
+        states = [JobRepository(session).get_job(Caller(id="ann"), job).state for job in jobs]
+        assert states == ["queued", "cancelled", "queued"]
+    for claimed in held:
+        assert claimed is not None
+        with pytest.raises(LeaseLost):
+            finish(sessions, claimed)
+    assert task is not None
+    with pytest.raises(LeaseLost), unit_of_work(sessions) as session:
+        TaskQueue(session).finish_task(task)
+    with unit_of_work(sessions) as session:
+        again = TaskQueue(session).claim_next_task("w", lease_s=60)
+        assert again is not None
+        assert again.id == task.id
