@@ -24,11 +24,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class ChildLimits:
-    """`memory_bytes` bounds the address space, of which Python and numpy take about 0.5 GiB themselves."""
+    """`memory_bytes` bounds the address space, of which Python and numpy take about 0.5 GiB themselves; `private_bytes`
+    what of it is not mapped from files (0: all of it may be)."""
 
     memory_bytes: int = 4 << 30
+    private_bytes: int = 0
     cpu_s: int = 60
     wall_s: float = 120.0
+
+    @property
+    def stated_bytes(self) -> int:
+        """The limit that whoever ran into it is told of."""
+        return self.private_bytes or self.memory_bytes
 
 
 class ChildEnded(AdaptError):
@@ -43,12 +50,12 @@ class ChildEnded(AdaptError):
 
 
 def run_in_child(module: str, arguments: Sequence[str], limits: ChildLimits, *, stop: Stop = never) -> dict[str, Any]:
-    """The JSON object that `python -m module memory_bytes cpu_s *arguments` prints.
+    """The JSON object that `python -m module memory_bytes private_bytes cpu_s *arguments` prints.
 
     No thread is forked: the child is a fresh interpreter. It must begin with `limit_this_process`. Raises ChildEnded,
     and Stopped when `stop` turns true: the child is ended then.
     """
-    numbers = [str(limits.memory_bytes), str(limits.cpu_s)]
+    numbers = [str(limits.memory_bytes), str(limits.private_bytes), str(limits.cpu_s)]
     command = [sys.executable, "-P", "-m", module, *numbers, *arguments]
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
     # A thread pool of OpenBLAS alone reserves more address space than the limit.
@@ -76,22 +83,30 @@ def _output_of(child: "subprocess.Popen[bytes]", wall_s: float, stop: Stop) -> t
             if stop():
                 raise Stopped from error
             if left <= 0:
-                raise ChildEnded(f"reading it takes longer than {wall_s:g} s") from error
+                raise ChildEnded(f"reading it takes longer than {wall_s:g} s (limit max_read_s)") from error
 
 
 def _ended(module: str, code: int, errors: str, limits: ChildLimits) -> ChildEnded:
     if code in (-signal.SIGXCPU, -signal.SIGKILL):
-        return ChildEnded(f"reading it takes more than {limits.cpu_s} s of CPU time, or was stopped from outside")
+        which = f"more than {limits.cpu_s} s of CPU time (limit max_read_s)"
+        return ChildEnded(f"reading it takes {which}, or was stopped from outside")
     _log.error("%s ended with %d: %s", module, code, errors[-2000:])
     memory = "MemoryError" in errors or code < 0
-    why = f"it may need more than {limits.memory_bytes >> 20} MiB of memory" if memory else "the file is damaged"
+    why = f"it may need {more_memory(limits)}" if memory else "the file is damaged"
     return ChildEnded(f"the reader could not cope with this file: {why}")
 
 
+def more_memory(limits: ChildLimits) -> str:
+    """How a refusal names the limit of memory."""
+    return f"more than {limits.stated_bytes >> 20} MiB of memory (limit max_read_memory_bytes)"
+
+
 def limit_this_process(arguments: Sequence[str]) -> list[str]:
-    """For the child: takes its limits from the first two arguments, and returns the others."""
-    memory_bytes, cpu_s = int(arguments[0]), int(arguments[1])
+    """For the child: takes its limits from the first three arguments, and returns the others."""
+    memory_bytes, private_bytes, cpu_s = map(int, arguments[:3])
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    if private_bytes:
+        resource.setrlimit(resource.RLIMIT_DATA, (private_bytes, private_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    return list(arguments[2:])
+    return list(arguments[3:])

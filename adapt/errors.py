@@ -23,15 +23,32 @@ AdaptError
 Arguments are positional, so that an error survives the way back from a worker process.
 """
 
+import re
+
+MOST_WHERE, MOST_WHY = 300, 1000  # characters
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""No terminal, database or JSON answer gets these: control characters, what turns the direction of writing, halves of
+surrogate pairs."""
+
+
+def presentable(text: str, most: int) -> str:
+    """A text that may hold a stranger's words, escaped and cut to `most` characters."""
+    escaped = _UNFIT.sub(lambda found: ascii(found[0])[1:-1], text[:most])
+    return escaped if len(text) <= most else f"{escaped[: most - 3]}..."
+
 
 class AdaptError(Exception):
     """Root of all that `adapt` raises on purpose."""
 
 
 class Refused(AdaptError):
-    """Something that a user sent. `where` names the entry, layer or field at fault ("" for the whole)."""
+    """Something that a user sent. `where` names the entry, layer or field at fault ("" for the whole).
+
+    Both are made presentable here, once, wherever a reader quotes the file in them.
+    """
 
     def __init__(self, where: str, why: str) -> None:
+        where, why = presentable(where, MOST_WHERE), presentable(why, MOST_WHY)
         super().__init__(where, why)
         self.where, self.why = where, why
 
@@ -45,6 +62,8 @@ class NetworkRefused(Refused):
 
 class UnsupportedOperator(NetworkRefused):
     def __init__(self, where: str, operator: str, why: str = "") -> None:
+        where, operator = (presentable(text, MOST_WHERE) for text in (where, operator))
+        why = presentable(why, MOST_WHY)
         AdaptError.__init__(self, where, operator, why)
         self.where, self.operator = where, operator
         self.why = f"operator {operator} is not supported" + (f": {why}" if why else "")

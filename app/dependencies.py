@@ -1,11 +1,15 @@
 """What every router asks for: the shared parts of the service, and who the caller is."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, ParamSpec, TypeVar, cast
 
-from fastapi import Depends, Query, Request
+import anyio.to_thread
+from anyio import CapacityLimiter
+from fastapi import Depends, Query, Request, Security
+from fastapi.security import APIKeyCookie, HTTPBearer
 from sqlalchemy import Engine
 
 from app.auth import COOKIE, Authenticator, AuthError, Forbidden, is_loopback
@@ -13,6 +17,7 @@ from app.database import Sessions, make_engine, make_sessions, reading, unit_of_
 from app.paging import MAX_PAGE
 from app.quotas import Quotas, quotas_of
 from app.rate_limits import SIGNED_IN
+from app.read_limits import ReadLimits
 from app.records import Caller
 from app.scratch import ScratchFolder
 from app.settings import Settings
@@ -21,10 +26,14 @@ from app.streams import OpenStreams
 
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """Made once per application. `streams` are the answers that this process holds open."""
+    """Made once per application. `streams` are the answers that this process holds open, `readers` the threads in which
+    uploads are parsed."""
 
     settings: Settings
     sessions: Sessions
@@ -32,11 +41,16 @@ class Services:
     scratch_folder: ScratchFolder
     quotas: Quotas
     streams: OpenStreams
+    readers: CapacityLimiter
 
     @property
     def scratch(self) -> Path:
         """A folder for files that live as long as a request."""
         return self.scratch_folder.path
+
+    @property
+    def read_limits(self) -> ReadLimits:
+        return ReadLimits.of(self.settings)
 
 
 def make_services(settings: Settings) -> Services:
@@ -53,6 +67,7 @@ def make_services(settings: Settings) -> Services:
         scratch_folder=scratch,
         quotas=quotas_of(settings),
         streams=OpenStreams(settings.max_streams_per_owner),
+        readers=CapacityLimiter(settings.max_reads_at_once),
     )
 
 
@@ -63,12 +78,30 @@ def close_services(services: Services) -> None:
     services.scratch_folder.close()
 
 
+async def in_reader(services: Services, act: Callable[P, T], *given: P.args, **more: P.kwargs) -> T:
+    """For what parses an upload in a child process, which may take minutes and gigabytes: few at a time, and whoever
+    waits for a turn holds none of the threads that everybody else is served by."""
+    return await anyio.to_thread.run_sync(partial(act, *given, **more), limiter=services.readers)
+
+
+# Only for the document that describes the API; what they find is not looked at.
+_Bearer = Annotated[object, Security(HTTPBearer(scheme_name="bearer", auto_error=False))]
+_Cookie = Annotated[object, Security(APIKeyCookie(name=COOKIE, scheme_name="cookie", auto_error=False))]
+
+
 def get_services(request: Request) -> Services:
     return cast(Services, request.app.state.services)  # put there by create_app, the only one that does
 
 
-def get_agent_caller(request: Request, services: Annotated[Services, Depends(get_services)]) -> Caller:
+def get_agent_caller(
+    request: Request, services: Annotated[Services, Depends(get_services)], _bearer: _Bearer, _cookie: _Cookie
+) -> Caller:
     """Whoever may measure: a device's token, or a user's. Raises SignInNeeded, BadCredentials."""
+    return identified(request, services)
+
+
+def identified(request: Request, services: Services) -> Caller:
+    """Whoever it is. Raises SignInNeeded, BadCredentials."""
     authorization = request.headers.get("authorization")
     with reading(services.sessions) as session:
         guard = Authenticator(session)

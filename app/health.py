@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from app.auth import Forbidden
-from app.dependencies import ServicesDep, get_agent_caller
+from app.dependencies import ServicesDep, identified
 from app.problem_responses import problem_response
 from app.problems import Problem
 from app.readiness import OK, Readiness
@@ -31,7 +31,7 @@ class Ready(Health):
 
 def check_may_monitor(request: Request, services: ServicesDep) -> None:
     """Raises SignInNeeded, BadCredentials or Forbidden where the operator keeps /metrics for administrators."""
-    if services.settings.metrics_for == "admin" and get_agent_caller(request, services).role != "admin":
+    if services.settings.metrics_for == "admin" and identified(request, services).role != "admin":
         raise Forbidden("this service shows its metrics to administrators (a token of the role admin)")
 
 

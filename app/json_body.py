@@ -13,13 +13,15 @@ from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from adapt.errors import presentable
+
 M = TypeVar("M", bound=BaseModel)
 MAX_DEPTH = 32
+PARSED_AT_ONCE_BYTES = 32 * 1024  # larger ones in a thread: no other request should wait for them
 UNKNOWN_KEY = "is not known here"
+MOST_FAULTS = 20  # of one document that are told
+LONGEST_POINTER, LONGEST_DETAIL, LONGEST_NAME = 300, 1000, 60  # characters of them
 MAX_INTEGER = 2**63 - 1  # what a database column holds
-PARSED_AT_ONCE = 64 * 1024  # bytes; longer documents are parsed beside the event loop
-MAX_POINTER = 200  # no key of ours is half as long
-MAX_FAULTS = 50  # a body can hold a hundred thousand; each of those told costs time, and nobody reads them
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -65,6 +67,14 @@ class InvalidFields(Exception):
 
 async def read_json(request: Request, max_bytes: int) -> Any:
     """The document of a request. Raises BodyNotJson, BodyTooLarge, BodyMalformed."""
+    body = await read_body(request, max_bytes)
+    if len(body) <= PARSED_AT_ONCE_BYTES:
+        return parse_json(body)
+    return await run_in_threadpool(parse_json, body)
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """The bytes of a request that says to be JSON. Raises BodyNotJson, BodyTooLarge."""
     kind = request.headers.get("content-type", "")
     if kind.split(";")[0].strip().lower() != "application/json":
         raise BodyNotJson(kind)
@@ -76,9 +86,7 @@ async def read_json(request: Request, max_bytes: int) -> Any:
         body += chunk
         if len(body) > max_bytes:
             raise BodyTooLarge(max_bytes)
-    if len(body) < PARSED_AT_ONCE:
-        return parse_json(bytes(body))
-    return await run_in_threadpool(parse_json, bytes(body))
+    return bytes(body)
 
 
 def parse_json(text: bytes | str) -> Any:
@@ -99,27 +107,34 @@ def validate(model: type[M], document: Any, *, at: str = "") -> M:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_FAULTS]
+        errors = error.errors(include_url=False, include_context=False, include_input=False)[:MOST_FAULTS]
         raise InvalidFields([_with_near_names(fault, model) for fault in faults(errors, at)]) from error
 
 
 def _with_near_names(fault: dict[str, str], model: type[BaseModel]) -> dict[str, str]:
     """What an unknown key may have been meant for."""
-    if fault["detail"] != UNKNOWN_KEY or len(fault["pointer"]) > MAX_POINTER:
+    key = fault["pointer"].rpartition("/")[2]
+    if fault["detail"] != UNKNOWN_KEY or len(key) > LONGEST_NAME:
         return fault
-    near = get_close_matches(fault["pointer"].rpartition("/")[2], _known_names(model), n=2, cutoff=0.5)
+    near = get_close_matches(key, _names_of(model), n=2, cutoff=0.5)
     return {**fault, "detail": f"{UNKNOWN_KEY}; did you mean {' or '.join(near)}?"} if near else fault
 
 
 @cache
-def _known_names(model: type[BaseModel]) -> list[str]:
+def _names_of(model: type[BaseModel]) -> list[str]:
     schema = model.model_json_schema()
     return sorted({name for each in (schema, *schema.get("$defs", {}).values()) for name in each.get("properties", {})})
 
 
 def faults(errors: Iterable[Mapping[str, Any]], at: str = "") -> list[dict[str, str]]:
     """Pydantic's errors with JSON pointers; the input itself is not repeated."""
-    return [{"pointer": at + json_pointer(*map(str, error["loc"])), "detail": _words(error)} for error in errors]
+    return [
+        {
+            "pointer": presentable(at + json_pointer(*map(str, error["loc"])), LONGEST_POINTER),
+            "detail": presentable(_words(error), LONGEST_DETAIL),
+        }
+        for error in errors
+    ]
 
 
 def _words(error: Mapping[str, Any]) -> str:

@@ -27,6 +27,13 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(default=2 * GIB, ge=1024)
     max_network_bytes: int = Field(default=16 * GIB, ge=1024**2)  # weights and all activations of one image
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)  # of a JSON request
+    # What parsing one upload may take, in a child process of its own:
+    max_read_memory_bytes: int = Field(default=2 * GIB, ge=GIB // 2)  # beside four times a network's file
+    max_read_s: float = Field(default=120.0, ge=1, le=3600)  # half of it CPU time; of a data set five times that
+    max_unpacked_bytes: int = Field(default=8 * GIB, ge=1024**2)  # of a data set, and of the pixels kept of it
+    max_archive_entries: int = Field(default=500_000, ge=1)  # and rows of a .parquet file
+    max_expansion: int = Field(default=200, ge=2)  # times its size that a packed tar may unpack to, beyond 64 MiB
+    max_reads_at_once: int = Field(default=2, ge=1, le=64)  # uploads that one API process parses at a time
     session_hours: float = Field(default=12.0, gt=0, le=24 * 30)
     # Who may do how much; docs/operating.md tells what each is for. 0 is no limit.
     requests_per_s: int = Field(default=500, ge=0)  # of one credential, or one address without

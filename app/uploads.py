@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import BoundedSemaphore
 from typing import IO, Any
 
 import anyio.to_thread
@@ -19,8 +18,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.storage import StorageFull, room_needed
 
-READ_SLOTS = BoundedSemaphore(2)
-"""Of one process: how many uploads are parsed at a time. Each is a child process with gigabytes of memory allowed."""
+FILE_LIMIT = "max_upload_bytes"
 DRAIN_BYTES = 64 * 1024 * 1024
 """How much of a refused body is still read: a client that is cut off in mid-send often never sees the answer."""
 
@@ -50,14 +48,15 @@ class WrongContentType(UploadError):
 
 
 class UploadTooLarge(UploadError):
-    """`what` is larger than `limit_bytes`."""
+    """`what` is larger than `limit_bytes`; `setting` is the limit's name in /v1/info, "" for one that is fixed."""
 
-    def __init__(self, what: str, limit_bytes: int) -> None:
-        super().__init__(what, limit_bytes)
-        self.what, self.limit_bytes = what, limit_bytes
+    def __init__(self, what: str, limit_bytes: int, setting: str = "") -> None:
+        super().__init__(what, limit_bytes, setting)
+        self.what, self.limit_bytes, self.setting = what, limit_bytes, setting
 
     def __str__(self) -> str:
-        return f"{self.what} is larger than the limit of {self.limit_bytes} bytes"
+        named = f" (limit {self.setting})" if self.setting else ""
+        return f"{self.what} is larger than the limit of {self.limit_bytes} bytes{named}"
 
 
 class FieldRefused(UploadError):
@@ -160,7 +159,7 @@ def _check_declared_length(content_length: str | None, shape: FormShape, limits:
         return  # chunked: counted as it comes
     overhead = limits.max_parts * (limits.max_field_bytes + 8192)
     if int(content_length) > len(shape.files) * limits.max_file_bytes + overhead:
-        raise UploadTooLarge("the upload", limits.max_file_bytes)
+        raise UploadTooLarge("the upload", limits.max_file_bytes, FILE_LIMIT)
 
 
 async def _drain(stream: AsyncIterator[bytes]) -> None:
@@ -266,7 +265,7 @@ class _Receiver:
         part.size += end - start
         limit = self._limits.max_field_bytes if part.file is None else self._limits.max_file_bytes
         if part.size > limit:
-            raise UploadTooLarge(f"the form's part {part.name!r}", limit)
+            raise UploadTooLarge(f"the form's part {part.name!r}", limit, "" if part.file is None else FILE_LIMIT)
         if part.file is None:
             part.text += data[start:end]
         else:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import uvicorn
@@ -34,13 +35,9 @@ class LiveApi:
 
 
 @contextmanager
-def live_api(
-    folder: Path, *, database_url: str = "", max_upload_bytes: int = 50 * 1024 * 1024, storage_url: str = ""
-) -> Iterator[LiveApi]:
-    """`database_url` and `storage_url` as in the settings: empty means in `folder`."""
-    settings = Settings(
-        data_dir=folder, database_url=database_url, storage_url=storage_url, max_upload_bytes=max_upload_bytes
-    )
+def live_api(folder: Path, *, max_upload_bytes: int = 50 * 1024 * 1024, **others: Any) -> Iterator[LiveApi]:
+    """`others` are settings."""
+    settings = Settings(data_dir=folder, max_upload_bytes=max_upload_bytes, **others)
     migrate(settings.database_url)
     api = create_app(settings)
     services: Services = api.state.services

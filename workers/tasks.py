@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from adapt.agreement import largest_difference
-from adapt.data.decoding import DecodingLimits, decode_listed, list_images
+from adapt.data.decoding import decode_listed, list_images
 from adapt.errors import AdaptError, DatasetRefused, NetworkRefused, Stopped
 from adapt.graph.network import Network
 from adapt.groups import channel_groups
@@ -31,6 +31,7 @@ from app.feasibility.service import MEASURE_TASK, PROFILE_TASK, TIMING_TASK, TRA
 from app.leases import LeaseLost
 from app.models.repository import CHECK_TASK, ModelRepository
 from app.problems import problem_of
+from app.read_limits import ReadLimits
 from app.records import Caller
 from app.storage import BlobMissing, StorageError, room_needed
 from app.targets.repository import TARGET_CHECK_TASK, TargetRepository
@@ -203,7 +204,7 @@ def decode_dataset(claimed: ClaimedTask, service: Service, signal: StopSignal) -
         dataset = DatasetRepository(session).find_dataset(Caller(id=claimed.owner), dataset_id)
     if dataset is None:
         return Ending(write=lambda session: None)  # deleted meanwhile
-    limits = DecodingLimits(workers=len(os.sched_getaffinity(0)))
+    limits = ReadLimits.of(service.settings).of_images(workers=len(os.sched_getaffinity(0)))
     try:
         if dataset.sha256 is None:
             raise DatasetRefused(dataset.name, "has no stored file")

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from adapt.child_process import ChildEnded, ChildLimits, run_in_child
+from adapt.child_process import ChildEnded, ChildLimits, more_memory, run_in_child
 from adapt.data.concluding import Decoded, conclude
 from adapt.data.dataset import Dataset, Part
 from adapt.data.inspection import PRIVATE_BYTES
 from adapt.data.listing import Listing, read_listing
+from adapt.data.members import MOST_ENTRIES
 from adapt.data.splits import Role
+from adapt.data.unpacking import MOST_EXPANSION
 from adapt.errors import DatasetRefused, NotEnoughData, Stopped
 from adapt.stop import Stop, never
 
@@ -27,14 +29,23 @@ _ERRORS = {"dataset": DatasetRefused, "images": NotEnoughData}
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingLimits:
-    """`max_bytes` bounds what an archive unpacks to, and the pixels that are kept. Per image there is a second of
-    CPU; a child takes at most `inspection.PRIVATE_BYTES` beside what it maps."""
+    """`max_bytes` bounds what an archive unpacks to, and the pixels that are kept. Each child has `seconds`, half of
+    them of CPU, and beside that a second of CPU per image; and `private_bytes` of memory beside what it maps."""
 
     max_bytes: int = 8 << 30
+    max_entries: int = MOST_ENTRIES
+    max_expansion: int = MOST_EXPANSION
+    private_bytes: int = PRIVATE_BYTES
+    seconds: float = 600.0
     workers: int = 1
 
     def of_child(self, images: int) -> ChildLimits:
-        return ChildLimits(memory_bytes=(4 << 30) + 3 * self.max_bytes, cpu_s=60 + images, wall_s=300.0 + 4 * images)
+        return ChildLimits(
+            memory_bytes=self.private_bytes + (2 << 30) + 3 * self.max_bytes,
+            private_bytes=self.private_bytes,
+            cpu_s=int(self.seconds / 2) + images,
+            wall_s=self.seconds + 4 * images,
+        )
 
 
 def list_images(
@@ -51,8 +62,11 @@ def list_images(
     `kind` is one of sniffing.FORMATS but npz; for the rest see `decode_listed`. Raises DatasetRefused, NotEnoughData
     and Stopped.
     """
-    given = {"path": str(path.resolve()), "kind": kind, "folder": str(folder.resolve()), "max_bytes": limits.max_bytes}
-    return int(_run("list", given, limits.of_child(300), stop, lock_directory)["images"])
+    given = {
+        **{"path": str(path.resolve()), "kind": kind, "folder": str(folder.resolve())},
+        **{"max_bytes": limits.max_bytes, "max_entries": limits.max_entries, "max_expansion": limits.max_expansion},
+    }
+    return int(_run("list", given, limits.of_child(0), stop, lock_directory)["images"])
 
 
 def decode_listed(
@@ -144,7 +158,7 @@ def _run(
     if outcome["kind"] in _ERRORS:
         raise _ERRORS[outcome["kind"]](*outcome["arguments"])
     if outcome["kind"] == "memory":
-        raise DatasetRefused("", f"reading it takes more than {PRIVATE_BYTES >> 20} MiB of memory")
+        raise DatasetRefused("", f"reading it takes {more_memory(limits)}")
     return outcome
 
 

@@ -1,11 +1,10 @@
 """Reads images that strangers sent, inside limits: `python -m adapt.data.decoding_process`.
 
-Arguments: address space in bytes, CPU seconds, the folder of the machine's lock or nothing, "list" | "survey" |
-"decode", and that step's arguments as JSON.
+Arguments: the limits, the folder of the machine's lock or nothing, "list" | "survey" | "decode", and that step's
+arguments as JSON.
 """
 
 import json
-import resource
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,7 +17,6 @@ import numpy as np
 from adapt.child_process import limit_this_process
 from adapt.data.duplicates import digest_of
 from adapt.data.folders import sort_into_classes
-from adapt.data.inspection import PRIVATE_BYTES
 from adapt.data.listing import AUTOMATIC_TEST, Listing, read_listing, write_listing
 from adapt.data.members import MOST_IMAGE_BYTES, MemberReader, list_members, shown
 from adapt.data.pictures import Unreadable, decode, look_at
@@ -37,7 +35,6 @@ def main(arguments: list[str]) -> None:
     """Unexpected exceptions leave with a traceback on stderr and exit code 1."""
     lock, step, text = limit_this_process(arguments)
     wake_at_parents_end()
-    resource.setrlimit(resource.RLIMIT_DATA, (PRIVATE_BYTES, PRIVATE_BYTES))
     with _sharing_machine(lock) as pause_point:
         outcome = _outcome(STEPS[step], json.loads(text), pause_point)
     print(json.dumps(outcome))
@@ -64,12 +61,21 @@ def _outcome(step: Any, given: dict[str, Any], pause_point: PausePoint) -> dict[
         return {"kind": "dataset", "arguments": list(error.args)}
 
 
-def list_step(path: str, kind: str, folder: str, max_bytes: int, pause_point: PausePoint) -> dict[str, Any]:
+def list_step(
+    path: str, kind: str, folder: str, max_bytes: int, max_entries: int, max_expansion: int, pause_point: PausePoint
+) -> dict[str, Any]:
     """Writes the listing to `folder`: which images there are, of which class. No image is opened."""
     if kind == "parquet":
-        listing = _list_parquet(path)
+        listing = _list_parquet(path, max_entries)
     else:
-        listing = _list_archive(path, kind, Path(folder), max_bytes, pause_point)
+        archive = Path(path)
+        if kind in PACKED_TARS:
+            archive = Path(folder) / "unpacked.tar"
+            unpack_tar(
+                Path(path), kind, archive, max_bytes=max_bytes, max_expansion=max_expansion, pause_point=pause_point
+            )
+            kind = "tar"
+        listing = _list_archive(archive, kind, max_bytes, max_entries)
     write_listing(listing, Path(folder))
     return {"images": len(listing.labels)}
 
@@ -120,13 +126,8 @@ def decode_step(folder: str, start: int, stop: int, shape: list[int], pause_poin
     return {"failed": failed, "named": named, "done": dict(done), "histogram": histogram.tolist()}
 
 
-def _list_archive(path: str, kind: str, folder: Path, max_bytes: int, pause_point: PausePoint) -> Listing:
-    archive = Path(path)
-    if kind in PACKED_TARS:
-        archive = folder / "unpacked.tar"
-        unpack_tar(Path(path), kind, archive, max_bytes=max_bytes, pause_point=pause_point)
-        kind = "tar"
-    found = sort_into_classes(list_members(archive, kind, max_bytes=max_bytes))
+def _list_archive(archive: Path, kind: str, max_bytes: int, max_entries: int) -> Listing:
+    found = sort_into_classes(list_members(archive, kind, max_bytes=max_bytes, max_entries=max_entries))
     declared = found.declared
     return Listing(
         path=str(archive),
@@ -143,10 +144,10 @@ def _list_archive(path: str, kind: str, folder: Path, max_bytes: int, pause_poin
     ).checked()
 
 
-def _list_parquet(path: str) -> Listing:
+def _list_parquet(path: str, max_rows: int) -> Listing:
     from adapt.data.parquet import ParquetImages  # here: it loads 50 MB of library that no archive needs
 
-    found = ParquetImages(Path(path)).read_labels()
+    found = ParquetImages(Path(path)).read_labels(max_rows)
     declared = found.declared
     return Listing(
         path=path,

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adapt.child_process import ChildEnded, ChildLimits, run_in_child
+from adapt.child_process import ChildEnded, ChildLimits, more_memory, run_in_child
 from adapt.errors import DatasetRefused, NotEnoughData
 
 PRIVATE_BYTES = 2 << 30
-"""Memory of the child beside what it maps from files."""
+"""Memory of a child beside what it maps from files: large arrays are mapped, and take address space alone."""
 _ERRORS = {"dataset": DatasetRefused, "images": NotEnoughData}
 
 
@@ -42,7 +42,7 @@ def inspect_npz(path: Path, scratch: Path, limits: ChildLimits, *, max_bytes: in
     if outcome["kind"] in _ERRORS:
         raise _ERRORS[outcome["kind"]](*outcome["arguments"])
     if outcome["kind"] == "memory":
-        raise DatasetRefused("", f"reading it takes more than {PRIVATE_BYTES >> 20} MiB of memory")
+        raise DatasetRefused("", f"reading it takes {more_memory(limits)}")
     height, width, channels = outcome["image_shape"]
     return DatasetFacts(
         classes=tuple(outcome["classes"]),

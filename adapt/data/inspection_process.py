@@ -1,17 +1,15 @@
 """Reads one .npz file inside limits and prints its facts: `python -m adapt.data.inspection_process`.
 
-Arguments: address space in bytes, CPU seconds, upload, folder for unpacked arrays, bytes that they may take.
+Arguments: the limits, upload, folder for unpacked arrays, bytes that they may take.
 """
 
 import json
-import resource
 import sys
 from collections import Counter
 from pathlib import Path
 
 from adapt.child_process import limit_this_process
 from adapt.data.dataset import Dataset
-from adapt.data.inspection import PRIVATE_BYTES
 from adapt.data.npz import load_npz
 from adapt.data.report import Statistics, describe_sizes, write_sample
 from adapt.errors import DatasetRefused, NotEnoughData
@@ -20,8 +18,6 @@ from adapt.errors import DatasetRefused, NotEnoughData
 def main(arguments: list[str]) -> None:
     """Unexpected exceptions leave with a traceback on stderr and exit code 1."""
     upload, folder, max_bytes = limit_this_process(arguments)
-    # Large arrays are mapped from files: they take address space, but must not take memory.
-    resource.setrlimit(resource.RLIMIT_DATA, (PRIVATE_BYTES, PRIVATE_BYTES))
     print(json.dumps(_outcome(Path(upload), Path(folder), int(max_bytes))))
 
 

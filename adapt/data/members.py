@@ -32,16 +32,17 @@ class Member:
     size: int
 
 
-def list_members(path: Path, kind: str, *, max_bytes: int) -> list[Member]:
+def list_members(path: Path, kind: str, *, max_bytes: int, max_entries: int = MOST_ENTRIES) -> list[Member]:
     """The regular files of a "zip" or "tar", in the archive's order. Raises DatasetRefused, naming the entry.
 
-    Refused: names that lead out of the archive, links and devices, encryption, one name twice, too many entries, and
-    more than `max_bytes` unpacked.
+    Refused: names that lead out of the archive, links and devices, encryption, one name twice, more than `max_entries`,
+    and more than `max_bytes` unpacked.
     """
     with refusing_broken(kind):
-        members = _zip_members(path) if kind == "zip" else _tar_members(path)
+        members = _zip_members(path, max_entries) if kind == "zip" else _tar_members(path, max_entries)
     if (total := sum(member.size for member in members)) > max_bytes:
-        raise DatasetRefused("", f"unpacks to {total} bytes, at most {max_bytes} are accepted")
+        why = f"unpacks to {total} bytes, at most {max_bytes} are accepted (limit max_unpacked_bytes)"
+        raise DatasetRefused("", why)
     seen: set[str] = set()
     for member in members:
         if member.name in seen:
@@ -83,10 +84,10 @@ def shown(name: str) -> str:
     return _CONTROL.sub("?", name.encode(errors="replace").decode())[:200]
 
 
-def _zip_members(path: Path) -> list[Member]:
+def _zip_members(path: Path, max_entries: int) -> list[Member]:
     with zipfile.ZipFile(path) as archive:
         infos = archive.infolist()
-        _check_count(len(infos))
+        _check_count(len(infos), max_entries)
         members = []
         for place, info in enumerate(infos):
             name = _checked_name(_zip_name(info))
@@ -119,11 +120,11 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
         return info.filename
 
 
-def _tar_members(path: Path) -> list[Member]:
+def _tar_members(path: Path, max_entries: int) -> list[Member]:
     members = []
     with tarfile.open(path, "r:") as archive:
         for count, info in enumerate(archive, start=1):
-            _check_count(count)
+            _check_count(count, max_entries)
             archive.members = []  # type: ignore[attr-defined]  # or it keeps every header
             name = _checked_name(_tar_name(info.name))
             if not name or info.isdir():
@@ -153,9 +154,9 @@ def _tar_name(name: str) -> str:
     return name
 
 
-def _check_count(count: int) -> None:
-    if count > MOST_ENTRIES:
-        raise DatasetRefused("", f"has {count} entries or more, at most {MOST_ENTRIES} are read")
+def _check_count(count: int, most: int) -> None:
+    if count > most:
+        raise DatasetRefused("", f"has {count} entries or more, at most {most} are read (limit max_archive_entries)")
 
 
 def _checked_name(name: str) -> str:

@@ -112,7 +112,9 @@ class NpzArchive:
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise DatasetRefused(name, "is compressed in a way that numpy does not write; use savez_compressed")
         if (total := sum(info.file_size for info in members)) > max_bytes:
-            raise DatasetRefused("", f"unpacks to {total} bytes, at most {max_bytes} are accepted")
+            raise DatasetRefused(
+                "", f"unpacks to {total} bytes, at most {max_bytes} are accepted (limit max_unpacked_bytes)"
+            )
 
     def _header(self, info: zipfile.ZipInfo) -> Entry:
         name = _stem(info.filename)

@@ -1,6 +1,7 @@
 """Images and labels in a .parquet file, in the layout that Hugging Face `datasets` writes. In a child process only."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,15 +46,17 @@ class ParquetImages:
             self._file = pq.ParquetFile(path, memory_map=False, pre_buffer=False, buffer_size=BUFFER_BYTES)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise DatasetRefused("", f"is no .parquet file that can be read: {_first_line(error)}") from error
-        if self._file.metadata.num_rows > MOST_ENTRIES:
-            raise DatasetRefused("", f"has {self._file.metadata.num_rows} rows, at most {MOST_ENTRIES} are read")
         schema = self._file.schema_arrow
+        if twice := [name for name, count in Counter(schema.names).items() if count > 1]:
+            raise DatasetRefused(shown(twice[0]), "is the name of two columns")
         self._features = read_features(schema)
         self._image = _image_column(schema, self._features)
         self._label = _label_column(schema, self._features)
 
-    def read_labels(self) -> Labelled:
+    def read_labels(self, max_rows: int = MOST_ENTRIES) -> Labelled:
         """Class numbers and names; text labels are sorted as text. Raises DatasetRefused, naming the row."""
+        if (rows := self._file.metadata.num_rows) > max_rows:
+            raise DatasetRefused("", f"has {rows} rows, at most {max_rows} are read (limit max_archive_entries)")
         found = self._read_column(self._label)
         if not found:
             raise DatasetRefused("", "has no rows")
@@ -134,7 +137,7 @@ class ParquetImages:
 
 def _image_column(schema: pa.Schema, features: Mapping[str, Any]) -> str:
     encoded = [field.name for field in schema if _is_encoded(field.type)]
-    named = [name for name in IMAGE_COLUMNS if name in schema.names] or list(features_of(features, "Image"))
+    named = [name for name in (*IMAGE_COLUMNS, *features_of(features, "Image")) if name in schema.names]
     if not named and len(encoded) != 1:
         raise DatasetRefused("", f"has no image column ({' or '.join(IMAGE_COLUMNS)}); {_columns(schema)}")
     name = named[0] if named else encoded[0]
@@ -148,7 +151,11 @@ def _image_column(schema: pa.Schema, features: Mapping[str, Any]) -> str:
 
 def _is_encoded(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
-        return kind.get_field_index("bytes") >= 0 and _is_encoded(kind.field("bytes").type)
+        return kind.get_field_index("bytes") >= 0 and _is_bytes(kind.field("bytes").type)
+    return _is_bytes(kind)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
     return any(is_of(kind) for is_of in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view))
 
 

@@ -16,22 +16,29 @@ CHUNK_BYTES = 1 << 20
 
 
 def unpack_tar(
-    path: Path, kind: str, out: Path, *, max_bytes: int, pause_point: Callable[[], None] = lambda: None
+    path: Path,
+    kind: str,
+    out: Path,
+    *,
+    max_bytes: int,
+    max_expansion: int = MOST_EXPANSION,
+    pause_point: Callable[[], None] = lambda: None,
 ) -> None:
     """Writes the tar inside a packed one (a kind of PACKED_TARS) to `out`; `pause_point` is called now and then.
 
-    Raises DatasetRefused beyond `max_bytes` or MOST_EXPANSION.
+    Raises DatasetRefused beyond `max_bytes`, or beyond `max_expansion` times the file's size.
     """
-    expanded = max(FREELY_UNPACKED_BYTES, MOST_EXPANSION * path.stat().st_size)
+    expanded = max(FREELY_UNPACKED_BYTES, max_expansion * path.stat().st_size)
     with refusing_broken(kind), PACKED_TARS[kind](path) as packed, out.open("wb") as file:
         left = min(max_bytes, expanded)
         while chunk := packed.read(CHUNK_BYTES):
             pause_point()
             left -= len(chunk)
             if left < 0 and max_bytes <= expanded:
-                raise DatasetRefused("", f"unpacks to more than {max_bytes} bytes, the limit")
+                raise DatasetRefused("", f"unpacks to more than {max_bytes} bytes (limit max_unpacked_bytes)")
             if left < 0:
-                raise DatasetRefused("", f"unpacks to more than {MOST_EXPANSION} times its size: no archive of images")
+                why = f"unpacks to more than {max_expansion} times its size: no archive of images (limit max_expansion)"
+                raise DatasetRefused("", why)
             file.write(chunk)
 
 

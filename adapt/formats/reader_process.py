@@ -1,6 +1,6 @@
 """Reads one upload inside limits and writes our own checkpoint file: `python -m adapt.formats.reader_process`.
 
-Arguments: address space in bytes, CPU seconds, upload, output, and where the upload is the weights of a zoo
+Arguments: the limits, upload, output, and where the upload is the weights of a zoo
 architecture that one's name. Prints one JSON line for `adapt.formats.sandbox`.
 """
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from adapt.child_process import ChildEnded, ChildLimits, run_in_child
+from adapt.child_process import ChildEnded, ChildLimits, more_memory, run_in_child
 from adapt.errors import FormatRefused, NetworkRefused, UnsupportedOperator
 from adapt.formats.safetensors_file import read_graph
 from adapt.graph.network import Graph
@@ -28,7 +28,7 @@ def read_in_child(
         if outcome["kind"] in _ERRORS:
             raise _ERRORS[outcome["kind"]](*outcome["arguments"])
         if outcome["kind"] == "memory":
-            raise NetworkRefused("", f"reading it takes more than {limits.memory_bytes >> 20} MiB of memory")
+            raise NetworkRefused("", f"reading it takes {more_memory(limits)}")
         return read_graph(out)
     except BaseException:
         out.unlink(missing_ok=True)

@@ -68,8 +68,8 @@ def check_memory(graph: Graph, limit_bytes: int) -> None:
         raise NetworkRefused(
             layer_name(node),
             f"its output {list(infer_shapes(graph)[node.name])} and weights take {largest.memory_bytes >> 20} MiB, "
-            f"the network {needed >> 20} MiB for one image; {limit_bytes >> 20} MiB are allowed: "
-            "export the network for smaller images",
+            f"the network {needed >> 20} MiB for one image; {limit_bytes >> 20} MiB are allowed "
+            "(limit max_network_bytes): export the network for smaller images",
         )
 
 

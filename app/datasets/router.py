@@ -3,13 +3,12 @@
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from app.answers import IdempotencyKey, json_response, keyed_request
 from app.datasets.schemas import DatasetListing, DatasetOut, ReportOut
-from app.datasets.service import DatasetService
-from app.dependencies import CallerDep, Cursor, Limit, Services, ServicesDep
+from app.datasets.service import DatasetService, IntakeLimits
+from app.dependencies import CallerDep, Cursor, Limit, Services, ServicesDep, in_reader
 from app.file_answers import names_etag
 from app.idempotency import Answer, KeyedRequest, answer_once
 from app.newest_first import page_start
@@ -33,7 +32,7 @@ FORM = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
-                    "properties": {"file": _FILE, "name": {"type": "string", "maxLength": 200}},
+                    "properties": {"file": _FILE, "name": {"type": "string", "minLength": 1, "maxLength": 200}},
                 }
             }
         },
@@ -44,7 +43,8 @@ router = APIRouter(prefix=PATH, tags=["datasets"])
 
 
 def dataset_service(services: Services) -> DatasetService:
-    return DatasetService(services.sessions, services.storage, services.scratch, quotas=services.quotas)
+    limits = IntakeLimits(reads=services.read_limits)
+    return DatasetService(services.sessions, services.storage, services.scratch, limits, quotas=services.quotas)
 
 
 @router.post(
@@ -63,7 +63,7 @@ async def add_dataset(
         request.stream(), request.headers, shape=SHAPE, limits=limits, folder=services.scratch
     ) as form:
         keyed = keyed_request(request, caller, idempotency_key, file=form.file("file").sha256, fields=dict(form.fields))
-        return await run_in_threadpool(_add, services, caller, form, keyed)
+        return await in_reader(services, _add, services, caller, form, keyed)
 
 
 def _add(services: Services, caller: Caller, form: Form, keyed: KeyedRequest | None) -> JSONResponse:

@@ -7,8 +7,7 @@ from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 
-from adapt.child_process import ChildLimits
-from adapt.data.decoding import DecodingLimits, decode_listed, list_images
+from adapt.data.decoding import decode_listed, list_images
 from adapt.data.inspection import inspect_npz
 from adapt.data.sniffing import sniff_format
 from app.blobs import delete_with_files
@@ -21,19 +20,19 @@ from app.labels import label_from_filename, parse_name
 from app.newest_first import Position
 from app.paging import Page
 from app.quotas import UNLIMITED, QuotaRepository, Quotas
+from app.read_limits import ReadLimits
 from app.records import Caller
 from app.storage import Storage
-from app.uploads import READ_SLOTS, UploadedFile
+from app.uploads import UploadedFile
 
 MIB = 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class IntakeLimits:
-    """`max_unpacked_bytes` bounds what a file unpacks to, and the pixels that are kept of it. Archives of more images,
-    or of more bytes, than the two others are decoded by a worker."""
+    """Archives of more images, or of more bytes, than the two are decoded by a worker; `reads` are everybody's."""
 
-    max_unpacked_bytes: int = 8192 * MIB
+    reads: ReadLimits
     images_at_once: int = 1000
     bytes_at_once: int = 64 * MIB
 
@@ -46,12 +45,12 @@ class DatasetService:
         sessions: Sessions,
         storage: Storage,
         scratch: Path,
+        limits: IntakeLimits,
         *,
-        limits: IntakeLimits | None = None,
         quotas: Quotas = UNLIMITED,
     ) -> None:
         self._sessions, self._storage, self._scratch = sessions, storage, scratch
-        self._limits, self._quotas = limits or IntakeLimits(), quotas
+        self._limits, self._quotas = limits, quotas
 
     def store_upload(self, caller: Caller, file: UploadedFile, name: str | None = None) -> tuple[Dataset, bool]:
         """The data set of an upload, and whether it is new: the same bytes of the same owner give the one there is.
@@ -67,7 +66,7 @@ class DatasetService:
         with reading(self._sessions) as session:  # before anything is written
             QuotaRepository(session, self._quotas).refuse_dataset(caller, file.bytes)
         kind = sniff_format(file.path)
-        with TemporaryDirectory(prefix="inspect-", dir=self._scratch) as folder, READ_SLOTS:
+        with TemporaryDirectory(prefix="inspect-", dir=self._scratch) as folder:
             ingested = self._read(file, kind, Path(folder))
         blob = self._storage.put(file.path)
         new = NewDataset(name=label, format=kind, sha256=blob.sha256, bytes=blob.bytes, ingested=ingested)
@@ -112,15 +111,13 @@ class DatasetService:
         """None for an archive that is sound as far as its directory says, and left to a worker."""
         if kind == "npz":
             return self._read_npz(file, folder)
-        limits = DecodingLimits(max_bytes=self._limits.max_unpacked_bytes)
+        limits = self._limits.reads.of_images()
         images = list_images(file.path, kind, folder, limits)
         if images > self._limits.images_at_once or file.bytes > self._limits.bytes_at_once:
             return None
         return keep_decoded(self._storage, folder, decode_listed(folder, limits))
 
     def _read_npz(self, file: UploadedFile, folder: Path) -> Ingested:
-        # Large arrays are mapped from the scratch folder, and mappings count as address space too.
-        max_bytes = self._limits.max_unpacked_bytes
-        limits = ChildLimits(memory_bytes=1024 * MIB + 3 * max_bytes, cpu_s=300, wall_s=600)
-        facts = inspect_npz(file.path, folder, limits, max_bytes=max_bytes)
+        reads = self._limits.reads
+        facts = inspect_npz(file.path, folder, reads.of_arrays(), max_bytes=reads.max_unpacked_bytes)
         return Ingested(facts=facts, report=dict(facts.report), sample=self._storage.put(folder / "sample.npy"))

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from app.answers import IdempotencyKey, json_response, keyed_request
 from app.blobs import delete_with_files
 from app.database import reading, unit_of_work
-from app.dependencies import CallerDep, Cursor, Limit, Services, ServicesDep
+from app.dependencies import CallerDep, Cursor, Limit, Services, ServicesDep, in_reader
 from app.idempotency import Answer, KeyedRequest, answer_once
 from app.jobs.documents import job_document
 from app.jobs.records import Job
@@ -48,10 +48,14 @@ async def submit_job(
 ) -> JSONResponse:
     """A model id and a budget, or in one call the network's file and a budget."""
     async with receive_submission(request, services) as submission:
-        if validate_only:
-            return await run_in_threadpool(_check, services, caller, submission)
-        keyed = keyed_request(request, caller, idempotency_key, **submission.content())
-        return await run_in_threadpool(_submit, services, caller, submission, keyed)
+
+        def act() -> JSONResponse:
+            if validate_only:
+                return _check(services, caller, submission)
+            keyed = keyed_request(request, caller, idempotency_key, **submission.content())
+            return _submit(services, caller, submission, keyed)
+
+        return await (run_in_threadpool(act) if submission.form is None else in_reader(services, act))
 
 
 @router.get("", response_model=JobListing)

@@ -3,11 +3,10 @@
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from app.answers import IdempotencyKey, json_response, keyed_request
-from app.dependencies import CallerDep, Cursor, Limit, Services, ServicesDep
+from app.dependencies import CallerDep, Cursor, Limit, Services, ServicesDep, in_reader
 from app.idempotency import Answer, KeyedRequest, answer_once
 from app.models.schemas import ModelListing, ModelOut
 from app.models.service import ModelFields, ModelService
@@ -28,7 +27,7 @@ FORM = {
                     "required": ["file"],
                     "properties": {
                         "file": {"type": "string", "format": "binary", "description": ".pt2, .onnx or .safetensors"},
-                        "name": {"type": "string", "maxLength": 200},
+                        "name": {"type": "string", "minLength": 1, "maxLength": 200},
                         "normalization": {
                             "type": "string",
                             "description": 'JSON {"mean": [..], "std": [..]} on pixel / 255; default: that of the '
@@ -37,6 +36,7 @@ FORM = {
                         "classes": {"type": "string", "description": "JSON list of names, in the network's order"},
                         "architecture": {
                             "type": "string",
+                            "minLength": 1,
                             "description": "of a .safetensors state_dict: a zoo name (GET /v1/architectures)",
                         },
                     },
@@ -51,11 +51,7 @@ router = APIRouter(prefix=PATH, tags=["models"])
 
 def model_service(services: Services) -> ModelService:
     return ModelService(
-        services.sessions,
-        services.storage,
-        services.scratch,
-        services.settings.max_network_bytes,
-        quotas=services.quotas,
+        services.sessions, services.storage, services.scratch, services.read_limits, quotas=services.quotas
     )
 
 
@@ -76,7 +72,7 @@ async def add_model(
         request.stream(), request.headers, shape=SHAPE, limits=limits, folder=services.scratch
     ) as form:
         keyed = keyed_request(request, caller, idempotency_key, file=form.file("file").sha256, fields=dict(form.fields))
-        return await run_in_threadpool(_add, services, caller, form, keyed)
+        return await in_reader(services, _add, services, caller, form, keyed)
 
 
 def _add(services: Services, caller: Caller, form: Form, keyed: KeyedRequest | None) -> JSONResponse:

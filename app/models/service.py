@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from sqlalchemy.exc import IntegrityError
 
 from adapt.checkpoint import network_format
-from adapt.child_process import ChildLimits
 from adapt.formats.sandbox import read_in_child
 from adapt.graph.costs import check_memory, costs
 from adapt.graph.network import Graph
@@ -27,12 +26,11 @@ from app.models.repository import CHECK_TASK, ModelRepository
 from app.newest_first import Position
 from app.paging import Page
 from app.quotas import UNLIMITED, QuotaRepository, Quotas
+from app.read_limits import ReadLimits
 from app.records import Caller
 from app.storage import Blob, Storage
 from app.tasks.queue import TaskQueue
-from app.uploads import READ_SLOTS, FieldRefused, UploadedFile
-
-MIB = 1024 * 1024
+from app.uploads import FieldRefused, UploadedFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,19 +45,19 @@ class ModelFields:
 
 class ModelService:
     """Threads may share one. `scratch` is a folder for files that live as long as a call; a network of which one image
-    takes more than `max_network_bytes` would end its worker, and is refused."""
+    takes more than `limits.max_network_bytes` would end its worker, and is refused."""
 
     def __init__(
         self,
         sessions: Sessions,
         storage: Storage,
         scratch: Path,
-        max_network_bytes: int,
+        limits: ReadLimits,
         *,
         quotas: Quotas = UNLIMITED,
     ) -> None:
         self._sessions, self._storage, self._scratch = sessions, storage, scratch
-        self._max_network_bytes, self._quotas = max_network_bytes, quotas
+        self._limits, self._quotas = limits, quotas
 
     def store_upload(self, caller: Caller, file: UploadedFile, fields: ModelFields) -> tuple[Model, bool]:
         """The model of an upload, and whether it is new: the same upload of the same owner gives the one there is.
@@ -69,7 +67,7 @@ class ModelService:
         """
         architecture = None if fields.architecture is None else _zoo_name(fields.architecture)
         with self._read(file, architecture) as (path, graph):
-            check_memory(graph, self._max_network_bytes)
+            check_memory(graph, self._limits.max_network_bytes)
             new = _describe(file, fields, graph, architecture)
             if (known := self._find_same(caller, new)) is not None:
                 return known, False
@@ -95,13 +93,9 @@ class ModelService:
     @contextmanager
     def _read(self, file: UploadedFile, architecture: str | None) -> Iterator[tuple[Path, Graph]]:
         """The checkpoint that the child wrote, for the length of the block, and its graph."""
-        # The child holds the file, the tensors and the checkpoint it writes.
-        limits = ChildLimits(memory_bytes=1024 * MIB + 4 * file.bytes)
         with TemporaryDirectory(prefix="read-", dir=self._scratch) as folder:
             path = Path(folder) / "network.safetensors"
-            with READ_SLOTS:
-                graph = read_in_child(file.path, path, limits, architecture=architecture)
-            yield path, graph
+            yield path, read_in_child(file.path, path, self._limits.of_network(file.bytes), architecture=architecture)
 
     def _keep(self, caller: Caller, new: NewModel, weights: Blob) -> tuple[Model, bool]:
         try:

@@ -9,13 +9,14 @@ from starlette.responses import JSONResponse, Response
 from adapt.latency.runtimes.choice import RuntimeChoice, usual_provider
 from adapt.latency.table import MAX_CHARACTERS, table_from_document
 from app.answers import IdempotencyKey, json_response, keyed_request
-from app.dependencies import CallerDep, Cursor, Limit, Services, ServicesDep
+from app.dependencies import CallerDep, Cursor, Limit, Services, ServicesDep, in_reader
 from app.idempotency import Answer, KeyedRequest, answer_once
-from app.json_body import read_json
+from app.json_body import parse_json, read_body
 from app.newest_first import page_start
 from app.openapi import json_body
 from app.paging import listing
 from app.records import Caller
+from app.targets.reading import read_target_in_child
 from app.targets.records import Target
 from app.targets.schemas import NewLocalTarget, NewTableTarget, NewTarget, TargetListing, TargetOut, read_new_target
 from app.targets.service import TargetService
@@ -30,7 +31,12 @@ async def add_target(
 ) -> JSONResponse:
     """A fixed look-up table (uploaded in the schema that `lookup-table` answers with, or taken from a target), or a
     worker's machine with a runtime of your choice, which is `checking` until a worker has tried it."""
-    document = await read_json(request, MAX_CHARACTERS)
+    body = await read_body(request, MAX_CHARACTERS)
+    if len(body) <= services.settings.max_body_bytes:
+        document = await run_in_threadpool(parse_json, body)
+    else:
+        limits = services.read_limits.of_document()
+        document = await in_reader(services, read_target_in_child, body, services.scratch, limits)
     keyed = keyed_request(request, caller, idempotency_key, body=document)
     return await run_in_threadpool(_add, services, caller, read_new_target(document), keyed)
 

@@ -8,7 +8,6 @@ from adapt.data import (
     concluding,
     decoding,
     folders,
-    inspection,
     listing,
     members,
     npz_archive,
@@ -21,22 +20,24 @@ from adapt.data import (
 from adapt.data.listing import MOST_CLASSES
 from app.datasets.repository import REFUSAL_SHOWN_S
 from app.datasets.service import IntakeLimits
+from app.settings import Settings
 
 TEXT = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text()
-INTAKE = IntakeLimits()
+DEFAULTS = {name: field.default for name, field in Settings.model_fields.items()}
+AT_ONCE = IntakeLimits.images_at_once
 FREE_MIB = unpacking.FREELY_UNPACKED_BYTES >> 20
 LIMITS = {
     "share of images that may be unreadable": f"{concluding.MOST_UNREADABLE:.0%}".replace("%", " %"),
-    "bytes that a file unpacks to, and pixels kept of it": f"{INTAKE.max_unpacked_bytes >> 30} GiB",
-    f"packed tar: times its size, once beyond {FREE_MIB} MiB": f"{unpacking.MOST_EXPANSION}",
-    "entries of an archive, rows of a parquet file": f"{members.MOST_ENTRIES:,}",
+    "bytes that a file unpacks to, and pixels kept of it": f"{DEFAULTS['max_unpacked_bytes'] >> 30} GiB",
+    f"packed tar: times its size, once beyond {FREE_MIB} MiB": f"{DEFAULTS['max_expansion']}",
+    "entries of an archive, rows of a parquet file": f"{DEFAULTS['max_archive_entries']:,}",
     "bytes of one encoded image": f"{members.MOST_IMAGE_BYTES >> 20} MiB",
     "pixels of one image": f"{pictures.MOST_PIXELS // 10**6} million",
     "characters of an entry's name": f"{members.MOST_NAME_CHARACTERS:,}",
     "classes": f"{MOST_CLASSES:,}",
     "arrays in an .npz file": f"{npz_archive.MOST_ENTRIES}",
-    "memory of the process that reads it, beside mapped files": f"{inspection.PRIVATE_BYTES >> 30} GiB",
-    "decoded while you wait": f"{INTAKE.images_at_once:,} images and {INTAKE.bytes_at_once >> 20} MiB at most",
+    "memory of the process that reads it, beside mapped files": f"{DEFAULTS['max_read_memory_bytes'] >> 30} GiB",
+    "decoded while you wait": f"{AT_ONCE:,} images and {IntakeLimits.bytes_at_once >> 20} MiB at most",
     "thumbnails of a report": f"{report.THUMBNAILS}",
 }
 

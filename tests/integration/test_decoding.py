@@ -265,3 +265,37 @@ def test_a_parquet_file_that_is_none_or_has_no_images_is_refused(tmp_path: Path)
     pq.write_table(pa.table({"image": ["a.png"], "label": [0]}), tmp_path / "z.parquet")
     with pytest.raises(DatasetRefused, match="not encoded images"):
         list_images(tmp_path / "z.parquet", "parquet", tmp_path, LIMITS)
+
+
+STRUCTS = pa.struct([("bytes", pa.struct([("bytes", pa.binary())]))])
+
+
+@pytest.mark.parametrize(
+    ("columns", "names", "features", "named"),
+    [
+        (
+            {"image": [b"a", b"b"], "label": [0, 1], "other": [b"a", b"b"]},
+            ["image", "label", "image"],
+            {},
+            "two columns",
+        ),
+        ({"pixels": [b"a", b"b"], "label": [0, 1]}, None, {"\ud800": {"_type": "Image"}}, "none of its 8 images"),
+        ({"pixels": [b"a", b"b"], "label": [0, 1]}, None, {"gone": {"_type": "Image"}}, "none of its 8 images"),
+        (
+            {"image": pa.array([{"bytes": {"bytes": b"a"}}] * 2, STRUCTS), "label": [0, 1]},
+            None,
+            {},
+            "not encoded images",
+        ),
+    ],
+    ids=["doubled", "no text", "not there", "nested"],
+)
+def test_columns_that_are_not_as_they_are_told_are_refused(
+    columns: dict[str, Any], names: list[str] | None, features: dict[str, Any], named: str, tmp_path: Path
+) -> None:
+    """Found by mutating files."""
+    table = pa.table([pa.array(values) for values in columns.values()], names=names or list(columns))
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(pa.concat_tables([table] * 4).replace_schema_metadata(metadata), tmp_path / "x.parquet")
+    with pytest.raises(DatasetRefused, match=named):
+        decode(tmp_path / "x.parquet", "parquet", tmp_path / "out")

@@ -60,7 +60,10 @@ def upload_for_a_worker(api: LiveApi, path: Path, caller: Caller = ANN) -> str:
     """As a large one would be: its data set is `checking`."""
     services, content = api.services, path.read_bytes()
     service = DatasetService(
-        services.sessions, services.storage, services.scratch, limits=IntakeLimits(images_at_once=0)
+        services.sessions,
+        services.storage,
+        services.scratch,
+        IntakeLimits(reads=services.read_limits, images_at_once=0),
     )
     sha256 = hashlib.sha256(content).hexdigest()
     file = UploadedFile(path=path, sha256=sha256, bytes=len(content), filename=path.name)
