@@ -1,4 +1,4 @@
-"""One way to run a test on every database that we claim to run on.
+"""One way to run a test on every database that we claim to run on, and examples of hypothesis that no clock judges.
 
 A test that asks for `database_url` (one database for its module) or `fresh_database_url` (one of its own) runs on each
 of them; `@pytest.mark.databases("sqlite")`, on a test or as a module's `pytestmark`, names those that it runs on. So a
@@ -9,8 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.databases import DATABASES, migrated_database
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,6 +1,7 @@
 """JSON from strangers: parsed within limits, and read member by member with the place named in every refusal."""
 
 import json
+import math
 from typing import Any, TypeVar
 
 from adapt.errors import NetworkRefused
@@ -16,7 +17,7 @@ def parse_object(data: bytes, where: str) -> dict[str, Any]:
     if len(data) > MAX_JSON_BYTES:
         raise NetworkRefused(where, f"is larger than {MAX_JSON_BYTES >> 20} MiB")
     try:
-        document = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
+        document = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
     except RecursionError as error:
         raise NetworkRefused(where, "is nested too deeply") from error
     except (ValueError, OverflowError) as error:  # JSONDecodeError, UnicodeDecodeError, endless integers
@@ -32,6 +33,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         raise ValueError("a key is given twice")
     return members
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:40]} is too large")
+    return number
 
 
 def _no_constant(name: str) -> Any:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -12,7 +13,9 @@ from app.paging import Page, read_number
 T = TypeVar("T")
 PAGE = 500
 MEDIA_TYPE = "text/csv; charset=utf-8; header=present"
-_RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r")
+_RUN_BY_SPREADSHEETS = ("=", "+", "-", "@")
+_TAKEN_OFF = "".join(map(chr, range(33))) + "\x7f\xa0\ufeff\u200b\u200e\u200f"
+"""What some of them leave out at the start of a cell: control characters, blanks, what has no width."""
 
 
 def _of_resources(name: str) -> list[str]:
@@ -40,7 +43,7 @@ ITERATION_COLUMNS: tuple[str, ...] = (
 def csv_lines(columns: Sequence[str], documents: Iterable[dict[str, Any]]) -> Iterator[str]:
     """The header and a line for each document. Lists are joined by blanks, an object of the user's own keys is JSON;
     what is unknown is an empty cell."""
-    yield _line(columns)
+    yield _line([_quoted(column) for column in columns])
     for document in documents:
         yield _line([_cell(_at(document, column)) for column in columns])
 
@@ -78,11 +81,13 @@ def _cell(value: Any) -> str:
             return repr(value)
         case list() | tuple():
             return _quoted(" ".join(map(str, value)))
-        case dict():
+        case dict():  # begins with a brace, whatever its keys are
             return json.dumps(value, ensure_ascii=False, separators=(",", ":")) if value else ""
     return _quoted(str(value))
 
 
 def _quoted(text: str) -> str:
-    """A formula in a cell would be run by whoever opens the file: layer names are the user's own text."""
-    return "'" + text if text.startswith(_RUN_BY_SPREADSHEETS) else text
+    """A formula in a cell would be run by whoever opens the file: layer names are the user's own text. Full-width signs
+    are formulas too where people write with them."""
+    bare = unicodedata.normalize("NFKC", text.lstrip(_TAKEN_OFF)[:1])
+    return "'" + text if bare.startswith(_RUN_BY_SPREADSHEETS) or text.startswith(("\t", "\r", "\n")) else text

@@ -2,6 +2,7 @@ import csv
 import io
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,16 @@ def test_every_text_is_read_back_and_none_would_be_run(values):
     assert header == ["a"]
     assert [cell.removeprefix("'") for cell in cells] == [value.removeprefix("'") for value in values]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "＝1+1", "＋1", "－1", "＠a", " =1", "\n=1", "\xa0@a", "\ufeff=1", "\t", "\r\n-1"]
+)
+def test_a_formula_is_quoted_however_it_begins_in_a_cell_a_list_and_a_header(text):
+    header, row = csv.reader(io.StringIO("".join(csv_lines([text], [{text: text}, {text: None}][:1])), newline=""))
+    assert (header, row) == ([f"'{text}"], [f"'{text}"])
+    _, listed = csv.reader(io.StringIO("".join(csv_lines(["a"], [{"a": [text, "b"]}])), newline=""))
+    assert listed == [f"'{text} b"]
 
 
 def test_numbers_are_never_quoted_and_what_is_unknown_is_empty():
