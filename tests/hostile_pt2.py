@@ -240,6 +240,13 @@ def compiled_code(sentinel: Path) -> bytes:
     return with_entries({**files, f"{folder}.wrapper_metadata.json": metadata})
 
 
+def outside_entry(sentinel: Path) -> bytes:
+    """An entry of a compiled model that is unpacked to a path of its own: `..` as often as it takes to the root."""
+    contents = entries(compiled_code(Path("/dev/null")))
+    name = "data/aotinductor/model/" + "../" * 40 + str(sentinel).lstrip("/")
+    return zipped({name: b"", **{name: text.replace(b"touch /dev/null;", b"g++") for name, text in contents.items()}})
+
+
 ATTACKS: dict[str, Callable[[Path], bytes]] = {
     "sample_inputs": sample_inputs,
     "pickled_weight": pickled_weight,
@@ -263,4 +270,5 @@ ATTACKS: dict[str, Callable[[Path], bytes]] = {
     "guard_code": guard_code,
     "file_operator": file_operator,
     "compiled_code": compiled_code,
+    "outside_entry": outside_entry,
 }
