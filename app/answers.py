@@ -10,7 +10,11 @@ from app.records import Caller
 
 IdempotencyKey = Annotated[
     str | None,
-    Header(alias="Idempotency-Key", description="The same key and content give the first answer again, for a day."),
+    Header(
+        alias="Idempotency-Key",
+        description="The same key and content give the first answer again, for a day.",
+        json_schema_extra={"minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    ),
 ]
 
 

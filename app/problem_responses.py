@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
+from starlette.routing import Match
 from structlog.contextvars import get_contextvars
 
 from app.database import DATABASE_AWAY, DatabaseError, is_full
@@ -74,7 +75,14 @@ async def _of_the_framework(request: Request, error: Exception) -> JSONResponse:
         raise TypeError(f"registered for HTTPException, got {type(error).__name__}")
     problem = BY_STATUS.get(error.status_code, Problem(error.status_code, "http-error", "The request failed"))
     detail = f"{request.method} {request.url.path}: {error.detail}"
-    return problem_response(problem, detail, error.headers)
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return problem_response(problem, detail, headers)
+
+
+def _allowed(request: Request) -> str:
+    """What may be done with this path; the framework names the methods of one of its routes alone."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in routes for method in getattr(route, "methods", None) or ()}))
 
 
 async def _invalid_parameters(_request: Request, error: Exception) -> JSONResponse:

@@ -3,7 +3,8 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
 
 from adapt.budget import NO_PEAK_BUDGET
 from app.jobs.settings_schema import SettingsIn
@@ -37,17 +38,27 @@ def _limit(value: Any) -> Any:
     return value
 
 
-Limit = Annotated[float | str, BeforeValidator(_limit)]
+_DOCUMENTED = {
+    "anyOf": [
+        {"type": "number", "exclusiveMinimum": 0, "maximum": _LARGEST},
+        {
+            "type": "string",
+            "pattern": f"^{_PERCENT.pattern}$",
+            "description": "Of the original's; above 0%, up to 100%.",
+        },
+    ]
+}
+Limit = Annotated[float | str, BeforeValidator(_limit), WithJsonSchema(_DOCUMENTED)]
 
 
 class BudgetIn(BaseModel):
     """Upper limits: absolute, or per cent of the original."""
 
-    model_config = ConfigDict(extra="forbid")
-    latency_ms: Limit | None = None
-    macs: Limit | None = None
-    params: Limit | None = None
-    memory_bytes: Limit | None = None
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
+    latency_ms: Limit | SkipJsonSchema[None] = None
+    macs: Limit | SkipJsonSchema[None] = None
+    params: Limit | SkipJsonSchema[None] = None
+    memory_bytes: Limit | SkipJsonSchema[None] = None
 
     def as_asked(self) -> dict[str, float | str]:
         return {name: value for name, value in self.model_dump().items() if value is not None}

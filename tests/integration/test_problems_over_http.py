@@ -162,7 +162,7 @@ class TestOpenApi:
 
     def test_every_reference_leads_somewhere_and_every_operation_may_end_in_a_problem(self, client):
         schema = client.get("/openapi.json").json()
-        known = schema["components"]["schemas"]
+        known = {f"#/components/{kind}/{name}" for kind, named in schema["components"].items() for name in named}
 
         def references(value: object) -> Iterator[str]:
             if isinstance(value, dict):
@@ -174,10 +174,22 @@ class TestOpenApi:
                 for item in value:
                     yield from references(item)
 
-        assert {ref for ref in references(schema) if ref.removeprefix("#/components/schemas/") not in known} == set()
+        assert set(references(schema)) - known == set()
         for path in schema["paths"].values():
             for operation in path.values():
                 assert "application/problem+json" in operation["responses"]["default"]["content"]
+                assert {"400", "403", "429", "503"} <= operation["responses"].keys()
+
+    def test_the_problems_of_a_status_are_named(self, client):
+        schema = client.get("/openapi.json").json()
+        named = schema["components"]["responses"]
+        for problem in {*PROBLEMS.values(), *BY_STATUS.values()}:
+            if f"Problem{problem.status}" in named:
+                assert f"`{problem.slug}`" in named[f"Problem{problem.status}"]["description"]
+        delete = schema["paths"]["/v1/models/{model_id}"]["delete"]
+        assert {"401", "404", "409"} <= delete["responses"].keys()
+        assert delete["security"] == [{}, {"bearer": []}, {"cookie": []}]
+        assert not schema["paths"]["/v1/info"]["get"].get("security")
 
     def test_the_documentation_page_is_there(self, client):
         assert client.get("/docs").status_code == 200
