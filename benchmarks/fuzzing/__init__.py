@@ -1,0 +1,1 @@
+"""A mutation fuzzer for the readers of strangers' files: seeds, mutators by format, and the child that reads."""
