@@ -5,7 +5,7 @@ before it commits (`add_blob`), and whoever removes one holds the same row meanw
 """
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Select, exists, select
@@ -13,7 +13,7 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.database import Sessions, database_now, storage_of, unit_of_work
+from app.database import Sessions, database_now, reading, storage_of, unit_of_work
 from app.storage import BlobVanished, Storage, StorageError
 from app.tables import BlobRow, CheckpointFileRow, DatasetRow, EpochStateRow, JobValueRow, ModelRow, TaskRow
 
@@ -52,14 +52,18 @@ class BlobRepository:
         new = self._insert(values).on_conflict_do_nothing().returning(BlobRow.sha256)
         return self._session.execute(new).first() is not None
 
-    def forget_unreferenced(self, *, older_than_s: float = SPARED_S) -> None:
-        """Drops the rows of files that nothing points at any more; a sweep of the storage then removes the files."""
+    def list_unused(self, *, older_than_s: float = SPARED_S) -> list[str]:
+        """The files whose rows nothing points at any more."""
         old = BlobRow.created_at < database_now(self._session) - timedelta(seconds=older_than_s)
-        self._forget(old)
+        return list(self._session.scalars(select(BlobRow.sha256).where(old, *_unused())))
 
     def forget_unused(self, *hashes: str) -> list[str]:
-        """Drops the rows of those files that nothing points at, and says which."""
-        return self._forget(BlobRow.sha256.in_(hashes))
+        """Drops the rows of those files that nothing points at, and says which; a sweep then removes the files."""
+        # Locked first, looked at afterwards: whoever has just named one holds it, or has committed by now.
+        these = select(BlobRow.sha256).where(BlobRow.sha256.in_(hashes))
+        free = self._session.scalars(these.with_for_update(skip_locked=True)).all()
+        gone = delete_from(BlobRow).where(BlobRow.sha256.in_(free), *_unused()).returning(BlobRow.sha256)
+        return list(self._session.scalars(gone.execution_options(synchronize_session=False)))
 
     def list_hashes(self) -> frozenset[str]:
         """Every hash that a row names: what a sweep of the storage must leave."""
@@ -69,28 +73,21 @@ class BlobRepository:
         insert = sqlite.insert if self._session.get_bind().dialect.name == "sqlite" else postgresql.insert
         return insert(BlobRow).values(values)
 
-    def _forget(self, which: ColumnElement[bool]) -> list[str]:
-        users = (
-            ModelRow.weights_sha256,
-            ModelRow.onnx_sha256,
-            DatasetRow.sha256,
-            DatasetRow.images_sha256,
-            DatasetRow.labels_sha256,
-            DatasetRow.sample_sha256,
-            CheckpointFileRow.sha256,
-            EpochStateRow.sha256,
-        )
-        unused = [~exists().where(column == BlobRow.sha256) for column in users]
-        unused += [BlobRow.sha256.not_in(named) for named in _named_in_documents()]
-        found = self._session.scalars(select(BlobRow.sha256).where(which, *unused)).all()
-        gone: list[str] = []
-        for start in range(0, len(found), _AT_ONCE):
-            # Locked first, looked at again afterwards: whoever has just named one holds it, or has committed by now.
-            these = select(BlobRow.sha256).where(BlobRow.sha256.in_(found[start : start + _AT_ONCE]))
-            free = self._session.scalars(these.with_for_update(skip_locked=True)).all()
-            forgotten = delete_from(BlobRow).where(BlobRow.sha256.in_(free), *unused).returning(BlobRow.sha256)
-            gone += self._session.scalars(forgotten.execution_options(synchronize_session=False))
-        return gone
+
+def _unused() -> list[ColumnElement[bool]]:
+    """Conditions of a blob's row that nothing points at."""
+    users = (
+        ModelRow.weights_sha256,
+        ModelRow.onnx_sha256,
+        DatasetRow.sha256,
+        DatasetRow.images_sha256,
+        DatasetRow.labels_sha256,
+        DatasetRow.sample_sha256,
+        CheckpointFileRow.sha256,
+        EpochStateRow.sha256,
+    )
+    by_column = [~exists().where(column == BlobRow.sha256) for column in users]
+    return [*by_column, *(BlobRow.sha256.not_in(named) for named in _named_in_documents())]
 
 
 def _named_in_documents() -> list[Select[str]]:
@@ -115,10 +112,9 @@ def discard(sessions: Sessions, storage: Storage, hashes: Collection[str], *, wr
     """Removes stored files at once, but for those that a row needs, and those that somebody has sent again since
     `written_before` (their row may not be committed yet): a sweep will see to them, as to what a storage that is away
     keeps."""
-    ordered = sorted(hashes)
-    for start in range(0, len(ordered), _AT_ONCE):
+    for some in _batches(sorted(hashes)):
         with unit_of_work(sessions) as session:
-            unused = BlobRepository(session).forget_unused(*ordered[start : start + _AT_ONCE])
+            unused = BlobRepository(session).forget_unused(*some)
         try:
             for sha256 in unused:
                 if storage.written_before(sha256, written_before):
@@ -129,13 +125,21 @@ def discard(sessions: Sessions, storage: Storage, hashes: Collection[str], *, wr
 
 def sweep(sessions: Sessions, storage: Storage, *, older_than_s: float = SPARED_S) -> list[str]:
     """Housekeeping, about once an hour: removes the stored files that no row needs any more, and says which."""
-    with unit_of_work(sessions) as session:
-        blobs = BlobRepository(session)
-        blobs.forget_unreferenced(older_than_s=older_than_s)
-        named = blobs.list_hashes()
+    with reading(sessions) as session:
+        unused = BlobRepository(session).list_unused(older_than_s=older_than_s)
+    for some in _batches(unused):
+        with unit_of_work(sessions) as session:
+            BlobRepository(session).forget_unused(*some)
+    with reading(sessions) as session:
+        named = BlobRepository(session).list_hashes()
     storage.clear_incoming(older_than_s=SPARED_S)
     unnamed = storage.list_unnamed(named, older_than_s=older_than_s)
     return [sha256 for sha256 in unnamed if _remove(sessions, storage, sha256)]
+
+
+def _batches(hashes: Sequence[str]) -> list[Sequence[str]]:
+    """Few enough for one statement, and for one short transaction."""
+    return [hashes[start : start + _AT_ONCE] for start in range(0, len(hashes), _AT_ONCE)]
 
 
 def _remove(sessions: Sessions, storage: Storage, sha256: str) -> bool:

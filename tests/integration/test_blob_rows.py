@@ -61,12 +61,13 @@ def test_only_what_nothing_points_at_is_forgotten(sessions: Sessions) -> None:
         session.add(JobValueRow(job_id=job.id, key="table", value={"sha256": table}, created_at=now))
         session.add(JobValueRow(job_id=job.id, key="other", value={"figure": 1}, created_at=now))
     with unit_of_work(sessions) as session:
-        BlobRepository(session).forget_unreferenced(older_than_s=-60)
-        assert BlobRepository(session).list_hashes() == {weights, table}
+        blobs = BlobRepository(session)
+        assert blobs.list_unused(older_than_s=-60) == [unused]
+        assert blobs.forget_unused(weights, table, unused) == [unused]
+        assert blobs.list_hashes() == {weights, table}
     with unit_of_work(sessions) as session:
         BlobRepository(session).add_blob(new, 1)
-        BlobRepository(session).forget_unreferenced()
-        assert new in BlobRepository(session).list_hashes()
+        assert BlobRepository(session).list_unused() == []
 
 
 def test_a_row_is_refused_when_its_file_is_gone_by_then(storing: Sessions, storage: Storage) -> None:
