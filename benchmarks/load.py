@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ import httpx
 
 from app.client import Client
 from benchmarks.cluster import Cluster
+from benchmarks.crash_jobs import requests_of
 from benchmarks.databases import DATABASES, DatabaseKind, fresh_database
 from benchmarks.load_clients import Answers, clients_at_work
 from benchmarks.many_rows import add_past
@@ -35,17 +37,7 @@ PROPOSALS = 100_000
 PAST_JOBS = 2_000
 PAGES = 20  # of each listing, from its beginning and from its far end
 BUSY_MS, IDLE_MS, PAGE_MS = 500.0, 100.0, 100.0
-ARCHITECTURE = "mobilenet_v1_0.25"
-TINY = {
-    "preset": "quick",
-    "executor": "serial",
-    "short_term_steps": 1,
-    "training_epochs": 1,
-    "final": "none",
-    "allow_low_accuracy": True,
-    "include": ["features.13.*"],
-    "schedule": {"initial": 0.2, "decay": 1.0},
-}
+TINY = {"executor": "serial", "short_term_steps": 1, "final": "none", "schedule": {"initial": 0.2, "decay": 1.0}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +67,7 @@ class Load:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the cluster ends with us
     parser = argparse.ArgumentParser(prog="benchmarks.load", description=__doc__)
     parser.add_argument("--database", choices=DATABASES, action="append")
     asked = parser.parse_args()
@@ -120,7 +113,7 @@ def run(
             lost = [job for job in submitted if client.jobs.get(job)["state"] != "succeeded"]
             twice = [job for job in submitted if _begun(client, job) != 1]
         past = add_past(url, proposals=proposals, jobs=past_jobs)
-        pages = slowest_pages(cluster.address, past)
+        pages = slowest_pages(cluster.address, past, last_event=proposals)
         return Load(
             jobs=jobs,
             lost=tuple(lost),
@@ -132,14 +125,14 @@ def run(
         )
 
 
-def slowest_pages(address: str, job: str) -> dict[str, float]:
+def slowest_pages(address: str, job: str, *, last_event: int) -> dict[str, float]:
     """The slowest of the first pages of each listing, and of the last ones where it goes by number [ms]."""
     by_number = [f"/v1/jobs/{job}/{part}" for part in ("events", "iterations", "proposals", "checkpoints")]
     listings = ["/v1/jobs", "/v1/jobs?state=succeeded", "/v1/jobs?state=failed", "/v1/models", "/v1/datasets"]
     listings += ["/v1/targets", *by_number, f"/v1/jobs/{job}/iterations/1/proposals"]
     with httpx.Client(base_url=address, timeout=60, trust_env=False) as http:
         found = {path.replace(job, "{id}"): _slowest(http, path) for path in listings}
-        far = f"/v1/jobs/{job}/events?after={PROPOSALS - 500}"
+        far = f"/v1/jobs/{job}/events?after={max(0, last_event - 500)}"
         return found | {"/v1/jobs/{id}/events, far end": _slowest(http, far)}
 
 
@@ -174,20 +167,19 @@ async def _while_idle(address: str, jobs: Sequence[str], clients: int, seconds: 
 
 
 def _tiny_request(client: Client, folder: Path) -> dict[str, Any]:
-    """On a trained network and a fixed table, so that a job takes a second or two and measures nothing."""
-    trained = client.wait(client.submit(ARCHITECTURE, budget={"params": "100%"}, settings=TINY)["id"])
-    file = client.download(trained["id"], folder / "trained.safetensors", format="safetensors")
-    model = client.models.add(file)["id"]
-    settings = {name: value for name, value in TINY.items() if name != "training_epochs"}
-    client.wait(client.submit(model, budget={"latency_ms": "100%"}, settings=settings)["id"])  # leaves a table
-    table = client.targets.add({"kind": "table", "from": "local", "model": model})["id"]
-    return {"model": model, "budget": {"macs": "97%"}, "target": table, "settings": settings}
+    """On a small network and a fixed table, so that a job takes a second or two and measures nothing."""
+    small = requests_of(client, folder)[0]
+    return {**small, "budget": {"macs": "90%"}, "settings": {**small["settings"], **TINY}}
 
 
 def _begun(client: Client, job: str) -> int:
     """How often a worker took it."""
-    told = [event["data"] for event in client.watch(job)]
-    return sum(data.get("state") == "running" or "stopped answering" in data.get("text", "") for data in told)
+    begun = 0
+    for event in client.watch(job):
+        data = event["data"]
+        claimed = event["event"] == "state" and data["state"] == "running"
+        begun += claimed or "stopped answering" in data.get("text", "")
+    return begun
 
 
 def _told(load: Load) -> dict[str, Any]:
