@@ -1,4 +1,4 @@
-"""The log of every process of the service: to standard error, one line an event, JSON by default.
+"""The log of every process of the service: to standard error, one line an event, JSON but for a terminal.
 
 What an event belongs to (request, job, task, worker) is bound to the context once and stands in every line written
 there, also by libraries and by `adapt`, which know the standard library's logging only.
@@ -23,8 +23,11 @@ _MAX_TEXT = 20_000  # of one field: a traceback, or a message with somebody's te
 _Event = MutableMapping[str, Any]
 
 
-def set_up_logging(log_format: LogFormat, level: LogLevel) -> None:
-    """Once per process, at its start. What ends the process or a thread unforeseen is logged, too."""
+def set_up_logging(log_format: LogFormat | Literal["auto"], level: LogLevel) -> None:
+    """Once per process, at its start; "auto" is text for a terminal, and else JSON. What ends the process or a thread
+    unforeseen is logged, too."""
+    if log_format == "auto":
+        log_format = "text" if sys.stderr.isatty() else "json"
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(make_formatter(log_format))
     root = logging.getLogger()

@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     body_timeout_s: float = Field(default=30.0, gt=0, le=3600)  # that a body may be waited for, and more as it comes
     answer_timeout_s: float = Field(default=60.0, gt=0, le=3600)  # that a client may leave an answer unread
 
-    log_format: Literal["json", "text"] = "json"
+    log_format: Literal["auto", "json", "text"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     metrics_for: Literal["everybody", "admin"] = "everybody"  # whose /metrics are
     max_webhooks: int = Field(default=20, ge=0, le=1000)  # of one owner
