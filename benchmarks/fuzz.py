@@ -103,7 +103,8 @@ def _run_child(corpus: Path, seed: int, pieces: Sequence[Piece], tallies: Tallie
             tally.outcomes[word] += 1
             tally.peak_bytes = max(tally.peak_bytes, int(peak))
     if not name or child.returncode > 0:
-        raise RuntimeError(f"the child failed at {name} {case}: {child.stderr[-2000:]}")
+        ended = f"ended with {child.returncode} at {name or 'its start'} {case}"
+        raise RuntimeError(f"the child {ended}: {child.stderr[-2000:]}")
     if left:
         tallies[name].findings.append((case, {"left": left}))
     if child.returncode < 0:
@@ -131,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if asked.format in (None, name):
                 count = asked.cases if asked.format and asked.cases else max(1, round(form.cases * share))
                 tallies[name] = fuzz_format(corpus, asked.seed, name, asked.first, count)
-                print(f"{name}: {tallies[name].document()}", file=sys.stderr, flush=True)
+                print(f"{name}: {tallies[name].document()} {tallies[name].findings}", file=sys.stderr, flush=True)
         if asked.keep is not None:
             _keep(corpus, tallies, asked.seed, asked.keep)
     findings = [{"format": name, "case": n, **what} for name, tally in tallies.items() for n, what in tally.findings]

@@ -120,7 +120,7 @@ def _architecture(header: dict[str, Any]) -> dict[str, Any]:
         raise FormatRefused(
             "header", "carries no architecture; upload the network as .pt2, or a safetensors file that we wrote"
         )
-    return parse_object(member(metadata, METADATA_KEY, str, "header").encode(), METADATA_KEY)
+    return parse_object(member(metadata, METADATA_KEY, str, "header"), METADATA_KEY)
 
 
 def _read_spans(header: dict[str, Any], data_bytes: int) -> dict[str, tuple[str, Shape, int, int]]:

@@ -12,12 +12,13 @@ _DEPTH = 64
 T = TypeVar("T")
 
 
-def parse_object(data: bytes, where: str) -> dict[str, Any]:
+def parse_object(data: bytes | str, where: str) -> dict[str, Any]:
     """One JSON object. Raises NetworkRefused: not UTF-8 JSON, NaN, a key given twice, too deep, too large."""
     if len(data) > MAX_JSON_BYTES:
         raise NetworkRefused(where, f"is larger than {MAX_JSON_BYTES >> 20} MiB")
     try:
-        document = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
+        text = data.decode() if isinstance(data, bytes) else data
+        document = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
     except RecursionError as error:
         raise NetworkRefused(where, "is nested too deeply") from error
     except (ValueError, OverflowError) as error:  # JSONDecodeError, UnicodeDecodeError, endless integers

@@ -172,3 +172,13 @@ def test_whatever_is_changed_in_a_checkpoint_it_is_read_or_refused(seed, network
             read = read_network(path)
             assert read_graph(path) == read.graph
             costs(read.graph)
+
+
+def test_an_architecture_that_is_no_text_of_unicode_is_refused(network, tmp_path):
+    """Half of a surrogate pair survives in the header's JSON; found by mutating files."""
+    header, architecture, tensors = taken_apart(write_safetensors(network))
+    header["__metadata__"] = {METADATA_KEY: json.dumps(architecture) + "\ud800"}
+    text, path = json.dumps(header).encode(), tmp_path / "net.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + tensors)
+    with pytest.raises(NetworkRefused, match="architecture: is not valid JSON"):
+        read_network(path)
