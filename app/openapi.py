@@ -100,10 +100,12 @@ def _problems(path: str, method: str, operation: dict[str, Any]) -> list[int]:
         408: takes_body,
         409: method in {"post", "put", "delete"},
         413: takes_body,
+        414: True,
         415: takes_body,
         416: "206" in operation["responses"],
         422: takes_body or "parameters" in operation,
         429: True,
+        431: True,
         503: True,
     }
     return [status for status, may_be in found.items() if may_be]
