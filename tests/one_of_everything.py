@@ -116,6 +116,7 @@ def _add_webhook(session: Any, owner: str) -> str:
     webhook = new_id("whk")
     url = f"https://{MARK}.example/hook"
     now = database_now(session)
-    session.add(WebhookRow(id=webhook, owner=owner, url=url, secret=f"whsec_{MARK}", events=["state"], created_at=now))
+    events = ["job.succeeded"]
+    session.add(WebhookRow(id=webhook, owner=owner, url=url, secret=f"whsec_{MARK}", events=events, created_at=now))
     session.flush()
     return webhook

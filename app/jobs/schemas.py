@@ -4,7 +4,6 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic.json_schema import SkipJsonSchema
 
 from adapt.budget import NO_PEAK_BUDGET
 from app.jobs.settings_schema import SettingsIn
@@ -48,17 +47,18 @@ _DOCUMENTED = {
         },
     ]
 }
-Limit = Annotated[float | str, BeforeValidator(_limit), WithJsonSchema(_DOCUMENTED)]
+# One validator around the whole union: a fault is the field's, not that of each of its types.
+Limit = Annotated[float | str | None, BeforeValidator(_limit), WithJsonSchema(_DOCUMENTED)]
 
 
 class BudgetIn(BaseModel):
     """Upper limits: absolute, or per cent of the original."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
-    latency_ms: Limit | SkipJsonSchema[None] = None
-    macs: Limit | SkipJsonSchema[None] = None
-    params: Limit | SkipJsonSchema[None] = None
-    memory_bytes: Limit | SkipJsonSchema[None] = None
+    latency_ms: Limit = None
+    macs: Limit = None
+    params: Limit = None
+    memory_bytes: Limit = None
 
     def as_asked(self) -> dict[str, float | str]:
         return {name: value for name, value in self.model_dump().items() if value is not None}
