@@ -14,6 +14,8 @@ from typing import Any, Literal
 import structlog
 from structlog.typing import Processor
 
+from app.problem_documents import without_secrets
+
 LogFormat = Literal["json", "text"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 _QUIET = ("alembic", "asyncio", "httpcore", "httpx", "python_multipart", "uvicorn")
@@ -67,9 +69,11 @@ def _add_process(_logger: object, _method: str, event: _Event) -> _Event:
 
 
 def _cut(_logger: object, _method: str, event: _Event) -> _Event:
+    """Without secrets of ours, wherever somebody put one (a path, say), and not for ever."""
     for key, value in event.items():
-        if isinstance(value, str) and len(value) > _MAX_TEXT:
-            event[key] = f"{value[: _MAX_TEXT // 2]} ... {value[-_MAX_TEXT // 2 :]}"
+        if isinstance(value, str):
+            text = without_secrets(value)
+            event[key] = text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT // 2]} ... {text[-_MAX_TEXT // 2 :]}"
     return event
 
 

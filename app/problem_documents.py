@@ -29,10 +29,15 @@ def problem_document(
     return document
 
 
+def without_secrets(text: str) -> str:
+    """Of ours: each is cut to how it begins."""
+    return SECRET.sub(r"\1...", text)
+
+
 def readable(text: str, longest: int) -> str:
     """Cut in the middle to `longest` characters, without secrets of ours, and what cannot be printed (control
     characters, halves of surrogate pairs, marks that turn the direction of writing) as its escape."""
-    text = SECRET.sub(r"\1...", text)
+    text = without_secrets(text)
     if len(text) > longest:
         left_out = f" ... ({len(text) - longest} characters) ... "
         text = text[: longest // 2] + left_out + text[-(longest // 2) :]

@@ -131,9 +131,10 @@ def test_one_model_too_many_is_refused_whether_it_is_sent_or_made_of_a_zoo_name(
 def test_whoever_may_store_nothing_more_begins_no_job_either(tmp_path: Path) -> None:
     with limited(tmp_path, max_stored_bytes_per_owner=100_000) as (app, ann, bob):
         ids = one_of_everything(app, ann, "ann")
+        written = app.services.storage.put(bytes(200_000))
         with unit_of_work(app.sessions) as session:  # as if a job of hers had written so much meanwhile
-            BlobRepository(session).add_blob("f" * 64, 200_000)
-            session.get_one(ModelRow, ids["model_id"]).weights_sha256 = "f" * 64
+            BlobRepository(session).add_blob(written.sha256, written.bytes)
+            session.get_one(ModelRow, ids["model_id"]).weights_sha256 = written.sha256
         asked = {"model": ids["model_id"], "dataset": ids["dataset_id"], "target": ids["target_id"]}
         answer = ann.post("/v1/jobs", json={**asked, "budget": {"macs": "50%"}})
         assert is_over_quota(answer, "max_stored_bytes_per_owner is 100000")
