@@ -1,5 +1,6 @@
 """/readyz says no, and of what, when this process could not do its work; /healthz only that it lives."""
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def test_a_storage_that_cannot_be_written_is_named(app, monkeypatch, error, says
 
 def test_a_storage_folder_that_is_gone_for_good_is_named(app):
     folder = Path(app.services.settings.storage_url)
-    folder.parent.mkdir(exist_ok=True)
+    shutil.rmtree(folder)
     folder.write_text("a file where the folder should be")
     assert ready(app).json()["checks"]["database"] == OK
     assert ready(app).status_code == 503
