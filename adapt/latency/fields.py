@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adapt.errors import Refused
+from adapt.errors import Refused, presentable
 
 TEXT_LIMIT = 200
 
@@ -36,8 +36,8 @@ class Fields:
         return value
 
     def text(self, value: object, where: str, limit: int = TEXT_LIMIT) -> str:
-        if not isinstance(value, str) or len(value) > limit:
-            raise self.refusal(where, f"must be text of at most {limit} characters")
+        if not isinstance(value, str) or len(value) > limit or presentable(value, limit) != value:
+            raise self.refusal(where, f"must be text of at most {limit} characters, none of them a control character")
         return value
 
     def number(self, value: object, where: str, *, low: float, high: float) -> float:

@@ -54,6 +54,8 @@ def test_what_was_written_is_read_back() -> None:
         ("conditions.threads", True, "conditions.threads"),
         ("conditions.cpu", 3, "conditions.cpu"),
         ("conditions.cpu", "x" * 201, "conditions.cpu"),
+        ("conditions.cpu", "a\nb", "conditions.cpu"),
+        ("conditions.cpu", "a\u202eb", "conditions.cpu"),
         ("conditions.batch", ..., "conditions.batch"),
         ("conditions.surprise", 1, "conditions.surprise"),
         ("entries", [], "entries"),
