@@ -78,9 +78,11 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
+        """By comma; "none" is the empty list, since an empty value is no setting."""
         for name in ("allowed_hosts", "trusted_proxies", "webhook_allowed_networks", "webhook_retry_s"):
             if isinstance(given := values.get(name), str):
-                values[name] = tuple(each.strip().lower() for each in given.split(",") if each.strip())
+                listed = [each.strip().lower() for each in given.split(",") if each.strip()]
+                values[name] = () if listed == ["none"] else tuple(listed)
         return values
 
     @model_validator(mode="after")

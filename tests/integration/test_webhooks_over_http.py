@@ -259,7 +259,8 @@ class TestProcess:
         assert delivery["state"] == "delivered"
 
     def test_a_private_address_is_not_sent_to_when_the_operator_allows_none(self, app, ann):
-        with receiver() as there, deliverer(app, NETADAPT_WEBHOOK_ALLOWED_NETWORKS="", NETADAPT_WEBHOOK_RETRY_S=""):
+        nothing = {"NETADAPT_WEBHOOK_ALLOWED_NETWORKS": "none", "NETADAPT_WEBHOOK_RETRY_S": "none"}
+        with receiver() as there, deliverer(app, **nothing):
             hook = ann.webhooks.add(there.url())["id"]
             end_a_job(app)
             (delivery,) = settled(ann, hook)

@@ -69,7 +69,8 @@ def test_every_line_has_the_ids_of_its_worker_and_its_work(tmp_path: Path, monke
             )
             job = JobRepository(session).add_job(Caller(id="ann"), new)
             task = TaskQueue(session).enqueue_task("ann", "profile", "x", {})
-        assert getattr(lane, serve)(service, threading.Event())
+        which = ("short",) if serve == "_serve_task" else ()
+        assert getattr(lane, serve)(*which, service, threading.Event())
     work = {"job_id": job.id, "task_id": task.id}[id_]
     of_work = [line for line in lines if line["logger"] in {"adapt.somewhere", "workers.lane", "workers.lease"}]
     assert {line["logger"] for line in of_work} == {"adapt.somewhere", "workers.lane", "workers.lease"}
