@@ -94,13 +94,14 @@ def run(
         started = time.monotonic()
         with Client(cluster.address) as client:
             asked = requests(client, Path(name))
-        jobs = Jobs(cluster, asked)
-        expected = jobs.undisturbed()
-        undisturbed_s = time.monotonic() - started
-        print(f"{kind}: {len(asked)} jobs undisturbed in {undisturbed_s:.0f} s", flush=True)
-        disturber = Disturber(cluster, url, seed, LEASE_S)
-        struck, ended = jobs.disturbed(disturber, kills, pause_s)
-        wrong = [line for job, number in ended.items() if (line := jobs.differs(job, expected[number]))]
+        with httpx.Client(base_url=cluster.address, timeout=60, trust_env=False) as http:
+            jobs = Jobs(cluster, http, asked)
+            expected = jobs.undisturbed()
+            undisturbed_s = time.monotonic() - started
+            print(f"{kind}: {len(asked)} jobs undisturbed in {undisturbed_s:.0f} s", flush=True)
+            disturber = Disturber(cluster, url, seed, LEASE_S)
+            struck, ended = jobs.disturbed(disturber, kills, pause_s)
+            wrong = [line for job, number in ended.items() if (line := jobs.differs(job, expected[number]))]
         return Outcome(
             kills=tuple(struck),
             jobs=len(ended),
@@ -113,9 +114,8 @@ def run(
 class Jobs:
     """The jobs on a cluster whose API may be away at any moment."""
 
-    def __init__(self, cluster: Cluster, requests: Sequence[Request]) -> None:
-        self._cluster, self._requests = cluster, requests
-        self._http = httpx.Client(base_url=cluster.address, timeout=60, trust_env=False)
+    def __init__(self, cluster: Cluster, http: httpx.Client, requests: Sequence[Request]) -> None:
+        self._cluster, self._http, self._requests = cluster, http, requests
 
     def undisturbed(self) -> list[str]:
         """The sha256 of each request's final checkpoint."""
