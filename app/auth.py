@@ -155,7 +155,7 @@ class Authenticator:
         Raises SignInNeeded, BadCredentials.
         """
         if authorization is not None:
-            return self._by_token(_bearer(authorization))
+            return self._by_token(bearer_secret(authorization))
         if cookie is not None and (caller := self._by_cookie(cookie)) is not None:
             return caller
         if not TokenRepository(self._session).tokens_exist() and local_listener:
@@ -164,14 +164,14 @@ class Authenticator:
 
     def is_use_worth_noting(self, authorization: str) -> bool:
         """Whether `note_use` would write: most requests then need no write transaction. Raises BadCredentials."""
-        row = self._find_token(_bearer(authorization))
+        row = self._find_token(bearer_secret(authorization))
         if row is None:
             return False
         return row.last_used_at is None or database_now(self._session) - row.last_used_at > _NOTE_USE_AFTER
 
     def note_use(self, authorization: str) -> None:
         now = database_now(self._session)
-        used = update(TokenRow).where(TokenRow.hash == _hash(_bearer(authorization)))
+        used = update(TokenRow).where(TokenRow.hash == _hash(bearer_secret(authorization)))
         self._session.execute(used.values(last_used_at=now))
 
     def sign_in(self, secret: str, *, hours: float) -> SignedIn:
@@ -214,7 +214,8 @@ class Authenticator:
         return None if found[0].expires_at < database_now(self._session) else _caller(found[1])
 
 
-def _bearer(authorization: str) -> str:
+def bearer_secret(authorization: str) -> str:
+    """The token in the header, however its scheme is spelt. Raises BadCredentials."""
     scheme, _, secret = authorization.partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
         raise BadCredentials

@@ -17,7 +17,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.auth import COOKIE
+from app.auth import COOKIE, BadCredentials, bearer_secret
 from app.problem_responses import problem_response
 from app.problems import BY_STATUS
 
@@ -143,8 +143,14 @@ def _address(scope: Scope) -> str:
 
 
 def _credential(headers: Headers) -> str | None:
-    """Stands for the token or the cookie of a request; the secret itself is not kept."""
-    given = headers.get("authorization") or cookie_parser(headers.get("cookie", "")).get(COOKIE)
+    """Stands for the token or the cookie of a request, however they are spelt: one secret has one bucket. The secret
+    itself is not kept."""
+    authorization = headers.get("authorization")
+    try:
+        cookie = cookie_parser(headers.get("cookie", "")).get(COOKIE)
+        given = cookie if authorization is None else bearer_secret(authorization)
+    except BadCredentials:
+        return None
     return None if given is None else hashlib.sha256(given.encode("utf-8", "surrogateescape")).hexdigest()
 
 

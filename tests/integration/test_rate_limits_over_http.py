@@ -75,6 +75,16 @@ def test_a_new_guess_each_time_is_no_way_around_the_limit(tmp_path):
             assert is_refused([client.get("/v1/info", headers=each) for each in headers][-1])
 
 
+def test_a_token_that_is_spelt_otherwise_each_time_has_no_further_limits(tmp_path):
+    with limited(tmp_path, requests_per_s=1, requests_burst=10) as app:
+        token = app.create_token("ann")
+        with app.client() as client:
+            spellings = [f"{scheme}{token}" for scheme in ("Bearer ", "bearer ", "BEARER ", "beareR ", "Bearer  ")]
+            asked = [{"Authorization": spelling} for spelling in spellings for _ in range(10)]
+            answered = [client.get("/v1/jobs", headers=each).status_code for each in asked]
+            assert answered.count(200) < 30  # ten by the address, ten by the token, and what flows in meanwhile
+
+
 def test_failed_sign_ins_are_limited_harder_and_whoever_is_known_goes_on(tmp_path):
     with limited(tmp_path, failed_sign_ins_per_minute=5) as app:
         ann, client = app.client(app.create_token("ann")), app.client()
