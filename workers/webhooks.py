@@ -14,12 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TypeVar
 
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from structlog.contextvars import bind_contextvars
 
 from app.counters import ATTEMPTS, Counters
-from app.database import reading, unit_of_work
+from app.database import DATABASE_AWAY, reading, unit_of_work
 from app.settings import Settings
 from app.webhooks.addresses import AddressPolicy
 from app.webhooks.outbox import Outbox
@@ -37,6 +36,7 @@ AT_ONCE = 8
 OF_ONE_OWNER = 2  # at once: somebody whose receivers are slow keeps others from nothing
 FORGET_EVERY_S = 3600.0
 DRAIN_S = 5.0
+FAULT = "it could not be sent, through a fault of this service; its log says more"
 
 
 def run_webhooks(settings: Settings) -> int:
@@ -77,8 +77,8 @@ class Deliverer:
             try:
                 started = await self._start_what_is_due()
                 await self._forget_old()
-            except OperationalError:  # the database is away: messages wait in it
-                log.exception("the database did not answer; trying again")
+            except DATABASE_AWAY as error:  # messages wait in it
+                log.error("the database did not answer; trying again: %s", getattr(error, "orig", None) or error)
                 started = False
             if not started:
                 await self._pause(ending)
@@ -113,13 +113,20 @@ class Deliverer:
 
     async def _deliver(self, claimed: ClaimedDelivery) -> None:
         bind_contextvars(job_id=claimed.job_id, webhook_id=claimed.webhook_id, delivery_id=claimed.id)  # of this task
-        body = claimed.body.encode()
-        headers = signed_headers(claimed.secret, claimed.id, claimed.at, body)
+        outcome = await self._send(claimed)
         try:
-            outcome = await self._sender.send(claimed.url, headers, body)
             await self._in_thread(lambda: self._settle(claimed, outcome))
         except Exception:  # its claim runs out, and it is tried again; the others go on
             log.exception("what came of a message could not be written")
+
+    async def _send(self, claimed: ClaimedDelivery) -> Outcome:
+        body = claimed.body.encode()
+        try:
+            headers = signed_headers(claimed.secret, claimed.id, claimed.at, body)
+            return await self._sender.send(claimed.url, headers, body)
+        except Exception:  # counts as an attempt: otherwise this message would be tried for ever
+            log.exception("a message could not be sent")
+            return Outcome(error=FAULT)
 
     def _settle(self, claimed: ClaimedDelivery, outcome: Outcome) -> None:
         def settle(session: Session) -> str | None:

@@ -4,7 +4,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.database import make_engine, make_sessions, migrate, reading, unit_of_work
 from app.jobs.records import NewJob
@@ -104,6 +105,34 @@ def test_a_database_that_is_away_for_a_moment_costs_no_message(service, monkeypa
     assert failures
     assert len(receivers.asked) >= 2 if method == "settle" else len(receivers.asked) == 1
     assert len(set(receivers.asked)) == 1
+
+
+@pytest.mark.parametrize("gone", [InterfaceError("SELECT", {}, Exception("cut")), PoolTimeout("no connection free")])
+def test_however_the_database_goes_away_the_loop_goes_on(service, monkeypatch, gone):
+    hook, works, failures = end_jobs(service, 1), Outbox.is_anything_due, [gone]
+
+    def away_at_first(self, **named):
+        if failures:
+            raise failures.pop()
+        return works(self, **named)
+
+    monkeypatch.setattr(Outbox, "is_anything_due", away_at_first)
+    asyncio.run(run_until(Deliverer(service, Receivers()), lambda: states(service, hook) == ["delivered"]))
+    assert states(service, hook) == ["delivered"]
+    assert not failures
+
+
+def test_a_message_that_cannot_even_be_tried_is_given_up_in_the_end(service):
+    hook = end_jobs(service, 1)
+
+    class Broken(Receivers):
+        async def send(self, url, headers, body) -> Outcome:
+            self.asked.append(headers["webhook-id"])
+            raise RuntimeError("nobody foresaw this")
+
+    receivers = Broken()
+    asyncio.run(run_until(Deliverer(service, receivers), lambda: states(service, hook) == ["failed"]))
+    assert len(receivers.asked) == 1 + len(service.settings.webhook_retry_s)
 
 
 def test_each_message_is_sent_once_and_an_owner_takes_only_his_share(service):
