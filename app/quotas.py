@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, text, union
+from sqlalchemy import func, select, union
 from sqlalchemy.orm import Session
 
+from app.database import take_turns
 from app.records import Caller
 from app.settings import Settings
 from app.tables import BlobRow, CheckpointFileRow, CheckpointRow, DatasetRow, EpochStateRow, JobRow, ModelRow
-
-_LOCK = 727370  # of this rule, among PostgreSQL's advisory locks
 
 
 class QuotaExceeded(Exception):
@@ -100,12 +99,6 @@ class QuotaRepository:
         limit = int(getattr(self._quotas, name))
         if limit == 0:
             return
-        self._lock(caller)
+        take_turns(self._session, "quotas of", caller.id)
         if (now := used()) + added > limit:
             raise QuotaExceeded(name, limit, now, added)
-
-    def _lock(self, caller: Caller) -> None:
-        """SQLite's writers come one after the other anyway (app/database.py)."""
-        if self._session.get_bind().dialect.name == "postgresql":
-            lock = text("SELECT pg_advisory_xact_lock(:rule, hashtext(:owner))")
-            self._session.execute(lock, {"rule": _LOCK, "owner": caller.id})

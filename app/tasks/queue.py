@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 from sqlalchemy import and_, delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.database import database_now
+from app.database import database_now, take_turns
 from app.leases import LeaseLost, abandoned
 from app.problem_documents import problem_document
 from app.records import TaskLane, TaskState, new_id
@@ -42,6 +42,7 @@ class TaskQueue:
 
         Tasks of the lane "device" are for one target's agent.
         """
+        take_turns(self._session, "task", kind, key)
         open_ones = select(TaskRow).where(
             TaskRow.kind == kind, TaskRow.key == key, TaskRow.state.in_(("queued", "running"))
         )

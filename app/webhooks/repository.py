@@ -6,7 +6,7 @@ from typing import cast
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from app.database import database_now
+from app.database import database_now, take_turns
 from app.newest_first import Position, behind
 from app.paging import Page, cut_page, newest_first
 from app.records import Caller, new_id
@@ -32,6 +32,7 @@ class WebhookRepository:
         self, caller: Caller, url: str, events: Collection[WebhookEvent], *, limit: int
     ) -> tuple[Webhook, str]:
         """The webhook and its secret, which is shown this once. Raises TooManyWebhooks."""
+        take_turns(self._session, "webhooks of", caller.id)
         own = select(func.count()).select_from(WebhookRow).where(WebhookRow.owner == caller.id)
         if self._session.scalars(own).one() >= limit:
             raise TooManyWebhooks(limit)

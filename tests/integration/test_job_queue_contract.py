@@ -1,5 +1,6 @@
 """What the queue and the repositories of jobs promise, on every database that we claim to run on."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -570,6 +571,16 @@ class TestTasks:
             tasks.finish_task(claimed, result={"ms": 2.0})
             assert tasks.find_latest("profile", "mdl_a/local").result == {"ms": 2.0}
             assert tasks.enqueue_task("ann", "profile", "mdl_a/local", {}).id != first.id
+
+    def test_many_who_ask_for_the_same_at_once_get_one_task(self, sessions):
+        def ask(_: int) -> str:
+            with unit_of_work(sessions) as session:
+                task = TaskQueue(session).enqueue_task("ann", "profile", "mdl_a/local", {})
+                time.sleep(0.02)  # in the middle of its transaction, where others might not see the task yet
+                return task.id
+
+        with ThreadPoolExecutor(8) as pool:
+            assert len(set(pool.map(ask, range(8)))) == 1
 
     def test_a_task_whose_worker_was_lost_is_claimed_again_and_given_up_in_the_end(self, sessions):
         with unit_of_work(sessions) as session:

@@ -1,6 +1,7 @@
 """What the messages of webhooks promise, on every database that we claim to run on."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -316,6 +317,17 @@ class TestOwners:
             hooks.add_webhook(BOB, "https://a.example/", ALL_EVENTS, limit=1)
             with pytest.raises(TooManyWebhooks, match="1 webhooks"):
                 hooks.add_webhook(ANN, "https://b.example/", ALL_EVENTS, limit=1)
+
+    def test_many_at_once_keep_to_the_limit(self, sessions):
+        def add(_: int) -> bool:
+            with suppress(TooManyWebhooks), unit_of_work(sessions) as session:
+                WebhookRepository(session).add_webhook(ANN, "https://a.example/", ALL_EVENTS, limit=3)
+                time.sleep(0.02)  # in the middle of its transaction, where others might count without it
+                return True
+            return False
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(add, range(8))) == 3
 
     def test_a_deleted_webhook_takes_its_messages_along(self, sessions):
         hook = add_hook(sessions)
