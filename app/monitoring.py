@@ -9,6 +9,7 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 
 from app.database import database_now
+from app.leases import abandoned, held
 from app.presence import ALIVE_S
 from app.records import JobState, Lane, TaskLane
 from app.tables import BlobRow, JobRow, TaskRow, WebhookDeliveryRow, WorkerRow
@@ -77,7 +78,7 @@ def _oldest(session: Session, table: type[JobRow] | type[TaskRow], now: datetime
 def _leases(
     session: Session, kind: str, table: type[JobRow] | type[TaskRow], now: datetime
 ) -> dict[tuple[str, ...], float]:
-    running = and_(table.lane.in_(get_args(TaskLane)), table.state == "running")
-    ends = session.scalars(select(table.lease_expires_at).where(running)).all()
-    expired = sum(end is not None and end < now for end in ends)
-    return {(kind, "held"): float(len(ends) - expired), (kind, "expired"): float(expired)}
+    lanes = table.lane.in_(get_args(TaskLane))
+    by_state = {"held": held(table, now), "expired": abandoned(table, now)}
+    counts = {state: select(func.count()).where(lanes, where) for state, where in by_state.items()}
+    return {(kind, state): float(session.scalars(count).one()) for state, count in counts.items()}

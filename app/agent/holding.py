@@ -11,6 +11,7 @@ from adapt.latency.reading import Plan, Reading
 from app.agent.orders import LANE
 from app.agent.records import Agent, HeldOrder, NotHeld, ReadingOrder, ReadingTaskNotFound
 from app.database import database_now
+from app.leases import abandoned
 from app.problem_documents import problem_document
 from app.records import Caller
 from app.tables import TargetRow, TaskRow
@@ -40,14 +41,13 @@ class Holding:
         """Whoever asks for work has none: what its target held is free again."""
         now = database_now(self._session)
         held = and_(TaskRow.lane == LANE, TaskRow.target_id == target_id, TaskRow.state == "running")
-        unanswered = and_(TaskRow.attempts >= MAX_ATTEMPTS, TaskRow.lease_expires_at < now)
+        unanswered = and_(TaskRow.attempts >= MAX_ATTEMPTS, abandoned(TaskRow, now))
         spent = update(TaskRow).where(held, or_(unanswered, TaskRow.attempts >= MAX_HAND_OUTS))
         self._session.execute(spent.values(error=UNANSWERED, **let_go("failed", now)))
         self._session.execute(update(TaskRow).where(held).values(let_go("queued", None)))
 
     def has_work(self, target_id: str) -> bool:
-        now = database_now(self._session)
-        free = or_(TaskRow.state == "queued", and_(TaskRow.state == "running", TaskRow.lease_expires_at < now))
+        free = or_(TaskRow.state == "queued", abandoned(TaskRow, database_now(self._session)))
         waiting = select(TaskRow.id).where(TaskRow.lane == LANE, TaskRow.target_id == target_id, free)
         return self._session.scalar(waiting.limit(1)) is not None
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.agent.records import ReadingOrder
 from app.database import database_now
+from app.leases import held
 from app.records import LAST_STATES, TaskLane
 from app.tables import JobRow, TaskRow
 from app.tasks.queue import TaskQueue
@@ -49,11 +50,8 @@ class OrderBook:
 
     def is_held(self, target_id: str) -> bool:
         """Whether the target's agent has work in its hands."""
-        now = database_now(self._session)
-        held = select(TaskRow.id).where(
-            TaskRow.target_id == target_id, TaskRow.state == "running", TaskRow.lease_expires_at >= now
-        )
-        return self._session.scalar(held.limit(1)) is not None
+        theirs = select(TaskRow.id).where(TaskRow.target_id == target_id, held(TaskRow, database_now(self._session)))
+        return self._session.scalar(theirs.limit(1)) is not None
 
     def withdraw(self, task_id: str) -> None:
         """Nobody waits for it any more. An answer that is there stays."""

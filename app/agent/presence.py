@@ -15,7 +15,7 @@ from app.database import database_now
 from app.records import Caller, new_id
 from app.tables import TargetRow
 from app.targets.lookup import fingerprint
-from app.targets.presence import SILENT_S
+from app.targets.presence import SILENT_S, unseen_s
 
 _CHOSEN = ("runtime", "provider", "provider_options", "threads", "batch", "precision")
 
@@ -53,9 +53,7 @@ class AgentRepository:
     def unseen_s(self, target_id: str) -> float:
         """Seconds since it was heard of; infinite for a target that never was, or that is gone."""
         seen_at = self._session.scalar(select(TargetRow.last_seen_at).where(TargetRow.id == target_id))
-        if seen_at is None:
-            return float("inf")
-        return (database_now(self._session) - seen_at).total_seconds()
+        return unseen_s(seen_at, database_now(self._session))
 
     def get_conditions(self, target_id: str) -> Conditions:
         """Under which it measures now. Raises LookupError for what is no agent's target."""
@@ -79,11 +77,9 @@ def _new_row(caller: Caller, agent: Agent, now: datetime) -> TargetRow:
 
 
 def _refuse_second(row: TargetRow, agent: Agent, now: datetime) -> None:
-    if row.instance == agent.instance or row.last_seen_at is None:
-        return
-    seen_s = (now - row.last_seen_at).total_seconds()
-    if seen_s < SILENT_S:
-        raise NameTaken(agent.name, seen_s)
+    silent_s = unseen_s(row.last_seen_at, now)
+    if row.instance != agent.instance and silent_s < SILENT_S:
+        raise NameTaken(agent.name, silent_s)
 
 
 def _refuse_other_settings(row: TargetRow, conditions: Conditions) -> None:

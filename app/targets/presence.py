@@ -12,10 +12,16 @@ AWAY_S = 12.0
 """... and a job that needs it says that it waits."""
 
 
+def unseen_s(last_seen_at: datetime | None, now: datetime) -> float:
+    """Seconds since it was heard of; infinite for what never was. What was heard of later than now was heard of before
+    the clock was put back: if it lives, it is heard of again in a moment."""
+    return float("inf") if last_seen_at is None else abs((now - last_seen_at).total_seconds())
+
+
 def is_present(last_seen_at: datetime | None, now: datetime) -> bool:
-    return last_seen_at is not None and last_seen_at >= now - timedelta(seconds=AWAY_S)
+    return unseen_s(last_seen_at, now) <= AWAY_S
 
 
 def row_is_present(now: datetime) -> ColumnElement[bool]:
     """The same of a target's row, by the database."""
-    return TargetRow.last_seen_at >= now - timedelta(seconds=AWAY_S)
+    return TargetRow.last_seen_at.between(now - timedelta(seconds=AWAY_S), now + timedelta(seconds=AWAY_S))

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
@@ -13,7 +14,7 @@ from adapt.latency.reading import Plan, Reading
 from app.agent.holding import Holding
 from app.agent.orders import OrderBook
 from app.agent.presence import AgentRepository
-from app.agent.records import Agent
+from app.agent.records import Agent, ReadingOrder
 from app.agent.service import AgentService
 from app.blobs import BlobRepository
 from app.database import database_now, reading, unit_of_work
@@ -21,6 +22,7 @@ from app.records import Caller
 from app.settings import Settings
 from app.storage import Storage
 from app.tables import TargetRow, TaskRow
+from app.targets.presence import AWAY_S, is_present, row_is_present
 from app.targets.repository import TargetRepository
 from tests.databases import DATABASES, migrated_sessions
 from tests.latency import CONDITIONS
@@ -219,6 +221,27 @@ def test_a_device_that_has_work_in_its_hands_is_not_away(service, target):
         device.read(b"candidate", b"reference", PLAN, stop=take_it_and_be_silent)
     assert looks[0] is not None
     assert told == []
+
+
+def test_a_device_of_before_the_clock_was_put_back_is_away_and_its_work_and_name_are_free(service, target):
+    def put_back(session):
+        later = database_now(session) + timedelta(hours=5)
+        session.execute(update(TargetRow).values(last_seen_at=later))
+        session.execute(update(TaskRow).values(lease_expires_at=later))
+
+    order = ReadingOrder(asker="job_a", candidate="a" * 64, reference="b" * 64, plan=PLAN)
+    in_transaction(service, lambda session: OrderBook(session).ask("ann", target.id, order))
+    in_transaction(service, lambda session: Holding(session).hand_out(target.id, AGENT))
+    in_transaction(service, put_back)
+    with reading(service.sessions) as session:
+        assert not OrderBook(session).is_held(target.id)
+        assert Holding(session).has_work(target.id)
+        assert AgentRepository(session).unseen_s(target.id) > AWAY_S
+        seen_at = TargetRepository(session).get_target(ANN, target.id).last_seen_at
+        assert not is_present(seen_at, database_now(session))
+        assert session.scalar(select(TargetRow.id).where(row_is_present(database_now(session)))) is None
+    other = replace(AGENT, instance="another process")
+    assert in_transaction(service, lambda session: AgentRepository(session).check_in(ANN, other)) == target.id
 
 
 def test_two_first_calls_of_one_name_make_one_target(service):
