@@ -14,13 +14,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from adapt.errors import presentable
+from app.problem_documents import MAX_FIELD, MAX_FIELDS
 
 M = TypeVar("M", bound=BaseModel)
 MAX_DEPTH = 32
 PARSED_AT_ONCE_BYTES = 32 * 1024  # larger ones in a thread: no other request should wait for them
 UNKNOWN_KEY = "is not known here"
-MOST_FAULTS = 20  # of one document that are told
-LONGEST_POINTER, LONGEST_DETAIL, LONGEST_NAME = 300, 1000, 60  # characters of them
+LONGEST_NAME = 60  # characters of an unknown key that is compared with those that are known
 MAX_INTEGER = 2**63 - 1  # what a database column holds
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -107,7 +107,7 @@ def validate(model: type[M], document: Any, *, at: str = "") -> M:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False, include_input=False)[:MOST_FAULTS]
+        errors = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_FIELDS]
         raise InvalidFields([_with_near_names(fault, model) for fault in faults(errors, at)]) from error
 
 
@@ -127,11 +127,12 @@ def _names_of(model: type[BaseModel]) -> list[str]:
 
 
 def faults(errors: Iterable[Mapping[str, Any]], at: str = "") -> list[dict[str, str]]:
-    """Pydantic's errors with JSON pointers; the input itself is not repeated."""
+    """Pydantic's errors with JSON pointers; the input itself is not repeated. Cut to what a problem tells of them here
+    already, so that nothing holds a name of megabytes many times over."""
     return [
         {
-            "pointer": presentable(at + json_pointer(*map(str, error["loc"])), LONGEST_POINTER),
-            "detail": presentable(_words(error), LONGEST_DETAIL),
+            "pointer": presentable(at + json_pointer(*map(str, error["loc"])), MAX_FIELD),
+            "detail": presentable(_words(error), MAX_FIELD),
         }
         for error in errors
     ]

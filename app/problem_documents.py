@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 TYPE_PREFIX = "urn:netadapt:problem:"
+# What a problem repeats of a request is cut: a name of megabytes would come back, be stored and be logged.
 MAX_DETAIL = 8000
-MAX_FIELD = 500
-MAX_FIELDS = 50
-"""What a problem repeats of a request is cut: a name of megabytes would come back, be stored and be logged."""
-
+MAX_FIELD = 500  # characters of each member of a field at fault
+MAX_FIELDS = 50  # of one document that are told
 
 SECRET = re.compile(r"(nat_|nas_|whsec_)[A-Za-z0-9+/=_-]{20,}")
 """Our tokens, sessions and webhook secrets, by how they begin."""

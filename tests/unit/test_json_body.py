@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.jobs.schemas import JobIn
-from app.json_body import LONGEST_POINTER, MAX_INTEGER, MOST_FAULTS, BodyMalformed, InvalidFields, parse_json, validate
+from app.json_body import MAX_INTEGER, BodyMalformed, InvalidFields, parse_json, validate
+from app.problem_documents import MAX_FIELD, MAX_FIELDS
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 numbers = st.integers(-MAX_INTEGER, MAX_INTEGER) | st.floats(allow_nan=False, allow_infinity=False)
@@ -68,8 +69,8 @@ def test_an_unknown_key_is_told_what_it_may_have_been_meant_for():
 def test_a_document_of_nothing_but_faults_is_told_a_few_of_them_at_once():
     document = {**{f"key{n}": n for n in range(50_000)}, "k" * 500_000: 1, "a\u202eb": 2}
     found = faults_of(document)
-    assert len(found) == MOST_FAULTS
+    assert len(found) == MAX_FIELDS
     (fault,) = faults_of({"model": "resnet18", "budget": {"macs": "80%"}, "k" * 500_000: 1})
-    assert len(fault["pointer"]) == LONGEST_POINTER
+    assert len(fault["pointer"]) == MAX_FIELD
     (fault,) = faults_of({"model": "resnet18", "budget": {"macs": "80%"}, "a\u202eb": 1})
     assert fault["pointer"] == "/a\\u202eb"
