@@ -8,13 +8,14 @@ from urllib.parse import parse_qsl, urlsplit
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.auth import is_loopback
+from app.auth import COOKIE, is_loopback
 from app.problem_documents import SECRET
 from app.problem_responses import problem_response
 from app.problems import BY_STATUS
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
-SECRETS = frozenset({"token", "access_token", "api_key", "apikey", "authorization", "netadapt_session"})
+CREDENTIAL_NAMES = frozenset({"token", "access_token", "api_key", "apikey", "authorization", COOKIE})
+"""Of parameters in an address, in small letters."""
 MAX_ADDRESS = 8192
 """Bytes of path and query together: ids, a cursor and a few numbers are far below."""
 MAX_HEAD_BYTES = 32 * 1024
@@ -84,7 +85,7 @@ def _bad_address(scope: Scope) -> Refusal | None:
         return 414, f"path and query together are longer than {MAX_ADDRESS} bytes"
     if not path.startswith("/"):
         return 400, "the request's target is no path: no proxy is run here"
-    named = any(name.lower() in SECRETS for name, _ in parse_qsl(query, keep_blank_values=True))
+    named = any(name.lower() in CREDENTIAL_NAMES for name, _ in parse_qsl(query, keep_blank_values=True))
     if named or SECRET.search(path) or SECRET.search(query):
         return 400, "a token never belongs into an address, where logs keep it: send it as Authorization: Bearer"
     if "\0" in path or "%00" in query or "\ufffd" in path:

@@ -57,9 +57,8 @@ class _Answering:
             log.exception("a fault of the service")
             if self._status is not None:
                 raise  # half of an answer is out: only the server can break it off now
-            refusal = problem_response(
-                INTERNAL, INTERNAL_DETAIL, {"Connection": "close"}
-            )  # half of a body may be unread
+            unread = {"Connection": "close"}  # half of a body may be
+            refusal = problem_response(INTERNAL, INTERNAL_DETAIL, unread)
             await refusal(self._scope, receive, self._send_on)
         finally:
             self._tell()

@@ -130,8 +130,7 @@ def check_model(claimed: ClaimedTask, service: Service, signal: StopSignal) -> E
     except (OSError, StorageError):
         raise  # no fault of the network
     except Exception as error:  # whatever a network contains, it may not stay `checking` for ever
-        log.log(logging.INFO if isinstance(error, AdaptError) else logging.ERROR, "%s", model_id, exc_info=error)
-        problem = problem_of(error)
+        problem = _problem_of(model_id, error)
         return Ending(write=lambda session: ModelRepository(session).refuse(model_id, problem))
 
     def finish(session: Session) -> None:
@@ -191,8 +190,7 @@ def check_target(claimed: ClaimedTask, service: Service, signal: StopSignal) -> 
     except (Stopped, OSError, StorageError):
         raise  # no fault of the target
     except Exception as error:  # whatever a runtime raises, the target may not stay `checking` for ever
-        log.log(logging.INFO if isinstance(error, AdaptError) else logging.ERROR, "%s", target_id, exc_info=error)
-        problem = problem_of(error)
+        problem = _problem_of(target_id, error)
         return Ending(write=lambda session: TargetRepository(session).refuse(target_id, problem))
     return Ending(write=lambda session: TargetRepository(session).finish_check(target_id, conditions))
 
@@ -219,13 +217,18 @@ def decode_dataset(claimed: ClaimedTask, service: Service, signal: StopSignal) -
     except (Stopped, OSError, StorageError):
         raise  # no fault of the file
     except Exception as error:  # whatever an archive contains, it may not stay `checking` for ever
-        log.log(logging.INFO if isinstance(error, AdaptError) else logging.ERROR, "%s", dataset_id, exc_info=error)
-        problem = problem_of(error)
+        problem = _problem_of(dataset_id, error)
         return Ending(
             write=lambda session: DatasetRepository(session).refuse(dataset_id, problem),
             afterwards=lambda: _discard_upload(dataset, service),
         )
     return Ending(write=lambda session: DatasetRepository(session).finish_decode(dataset_id, ingested))
+
+
+def _problem_of(subject_id: str, error: Exception) -> dict[str, Any]:
+    """Why a model, target or data set is refused; in the log, too, as an error when nobody foresaw it."""
+    log.log(logging.INFO if isinstance(error, AdaptError) else logging.ERROR, "%s", subject_id, exc_info=error)
+    return problem_of(error)
 
 
 def _discard_upload(dataset: Dataset, service: Service) -> None:
