@@ -9,7 +9,16 @@ from sqlalchemy.orm import Session
 from app.database import take_turns
 from app.records import Caller
 from app.settings import Settings
-from app.tables import BlobRow, CheckpointFileRow, CheckpointRow, DatasetRow, EpochStateRow, JobRow, ModelRow
+from app.tables import (
+    BlobRow,
+    CheckpointFileRow,
+    CheckpointRow,
+    DatasetRow,
+    EpochStateRow,
+    JobRow,
+    JobValueRow,
+    ModelRow,
+)
 
 
 class QuotaExceeded(Exception):
@@ -81,14 +90,15 @@ class QuotaRepository:
         self._refuse("max_stored_bytes_per_owner", caller, added_bytes, lambda: self.stored_bytes(caller))
 
     def stored_bytes(self, caller: Caller) -> int:
-        """Of models, data sets, checkpoints and what a running job keeps to go on from."""
+        """Of models, data sets, checkpoints and what a job keeps to go on from."""
         models = (ModelRow.weights_sha256, ModelRow.onnx_sha256)
         datasets = (DatasetRow.sha256, DatasetRow.images_sha256, DatasetRow.labels_sha256, DatasetRow.sample_sha256)
         named = [select(column.label("sha256")).where(ModelRow.owner == caller.id) for column in models]
         named += [select(column.label("sha256")).where(DatasetRow.owner == caller.id) for column in datasets]
         files = select(CheckpointFileRow.sha256).join(CheckpointRow).join(JobRow, JobRow.id == CheckpointRow.job_id)
         epochs = select(EpochStateRow.sha256).join(JobRow, JobRow.id == EpochStateRow.job_id)
-        named += [files.where(JobRow.owner == caller.id), epochs.where(JobRow.owner == caller.id)]
+        values = select(JobValueRow.value["sha256"].as_string()).join(JobRow, JobRow.id == JobValueRow.job_id)
+        named += [of_jobs.where(JobRow.owner == caller.id) for of_jobs in (files, epochs, values)]
         total = select(func.coalesce(func.sum(BlobRow.bytes), 0)).where(BlobRow.sha256.in_(union(*named)))
         return int(self._session.scalar(total) or 0)
 

@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 
 from app.blobs import BlobRepository
-from app.database import Sessions, unit_of_work
+from app.database import Sessions, database_now, unit_of_work
+from app.jobs.records import NewJob
+from app.jobs.repository import JobRepository
 from app.quotas import QuotaExceeded, QuotaRepository, Quotas
 from app.records import Caller
 from app.settings import Settings
-from app.tables import ModelRow
+from app.tables import JobValueRow, ModelRow
 from tests.databases import DATABASES, migrated_sessions
 from tests.one_of_everything import one_of_everything
 from tests.pt2_files import small_pt2
-from tests.rows import add_model
+from tests.rows import add_dataset_and_target, add_model
 from tests.served_app import ServedApp, served_app
 
 ANN, BOB = Caller(id="ann"), Caller(id="bob")
@@ -46,6 +48,21 @@ def test_bytes_are_those_of_ones_own_files_each_once(sessions: Sessions) -> None
     with unit_of_work(sessions) as session:
         quotas = QuotaRepository(session, Quotas())
         assert (quotas.stored_bytes(ANN), quotas.stored_bytes(BOB)) == (77, 0)
+
+
+def test_bytes_are_also_those_that_a_job_keeps_to_go_on_from(sessions: Sessions) -> None:
+    new = NewJob(name=None, model_id="mdl_a", dataset_id="dst_a", target_id="tgt_a", budget={"macs": 1}, settings={})
+    with unit_of_work(sessions) as session:
+        add_dataset_and_target(session)
+        add_model(session)
+        BlobRepository(session).add_blob("d" * 64, 30)
+        job = JobRepository(session).add_job(ANN, new)
+        now = database_now(session)
+        for key, value in (("trained", {"sha256": "d" * 64}), ("original", {"holdout": 0.5})):
+            session.add(JobValueRow(job_id=job.id, key=key, value=value, created_at=now))
+    with unit_of_work(sessions) as session:
+        quotas = QuotaRepository(session, Quotas())
+        assert (quotas.stored_bytes(ANN), quotas.stored_bytes(BOB)) == (30, 0)
 
 
 def test_what_is_too_much_is_refused_by_name_with_the_limit_and_what_there_is(sessions: Sessions) -> None:
