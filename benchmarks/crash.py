@@ -128,17 +128,18 @@ class Jobs:
         self, disturber: Disturber, kills: int, pause_s: float
     ) -> tuple[list[tuple[float, Disturbance]], dict[str, int]]:
         """What went wrong when, and the jobs with the number of their request. All jobs are submitted again as long as
-        there have been too few kills."""
+        there have been too few kills; after WITHIN_S it is left as it is."""
         began = time.monotonic()
+        end = began + WITHIN_S
         struck: list[tuple[float, Disturbance]] = []
         ended: dict[str, int] = {}
         round_number = 0
-        while len(struck) < kills:
+        while len(struck) < kills and time.monotonic() < end:
             round_number += 1
             running = {self._submit(request, f"{round_number}-{n}"): n for n, request in enumerate(self._requests)}
             ended |= running
             next_at = time.monotonic() + disturber.pause_s(pause_s)
-            while running:
+            while running and time.monotonic() < end:
                 disturber.wake()
                 self._cluster.look_after()
                 if len(struck) < kills and time.monotonic() >= next_at:
@@ -146,8 +147,6 @@ class Jobs:
                     print(f"{struck[-1][0]:7.1f} s  {struck[-1][1].kind}: {struck[-1][1].what}", flush=True)
                     next_at = time.monotonic() + disturber.pause_s(pause_s)
                 running = {job: n for job, n in running.items() if not self._over(job)}
-                if time.monotonic() - began > WITHIN_S:
-                    break
                 time.sleep(LOOK_S)
         disturber.close()
         return struck, ended

@@ -33,6 +33,7 @@ JOBS = 200
 HOSTS = 4
 CLIENTS = 50
 IDLE_S = 30.0
+LONGEST_S = 1800.0  # a job that has not ended by then is lost
 PROPOSALS = 100_000
 PAST_JOBS = 2_000
 PAGES = 20  # of each listing, from its beginning and from its far end
@@ -111,7 +112,7 @@ def run(
             print(f"{kind}: {jobs} jobs in {busy_s:.0f} s, {sum(busy.statuses.values())} answers", flush=True)
             idle = asyncio.run(_while_idle(cluster.address, submitted, clients, idle_s))
             lost = [job for job in submitted if client.jobs.get(job)["state"] != "succeeded"]
-            twice = [job for job in submitted if _begun(client, job) != 1]
+            twice = [job for job in submitted if job not in lost and _begun(client, job) != 1]
         past = add_past(url, proposals=proposals, jobs=past_jobs)
         pages = slowest_pages(cluster.address, past, last_event=proposals)
         return Load(
@@ -153,11 +154,13 @@ async def _while_busy(address: str, jobs: Sequence[str], clients: int) -> Answer
         clients_at_work(address, jobs, count=clients, seed=0) as answers,
         httpx.AsyncClient(base_url=address, timeout=60, trust_env=False) as http,
     ):
-        while True:
+        end = time.monotonic() + LONGEST_S
+        while time.monotonic() < end:
             unfinished = [await http.get(f"/v1/jobs?limit=1&state={state}") for state in ("queued", "running")]
             if not any(answer.raise_for_status().json()["data"] for answer in unfinished):
-                return answers
+                break
             await asyncio.sleep(1.0)
+        return answers
 
 
 async def _while_idle(address: str, jobs: Sequence[str], clients: int, seconds: float) -> Answers:
