@@ -35,8 +35,8 @@ def table_of_job(claimed: ClaimedJob, material: Material, device: Device, servic
     table = table_today(material, material.settings, device, service, stop)
     blob = service.storage.put(table.to_json().encode())
     with unit_of_work(service.sessions) as session:
-        BlobRepository(session).add_blob(blob.sha256, blob.bytes)
         JobRecorder(session).set_value(claimed, "table", {"sha256": blob.sha256})
+        BlobRepository(session).add_blob(blob.sha256, blob.bytes)
     return table
 
 

@@ -104,8 +104,8 @@ class JobRecorder:
 
     def finish_training(self, claimed: ClaimedJob, trained: Blob) -> None:
         """Keeps the network that a job trained before its search; the epochs that led to it are forgotten."""
-        BlobRepository(self._session).add_blob(trained.sha256, trained.bytes)
         self.set_value(claimed, TRAINED, {"sha256": trained.sha256})
+        BlobRepository(self._session).add_blob(trained.sha256, trained.bytes)
         self._session.execute(delete(EpochStateRow).where(EpochStateRow.job_id == claimed.id))
 
     def save_epoch_state(
