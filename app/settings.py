@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     webhook_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()  # beside public ones
     webhook_timeout_s: float = Field(default=15.0, gt=0, le=60)  # of one attempt, from the look-up of the name on
     webhook_retry_s: Annotated[tuple[Seconds, ...], NoDecode] = (5, 30, 120, 600, 3_600, 14_400, 43_200)
-    webhook_kept_days: float = Field(default=30.0, ge=1, le=3650)  # messages that are delivered or given up
+    webhook_kept_days: float = Field(default=30.0, ge=1, le=3650)  # messages, unless they still wait
 
     @property
     def silent_s(self) -> float:

@@ -122,7 +122,7 @@ class Outbox:
         return state if written else None
 
     def forget_old(self, days: float) -> None:
-        """Drops messages that were delivered or given up so long ago."""
+        """Drops messages that were written so long ago, unless they still wait."""
         old = WebhookDeliveryRow.created_at < self._now() - timedelta(days=days)
         over = WebhookDeliveryRow.state != "queued"
         self._session.execute(delete(WebhookDeliveryRow).where(old, over))
