@@ -34,6 +34,7 @@ T = TypeVar("T")
 IDLE_S = 0.5
 AT_ONCE = 8
 OF_ONE_OWNER = 2  # at once: somebody whose receivers are slow keeps others from nothing
+LOOK_UPS = 4 * AT_ONCE  # of names: one may hang for longer than its message is waited for, and nothing ends it
 FORGET_EVERY_S = 3600.0
 DRAIN_S = 5.0
 FAULT = "it could not be sent, through a fault of this service; its log says more"
@@ -49,6 +50,7 @@ def run_webhooks(settings: Settings) -> int:
 async def _run(service: Service) -> None:
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(LOOK_UPS, "names"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
 

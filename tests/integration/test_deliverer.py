@@ -1,6 +1,8 @@
 """The loop that sends messages, in this process, with receivers that are only asked, not reached."""
 
 import asyncio
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from app.webhooks.outbox import Outbox
 from app.webhooks.records import Outcome
 from app.webhooks.repository import WebhookRepository
 from app.webhooks.schemas import ALL_EVENTS
+from app.webhooks.sending import resolve
 from tests.rows import add_dataset_and_target, add_model
 from workers import webhooks
 from workers.service import Service
@@ -133,6 +136,34 @@ def test_a_message_that_cannot_even_be_tried_is_given_up_in_the_end(service):
     receivers = Broken()
     asyncio.run(run_until(Deliverer(service, receivers), lambda: states(service, hook) == ["failed"]))
     assert len(receivers.asked) == 1 + len(service.settings.webhook_retry_s)
+
+
+def test_names_that_hang_keep_no_other_from_being_looked_up(service, monkeypatch):
+    release, found = threading.Event(), []
+
+    def look_up(host, port, *_arguments, **_named):
+        if host == "slow.example":
+            release.wait()
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", port))]
+
+    class LooksUp:
+        def __init__(self, *_: object) -> None: ...
+
+        async def run(self, _ending: asyncio.Event) -> None:
+            slow = [asyncio.create_task(resolve("slow.example", 443)) for _ in range(3 * AT_ONCE)]
+            try:
+                async with asyncio.timeout(10):
+                    await asyncio.sleep(0)  # so that those are asked first
+                    found.extend(await resolve("quick.example", 443))
+            finally:
+                release.set()
+                await asyncio.gather(*slow)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(webhooks, "watch_parent", lambda _orphaned: None)
+    monkeypatch.setattr(webhooks, "Deliverer", LooksUp)
+    asyncio.run(webhooks._run(service))
+    assert found == ["192.0.2.1"]
 
 
 def test_each_message_is_sent_once_and_an_owner_takes_only_his_share(service):
