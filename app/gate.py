@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterable
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -86,7 +86,7 @@ def _bad_address(scope: Scope) -> Refusal | None:
     if not path.startswith("/"):
         return 400, "the request's target is no path: no proxy is run here"
     named = any(name.lower() in CREDENTIAL_NAMES for name, _ in parse_qsl(query, keep_blank_values=True))
-    if named or SECRET.search(path) or SECRET.search(query):
+    if named or SECRET.search(path) or SECRET.search(unquote_plus(query)):
         return 400, "a token never belongs into an address, where logs keep it: send it as Authorization: Bearer"
     if "\0" in path or "%00" in query or "\ufffd" in path:
         return 400, "the address holds characters that none of ours has"
