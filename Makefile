@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 TORCH_INDEX ?=
 NAME ?=
+# Tests mostly wait for processes that they started; each of these has one thread for its arithmetic.
+TESTERS ?= 2
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt
 
@@ -35,7 +37,7 @@ demo: install
 	$(BIN)/python -m benchmarks.demo
 
 test: install
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile
 
 lint: install
 	$(BIN)/ruff format --check .
