@@ -43,10 +43,9 @@ def run_job(claimed: ClaimedJob, service: Service, shutdown: Callable[[], bool])
     signal, clock = StopSignal(shutdown), JobClock(claimed)
 
     def renew() -> Reason | None:
-        with unit_of_work(service.sessions) as session:
+        with clock.noting() as add_time, unit_of_work(service.sessions) as session:
             asked = JobQueue(session).renew_lease(claimed, service.settings.lease_s)
-            ran_s = clock.note(session)
-        clock.noted()
+            ran_s = add_time(session)
         return asked or ("time" if 0 < service.settings.max_job_s <= ran_s else None)
 
     with held_lease(renew, signal, lease_s=service.settings.lease_s):
@@ -134,9 +133,9 @@ def _leave(claimed: ClaimedJob, service: Service, signal: StopSignal, clock: Job
     """Ends the lease in the way that was asked for. Raises nothing when the lease is lost already."""
     reason = signal.reason
     try:
-        with unit_of_work(service.sessions) as session:
+        with clock.noting() as add_time, unit_of_work(service.sessions) as session:
             if reason != "lost":
-                clock.note(session)
+                add_time(session)
             if reason == "cancel":
                 JobRecorder(session).finish(claimed, "cancelled")
             elif reason == "pause":

@@ -1,5 +1,6 @@
 """What the queue and the repositories of jobs promise, on every database that we claim to run on."""
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -37,6 +38,7 @@ from app.tables import JobRow, ModelRow, TargetRow
 from app.tasks.queue import TaskQueue
 from tests.databases import DATABASES, migrated_sessions
 from tests.rows import add_dataset_and_target, add_model
+from workers.job_clock import JobClock
 
 ANN, BOB = Caller(id="ann"), Caller(id="bob")
 NEW = NewJob(
@@ -151,6 +153,27 @@ def test_running_time_adds_up_over_workers_and_pauses_and_only_the_holder_adds_t
     third = claim(sessions, "w3")
     with unit_of_work(sessions) as session:
         assert RunningTime(session).add(third, 0.5) == 4.0
+
+
+def test_no_second_of_a_job_counts_twice_though_its_lease_is_renewed_in_a_thread_of_its_own(sessions):
+    submit(sessions)
+    seconds = iter([0.0, 10.0, 11.0, 12.0])
+    clock = JobClock(claim(sessions), lambda: next(seconds))
+    with pytest.raises(ConnectionError), clock.noting():
+        raise ConnectionError("the database went away: the ten seconds are still to be noted")
+    counted = []
+
+    def note() -> None:
+        with clock.noting() as add_time, unit_of_work(sessions) as session:
+            counted.append(add_time(session))
+
+    with clock.noting() as add_time, unit_of_work(sessions) as session:
+        other = threading.Thread(target=note)
+        other.start()
+        other.join(0.2)
+        counted.append(add_time(session))
+    other.join()
+    assert counted == [11.0, 12.0]
 
 
 class TestWaitingForADevice:
