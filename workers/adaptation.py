@@ -41,6 +41,7 @@ def run_job(claimed: ClaimedJob, service: Service, shutdown: Callable[[], bool])
     Raises one of DATABASE_AWAY, or StorageError: no fault of the job, which is left as it is recorded.
     """
     signal, clock = StopSignal(shutdown), JobClock(claimed)
+    service = service.at_work(lambda session: JobQueue(session).hold(claimed))
 
     def renew() -> Reason | None:
         with clock.noting() as add_time, unit_of_work(service.sessions) as session:

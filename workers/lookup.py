@@ -46,10 +46,10 @@ def table_today(
     """What was measured under the conditions that `device` measures under now, which the target shows from then on;
     else a new profile. A search that rounds finely needs one with counts like its own.
 
-    Raises MeasurementFailed, Stopped.
+    Raises MeasurementFailed, Stopped, LeaseLost.
     """
     conditions, rounding = device.conditions, profile_rounding(settings)
-    with unit_of_work(service.sessions) as session:
+    with service.writing() as session:
         lookup = LookupRepository(session)
         table = lookup.find_table(measured.target.id, measured.model.id, conditions.fingerprint())
         if table is not None:
@@ -86,6 +86,6 @@ def _profiled(measured: ModelOnTarget, rounding: int, device: Device, service: S
     log.info(
         "%s profiled on %s: %d variants in %.0f s%s", model.id, target.id, profile.variants, profile.seconds, known
     )
-    with unit_of_work(service.sessions) as session:
+    with service.writing() as session:
         LookupRepository(session).store_profile(target.id, model.id, profile.table)
     return profile.table

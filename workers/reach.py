@@ -36,7 +36,7 @@ class Reach:
 def measure_reach(measured: ModelOnTarget, settings: Settings, device: Device, service: Service, stop: Stop) -> Reach:
     """The original and the least networks, kept with the target; a step of channel counts that is left open first.
 
-    What is known under today's conditions is not measured again. Raises MeasurementFailed, Stopped.
+    What is known under today's conditions is not measured again. Raises MeasurementFailed, Stopped, LeaseLost.
     """
     graph, groups, target = measured.network.graph, measured.groups, measured.target
     if settings.round_channels_to == "auto":
@@ -48,7 +48,7 @@ def measure_reach(measured: ModelOnTarget, settings: Settings, device: Device, s
             return NetworkRepository(session).find_network(target.id, measured.model.id, counts, conditions_id)
 
     def keep(counts: Mapping[str, int], found: WholeNetwork) -> WholeNetwork:
-        with unit_of_work(service.sessions) as session:
+        with service.writing() as session:
             NetworkRepository(session).store_network(target.id, measured.model.id, counts, conditions_id, found)
         return found
 
@@ -65,7 +65,7 @@ def refuse_out_of_reach(claimed: ClaimedJob, material: Material, service: Servic
     """For a job that trains an architecture first: weights change no latency, so one that cannot be reached is found
     before hours of training. What is nearly within reach the search itself judges, by the trained network.
 
-    Raises BudgetUnreachable, MeasurementFailed, Stopped.
+    Raises BudgetUnreachable, MeasurementFailed, Stopped, LeaseLost.
     """
     limit = material.asked.get("latency_ms")
     trained = TRAINED in material.record.values or material.before is not None

@@ -54,7 +54,7 @@ class RemoteDevice:
             return AgentRepository(session).get_conditions(self._target.id)
 
     def read(self, candidate: bytes, reference: bytes, plan: Plan, stop: Stop = never) -> Reading:
-        """Raises DeviceAway, MeasurementFailed, Stopped; nothing is left with the device then."""
+        """Raises DeviceAway, MeasurementFailed, Stopped, LeaseLost; nothing is left with the device then."""
         order = ReadingOrder(asker=self._asker, candidate=_sha256(candidate), reference=_sha256(reference), plan=plan)
         if (known := self._answered_before(order)) is not None:
             return self._give(known)
@@ -90,7 +90,7 @@ class RemoteDevice:
         """Both files lie in the storage as long as this is open, the reference of the reading before, too: whoever
         else measured beside the same network may have removed it meanwhile, and a device may have been restarted."""
         stored = [self._service.storage.put(file) for file in (candidate, reference)]
-        with unit_of_work(self._service.sessions) as session:
+        with self._service.writing() as session:
             for blob in stored:
                 BlobRepository(session).add_blob(blob.sha256, blob.bytes)
             return OrderBook(session).ask(self._target.owner, self._target.id, order)

@@ -69,6 +69,7 @@ def run_task(claimed: ClaimedTask, service: Service, shutdown: Callable[[], bool
     Raises one of DATABASE_AWAY, or StorageError: no fault of the task, which is done again.
     """
     signal = StopSignal(shutdown)
+    service = service.at_work(lambda session: TaskQueue(session).hold(claimed))
 
     def renew() -> None:
         with unit_of_work(service.sessions) as session:
@@ -187,7 +188,7 @@ def check_target(claimed: ClaimedTask, service: Service, signal: StopSignal) -> 
     try:
         with closing(device_of(target, service, asker=claimed.id)) as device:
             conditions = try_out(device, target.choice, signal)
-    except (Stopped, OSError, StorageError):
+    except (Stopped, LeaseLost, *DATABASE_AWAY, OSError, StorageError):
         raise  # no fault of the target
     except Exception as error:  # whatever a runtime raises, the target may not stay `checking` for ever
         problem = _problem_of(target_id, error)

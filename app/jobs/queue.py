@@ -79,6 +79,10 @@ class JobQueue:
         self._journal.hold(claimed, lease_expires_at=database_now(self._session) + timedelta(seconds=lease_s))
         return self._journal.read(claimed.id).requested
 
+    def hold(self, claimed: ClaimedJob) -> None:
+        """Locks the row for what a worker writes elsewhere in the same transaction. Raises LeaseLost."""
+        self._journal.hold(claimed)
+
     def get_claimed(self, claimed: ClaimedJob) -> Job:
         """The job behind the lease. Raises LeaseLost when another worker has it now."""
         self._journal.hold(claimed)

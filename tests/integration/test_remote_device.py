@@ -18,6 +18,7 @@ from app.agent.records import Agent, ReadingOrder
 from app.agent.service import AgentService
 from app.blobs import BlobRepository
 from app.database import database_now, reading, unit_of_work
+from app.leases import LeaseLost
 from app.records import Caller
 from app.settings import Settings
 from app.storage import Storage
@@ -140,6 +141,15 @@ def test_an_answer_that_came_when_the_worker_was_gone_is_not_asked_for_again(ser
     in_transaction(service, lambda session: OrderBook(session).forget_answered("job_a"))
     with device_of(service, target) as device, pytest.raises(Stopped):
         device.read(b"candidate", b"reference", PLAN, stop=lambda: True)
+
+
+def test_a_worker_that_lost_its_lease_asks_a_device_for_nothing_more(service, target):
+    def lost(session):
+        raise LeaseLost("job_a", 1)
+
+    with device_of(service.at_work(lost), target) as device, pytest.raises(LeaseLost):
+        device.read(b"candidate", b"reference", PLAN)
+    assert open_tasks(service) == []
 
 
 def test_who_asks_the_same_twice_gets_two_answers(service, target):
