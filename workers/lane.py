@@ -9,20 +9,17 @@ from structlog.contextvars import bound_contextvars
 
 from adapt.latency.conditions import instruction_set, read_cpu_info
 from app.database import DATABASE_AWAY, reading, unit_of_work
-from app.datasets.repository import DatasetRepository
 from app.jobs.queue import JobQueue
-from app.models.repository import ModelRepository
 from app.records import TaskLane
 from app.settings import Settings
 from app.storage import StorageError
-from app.targets.repository import TargetRepository
 from app.tasks.queue import TaskQueue
 from workers.adaptation import run_job
 from workers.housekeeping import Housekeeping
 from workers.leaving import end_at_signal, leave_in_time
 from workers.parent import watch_parent
 from workers.service import Service, open_service
-from workers.tasks import run_task
+from workers.tasks import refuse_given_up, run_task
 
 log = logging.getLogger(__name__)
 
@@ -73,12 +70,12 @@ def _serve_job(service: Service, ending: threading.Event) -> bool:
 
 
 def _serve_task(lane: TaskLane, service: Service, ending: threading.Event) -> bool:
+    with reading(service.sessions) as session:
+        if not TaskQueue(session).has_work(lane):
+            return False
     with unit_of_work(service.sessions) as session:
         claimed = TaskQueue(session).claim_next_task(service.worker_id, lane=lane, lease_s=service.settings.lease_s)
-        if claimed is None:
-            ModelRepository(session).refuse_abandoned()
-            DatasetRepository(session).refuse_abandoned()
-            TargetRepository(session).refuse_abandoned()
+        refuse_given_up(session)
     if claimed is None:
         return False
     with bound_contextvars(task_id=claimed.id):

@@ -111,8 +111,16 @@ def _do(claimed: ClaimedTask, service: Service, signal: StopSignal) -> None:
             log.exception("%s failed", claimed.id)
         with unit_of_work(service.sessions) as session:
             TaskQueue(session).finish_task(claimed, error=problem_of(error))
+            refuse_given_up(session)
     else:
         ending.afterwards()
+
+
+def refuse_given_up(session: Session) -> None:
+    """Refuses whatever a check that failed was about, in the transaction in which a task may have failed."""
+    ModelRepository(session).refuse_abandoned()
+    DatasetRepository(session).refuse_abandoned()
+    TargetRepository(session).refuse_abandoned()
 
 
 def check_model(claimed: ClaimedTask, service: Service, signal: StopSignal) -> Ending:

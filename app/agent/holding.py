@@ -47,9 +47,7 @@ class Holding:
         self._session.execute(update(TaskRow).where(held).values(let_go("queued", None)))
 
     def has_work(self, target_id: str) -> bool:
-        free = or_(TaskRow.state == "queued", abandoned(TaskRow, database_now(self._session)))
-        waiting = select(TaskRow.id).where(TaskRow.lane == LANE, TaskRow.target_id == target_id, free)
-        return self._session.scalar(waiting.limit(1)) is not None
+        return self._tasks.has_work(LANE, target_id)
 
     def hand_out(self, target_id: str, agent: Agent) -> HeldOrder | None:
         """The oldest order of this target. One that was never answered after several leases fails."""

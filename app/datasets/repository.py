@@ -91,7 +91,7 @@ class DatasetRepository:
         self._refuse(DatasetRow.id == dataset_id, problem)
 
     def refuse_abandoned(self) -> None:
-        """For a worker's housekeeping: data sets whose decoding ended every worker; jobs would wait for ever."""
+        """For a worker: data sets whose decoding ended every worker; jobs would wait for ever."""
         given_up = select(TaskRow.key).where(TaskRow.kind == DECODE_TASK, TaskRow.state == "failed")
         problem = problem_document(
             "check-failed", "Check failed", 422, "decoding this data set ended every worker that tried it"

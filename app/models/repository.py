@@ -128,7 +128,7 @@ class ModelRepository:
         self._session.execute(update(ModelRow).where(ModelRow.id == model_id).values(values))
 
     def refuse_abandoned(self) -> None:
-        """For a worker's housekeeping: models whose check was given up, because it killed every worker, are refused;
+        """For a worker: models whose check was given up, because it killed every worker, are refused;
         jobs would wait for them for ever."""
         given_up = select(TaskRow.key).where(TaskRow.kind == CHECK_TASK, TaskRow.state == "failed")
         problem = problem_document(

@@ -95,7 +95,7 @@ class TargetRepository:
         self._update(TargetRow.id == target_id, state="refused", error=problem)
 
     def refuse_abandoned(self) -> None:
-        """For a worker's housekeeping: targets whose check was given up are refused; jobs would wait for ever."""
+        """For a worker: targets whose check was given up are refused; jobs would wait for ever."""
         given_up = select(TaskRow.key).where(TaskRow.kind == TARGET_CHECK_TASK, TaskRow.state == "failed")
         problem = problem_document(
             "check-failed", "Check failed", 422, "trying this target ended every worker that did so"

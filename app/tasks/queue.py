@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 
-from sqlalchemy import and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.database import database_now, take_turns
@@ -77,6 +77,11 @@ class TaskQueue:
         )
         return None if row is None else _record(row)
 
+    def has_work(self, lane: TaskLane, target_id: str | None = None) -> bool:
+        """Whether a claim may find or settle anything; a look that locks nothing."""
+        free = self._free(lane, target_id, database_now(self._session))
+        return self._session.scalar(select(TaskRow.id).where(free).limit(1)) is not None
+
     def claim_next_task(
         self, worker_id: str, *, lane: TaskLane = "short", lease_s: float, target_id: str | None = None
     ) -> ClaimedTask | None:
@@ -84,9 +89,7 @@ class TaskQueue:
         workers fails."""
         now = database_now(self._session)
         self._give_up(lane, now)
-        free = and_(TaskRow.lane == lane, or_(TaskRow.state == "queued", abandoned(TaskRow, now)))
-        if target_id is not None:
-            free = and_(free, TaskRow.target_id == target_id)
+        free = self._free(lane, target_id, now)
         oldest = select(TaskRow.id).where(free).order_by(TaskRow.created_at, TaskRow.id).limit(1)
         task_id = self._session.scalar(oldest.with_for_update(skip_locked=True))
         taken = update(TaskRow).where(TaskRow.id == task_id, free)
@@ -140,6 +143,11 @@ class TaskQueue:
         )
         if self._session.execute(own.values({"fence": TaskRow.fence, **values}).returning(TaskRow.id)).first() is None:
             raise LeaseLost(claimed.id, claimed.fence)
+
+    def _free(self, lane: TaskLane, target_id: str | None, now: datetime) -> ColumnElement[bool]:
+        """Queued, or its lease ran out; of one target where one is named."""
+        free = and_(TaskRow.lane == lane, or_(TaskRow.state == "queued", abandoned(TaskRow, now)))
+        return free if target_id is None else and_(free, TaskRow.target_id == target_id)
 
     def _give_up(self, lane: TaskLane, now: datetime) -> None:
         crashing = and_(TaskRow.lane == lane, abandoned(TaskRow, now), TaskRow.attempts >= MAX_ATTEMPTS)
