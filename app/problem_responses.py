@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
@@ -81,8 +82,9 @@ async def _of_the_framework(request: Request, error: Exception) -> JSONResponse:
 
 def _allowed(request: Request) -> str:
     """What may be done with this path; the framework names the methods of one of its routes alone."""
-    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    return ", ".join(sorted({method for route in routes for method in getattr(route, "methods", None) or ()}))
+    every = iter_route_contexts(request.app.routes)  # `routes` holds routers as a whole, which have no methods
+    routes = [route for route in every if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in routes for method in route.methods or ()}))
 
 
 async def _invalid_parameters(_request: Request, error: Exception) -> JSONResponse:

@@ -66,6 +66,23 @@ def test_a_request_that_cannot_be_answered_gets_a_problem(client, method, path, 
     assert is_problem(client.request(method, path), status)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("PUT", "/v1/jobs", "GET, POST"),
+        ("OPTIONS", "/v1/jobs/job_a", "DELETE, GET"),
+        ("GET", "/v1/jobs/job_a/cancel", "POST"),
+        ("PATCH", "/v1/jobs/job_a/checkpoints/final/file", "GET, HEAD"),
+        ("DELETE", "/healthz", "GET"),
+        ("POST", "/docs", "GET"),
+    ],
+)
+def test_a_method_that_a_path_does_not_take_is_told_those_that_it_takes(client, method, path, allow):
+    answer = client.request(method, path)
+    assert is_problem(answer, 405)
+    assert answer.headers["allow"] == allow
+
+
 def test_a_fault_of_ours_is_a_problem_that_tells_nothing_of_the_inside(app, client, monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a secret of the inside")
