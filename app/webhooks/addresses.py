@@ -73,9 +73,10 @@ def parse_url(url: str) -> httpx.URL:
         raise UrlRefused(f"has {len(url)} characters; {MAX_URL} at most are taken")
     try:
         parsed = httpx.URL(url)
-    except (httpx.InvalidURL, ValueError) as error:  # ValueError: a host that idna cannot encode
+        host = parsed.host
+    except (httpx.InvalidURL, ValueError) as error:  # ValueError: a host that idna cannot encode, or not decode
         raise UrlRefused("is not an address such as https://example.org/hook") from error
-    if parsed.scheme not in {"https", "http"} or not parsed.host:
+    if parsed.scheme not in {"https", "http"} or not host:
         raise UrlRefused("has to begin with https:// or http:// and to name a host")
     if parsed.userinfo:
         raise UrlRefused("holds a user name or password; receivers know us by the signature")

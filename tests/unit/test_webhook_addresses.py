@@ -119,6 +119,8 @@ def test_a_private_address_is_refused_in_every_spelling(url):
         ("https://\ud800.example/", "not an address"),
         (f"https://example.org/{'x' * MAX_URL}", "characters"),
         ("https://[::1/", "not an address"),
+        ("https://xn--a.example/", "not an address"),
+        ("https://xn--/", "not an address"),
         ("http://0177.0.0.1/", "not an address"),
     ],
 )
