@@ -37,7 +37,8 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (refusal := self._refusal(scope)) is not None:
             status, detail = refusal
-            await problem_response(BY_STATUS[status], detail)(scope, receive, send)
+            # Whatever else comes by this connection may be meant for somebody else, or be part of what was refused.
+            await problem_response(BY_STATUS[status], detail, {"Connection": "close"})(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -45,6 +46,8 @@ class Gate:
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD_BYTES:
             return 431, f"the request's headers are longer than {MAX_HEAD_BYTES} bytes"
         headers = Headers(scope=scope)
+        if "content-length" in headers and "transfer-encoding" in headers:
+            return 400, "Content-Length and Transfer-Encoding say different things of one body (RFC 9112, 6.1)"
         host = headers.get("host", "").lower()
         if not self._is_ours(host, scope):
             return 403, "the Host header names no address of this service; NETADAPT_ALLOWED_HOSTS adds names"

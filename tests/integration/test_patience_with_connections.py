@@ -150,6 +150,13 @@ def test_headers_that_two_servers_might_read_differently_are_refused(connection:
     assert status in {400, 408, 413, 501}
 
 
+def test_a_body_of_two_lengths_is_refused_and_what_follows_it_is_no_request(connection: socket.socket) -> None:
+    hidden = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    two_lengths = b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    connection.send(HEAD + two_lengths + hidden)
+    assert problem_in(all_of(connection)) == (400, "malformed")
+
+
 def test_a_length_that_promises_too_much_is_refused_before_it_comes(connection: socket.socket) -> None:
     connection.send(HEAD + b"Content-Length: 99999999\r\n\r\n")
     assert problem_in(all_of(connection)) == (413, "too-large")
