@@ -8,6 +8,7 @@ from adapt.latency.runtimes.choice import MAX_BATCH, MAX_THREADS, PROVIDERS_OF_T
 from app.json_body import InvalidFields, validate
 from app.labels import Label
 from app.records import TargetKind
+from app.targets.provider_options import not_for_users
 from app.targets.records import Target
 from app.timestamps import rfc3339
 
@@ -62,6 +63,11 @@ class NewLocalTarget(_Named):
     def _has_options(cls, options: dict[str, str], given: ValidationInfo) -> dict[str, str]:
         if options and _is_torch(given):
             raise ValueError("torch has none; the runtime onnxruntime has")
+        if refused := not_for_users(options):
+            raise ValueError(
+                f"{', '.join(refused)}: only options that say how to compute may be set for a worker's machine; "
+                "`netadapt agent` takes any on a machine of your own"
+            )
         return options
 
     @field_validator("precision")

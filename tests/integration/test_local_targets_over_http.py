@@ -60,7 +60,7 @@ def test_a_runtime_that_runs_here_is_ready_and_says_under_what_it_measures(api: 
     ("asked", "says"),
     [
         ({"provider": "NoSuchExecutionProvider"}, "not installed; there are .*CPUExecutionProvider"),
-        ({"provider_options": {"turbo": "1"}}, "no option turbo"),
+        ({"provider_options": {"device_id": "0"}}, "no option device_id"),
         ({"threads": 256}, "256 threads are asked for; this machine has"),
     ],
 )
@@ -90,6 +90,10 @@ def test_a_runtime_that_does_not_run_here_is_refused_with_the_reason(
         ({"provider": "../../bin/sh"}, "/provider"),
         ({"provider_options": {"a": 1}}, "/provider_options/a"),
         ({"provider_options": ["a"]}, "/provider_options"),
+        ({"provider_options": {"turbo": "1"}}, "/provider_options"),
+        ({"provider_options": {"trt_extra_plugin_lib_paths": "/data/files/blobs/ab/abcd"}}, "/provider_options"),
+        ({"provider_options": {"device_id": "0", "backend_path": "libx.so"}}, "/provider_options"),
+        ({"provider_options": {"user_compute_stream": "140244"}}, "/provider_options"),
         ({"name": " "}, "/name"),
         ({"thread": 2}, "/thread"),
         ({"kind": "agent"}, "/kind"),
