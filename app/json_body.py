@@ -18,6 +18,7 @@ from app.problem_documents import MAX_FIELD, MAX_FIELDS
 
 M = TypeVar("M", bound=BaseModel)
 MAX_DEPTH = 32
+MAX_MEMBERS = 1000  # of one object; a hundred thousand unknown keys are half a second of nobody else being answered
 PARSED_AT_ONCE_BYTES = 32 * 1024  # larger ones in a thread: no other request should wait for them
 UNKNOWN_KEY = "is not known here"
 LONGEST_NAME = 60  # characters of an unknown key that is compared with those that are known
@@ -91,7 +92,7 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
 
 def parse_json(text: bytes | str) -> Any:
     """A document without duplicate keys, NaN, infinities, NUL characters, lone surrogates, integers of more than
-    64 bit, or nesting beyond MAX_DEPTH. Raises BodyMalformed."""
+    64 bit, objects of more than MAX_MEMBERS, or nesting beyond MAX_DEPTH. Raises BodyMalformed."""
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8")
@@ -164,6 +165,8 @@ def _refuse_constant(constant: str) -> None:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_MEMBERS:
+        raise ValueError(f"an object has {len(pairs)} members; {MAX_MEMBERS} at most are taken")
     document = dict(pairs)
     if len(document) < len(pairs):
         (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)

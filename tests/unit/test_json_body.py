@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.jobs.schemas import JobIn
-from app.json_body import MAX_INTEGER, BodyMalformed, InvalidFields, parse_json, validate
+from app.json_body import MAX_INTEGER, MAX_MEMBERS, BodyMalformed, InvalidFields, parse_json, validate
 from app.problem_documents import MAX_FIELD, MAX_FIELDS
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -42,6 +42,13 @@ def test_any_bytes_are_read_or_refused_as_malformed(body):
 def test_what_no_document_of_ours_may_hold_is_refused(text):
     with pytest.raises(BodyMalformed):
         parse_json(text)
+
+
+def test_an_object_of_more_members_than_any_of_ours_has_is_refused():
+    several = {f"key{number}": {"a": number} for number in range(MAX_MEMBERS)}
+    assert parse_json(json.dumps(several)) == several
+    with pytest.raises(BodyMalformed, match=f"{MAX_MEMBERS + 1} members"):
+        parse_json(json.dumps({"inside": [several | {"one more": 1}]}))
 
 
 @given(documents | st.fixed_dictionaries({"model": texts, "budget": documents, "settings": documents}))
