@@ -25,6 +25,7 @@ OWNERS_LIMITS = (
     "max_streams_per_owner",
     "max_models_per_owner",
     "max_datasets_per_owner",
+    "max_targets_per_owner",
     "max_stored_bytes_per_owner",
     "max_job_s",
 )

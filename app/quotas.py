@@ -18,6 +18,7 @@ from app.tables import (
     JobRow,
     JobValueRow,
     ModelRow,
+    TargetRow,
 )
 
 
@@ -55,6 +56,7 @@ class Quotas:
 
     max_models_per_owner: int = 0
     max_datasets_per_owner: int = 0
+    max_targets_per_owner: int = 0
     max_stored_bytes_per_owner: int = 0
 
 
@@ -65,6 +67,7 @@ def quotas_of(settings: Settings) -> Quotas:
     return Quotas(
         max_models_per_owner=settings.max_models_per_owner,
         max_datasets_per_owner=settings.max_datasets_per_owner,
+        max_targets_per_owner=settings.max_targets_per_owner,
         max_stored_bytes_per_owner=settings.max_stored_bytes_per_owner,
     )
 
@@ -85,6 +88,10 @@ class QuotaRepository:
         self._refuse("max_datasets_per_owner", caller, 1, lambda: self._count(DatasetRow, caller))
         self.refuse_bytes(caller, added_bytes)
 
+    def refuse_target(self, caller: Caller) -> None:
+        """Raises QuotaExceeded when one more target would be too much: its table may have megabytes."""
+        self._refuse("max_targets_per_owner", caller, 1, lambda: self._count(TargetRow, caller))
+
     def refuse_bytes(self, caller: Caller, added_bytes: int) -> None:
         """Raises QuotaExceeded when so many bytes more would be too much."""
         self._refuse("max_stored_bytes_per_owner", caller, added_bytes, lambda: self.stored_bytes(caller))
@@ -102,7 +109,7 @@ class QuotaRepository:
         total = select(func.coalesce(func.sum(BlobRow.bytes), 0)).where(BlobRow.sha256.in_(union(*named)))
         return int(self._session.scalar(total) or 0)
 
-    def _count(self, table: type[ModelRow] | type[DatasetRow], caller: Caller) -> int:
+    def _count(self, table: type[ModelRow] | type[DatasetRow] | type[TargetRow], caller: Caller) -> int:
         return int(self._session.scalar(select(func.count(table.id)).where(table.owner == caller.id)) or 0)
 
     def _refuse(self, name: str, caller: Caller, added: int, used: Callable[[], int]) -> None:

@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     max_streams_per_owner: int = Field(default=200, ge=0)  # event streams, and agents that wait for work
     max_models_per_owner: int = Field(default=10_000, ge=0)
     max_datasets_per_owner: int = Field(default=10_000, ge=0)
+    max_targets_per_owner: int = Field(default=1000, ge=0)
     max_stored_bytes_per_owner: int = Field(default=0, ge=0)
     max_job_s: int = Field(default=0, ge=0)  # that a job may run, pauses left out
     # The connection itself.

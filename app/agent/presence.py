@@ -6,7 +6,7 @@ An agent is there as long as it is heard of: it asks for work, or holds some and
 from dataclasses import asdict
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from adapt.latency.conditions import Conditions
@@ -24,15 +24,17 @@ class AgentRepository:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    def is_known(self, caller: Caller, name: str) -> bool:
+        """Whether a device of this name called before."""
+        return self._session.scalar(_named(caller, name)) is not None
+
     def check_in(self, caller: Caller, agent: Agent) -> str:
         """The id of the agent's target, made at its first call. Raises NameTaken, OtherSettings.
 
         Two first calls at once: the second fails with an IntegrityError, and finds the target when it tries again.
         """
         now = database_now(self._session)
-        named = select(TargetRow).where(
-            TargetRow.owner == caller.id, TargetRow.kind == "agent", TargetRow.name == agent.name
-        )
+        named = _named(caller, agent.name)
         row = self._session.scalar(named.with_for_update().execution_options(populate_existing=True))
         if row is None:
             row = _new_row(caller, agent, now)
@@ -61,6 +63,10 @@ class AgentRepository:
         if known is None:
             raise LookupError(f"target {target_id} never said under what conditions it measures")
         return Conditions(**{name: value for name, value in known.items() if name != "id"})
+
+
+def _named(caller: Caller, name: str) -> Select[TargetRow]:
+    return select(TargetRow).where(TargetRow.owner == caller.id, TargetRow.kind == "agent", TargetRow.name == name)
 
 
 def _new_row(caller: Caller, agent: Agent, now: datetime) -> TargetRow:

@@ -43,7 +43,7 @@ async def claim(
     Whatever this device held before is free again. 409 while another process measures under this name.
     """
     asked = validate(ClaimIn, await read_json(request, services.settings.max_body_bytes))
-    agents = AgentService(services.sessions)
+    agents = AgentService(services.sessions, services.quotas)
     agent = agents.introduce(asked.name, asked.instance, asked.conditions, renews=asked.renews)
     held = await _wait_for_work(request, agents, caller, agent, wait)
     return Response(status_code=204) if held is None else JSONResponse(ReadingTaskOut.of(held).model_dump(mode="json"))

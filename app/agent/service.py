@@ -14,6 +14,7 @@ from app.agent.presence import AgentRepository
 from app.agent.records import Agent, HeldOrder, NameTaken, WhichFile
 from app.database import Sessions, reading, unit_of_work
 from app.json_body import InvalidFields, pointer_of
+from app.quotas import UNLIMITED, QuotaRepository, Quotas
 from app.records import Caller
 from app.targets.presence import SILENT_S
 
@@ -24,8 +25,8 @@ TOUCH_S = SILENT_S / 3
 class AgentService:
     """Threads may share one."""
 
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
+    def __init__(self, sessions: Sessions, quotas: Quotas = UNLIMITED) -> None:
+        self._sessions, self._quotas = sessions, quotas
 
     def introduce(self, name: str, instance: str, conditions: object, *, renews: bool) -> Agent:
         """An agent as it describes itself. Raises InvalidFields."""
@@ -37,7 +38,8 @@ class AgentService:
         return Agent(name=name, instance=instance, renews=renews, conditions=found)
 
     def check_in(self, caller: Caller, agent: Agent) -> str:
-        """The id of its target; whatever it held before is free again. Raises NameTaken, OtherSettings."""
+        """The id of its target; whatever it held before is free again. Raises NameTaken, OtherSettings, and
+        QuotaExceeded for one target too many."""
         try:
             return self._check_in(caller, agent)
         except IntegrityError:  # another process made the target of this name in the same moment
@@ -86,7 +88,10 @@ class AgentService:
 
     def _check_in(self, caller: Caller, agent: Agent) -> str:
         with unit_of_work(self._sessions) as session:
-            target_id = AgentRepository(session).check_in(caller, agent)
+            agents = AgentRepository(session)
+            if not agents.is_known(caller, agent.name):
+                QuotaRepository(session, self._quotas).refuse_target(caller)
+            target_id = agents.check_in(caller, agent)
             Holding(session).take_back(target_id)
             return target_id
 

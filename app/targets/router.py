@@ -45,7 +45,7 @@ def _add(
     services: Services, caller: Caller, new: NewTableTarget | NewLocalTarget, keyed: KeyedRequest | None
 ) -> JSONResponse:
     def store() -> Answer:
-        target = _store(TargetService(services.sessions), caller, new)
+        target = _store(TargetService(services.sessions, services.quotas), caller, new)
         document = TargetOut.of(target).model_dump(mode="json")
         return Answer(status=201, document=document, headers={"Location": f"{PATH}/{target.id}"})
 

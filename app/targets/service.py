@@ -5,6 +5,7 @@ from adapt.latency.table import LookupTable
 from app.database import Sessions, reading, unit_of_work
 from app.newest_first import Position
 from app.paging import Page
+from app.quotas import UNLIMITED, QuotaRepository, Quotas
 from app.records import Caller
 from app.targets.lookup import LookupRepository
 from app.targets.records import Target, TargetHasNoTable
@@ -15,8 +16,8 @@ from app.tasks.queue import TaskQueue
 class TargetService:
     """Threads may share one."""
 
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
+    def __init__(self, sessions: Sessions, quotas: Quotas = UNLIMITED) -> None:
+        self._sessions, self._quotas = sessions, quotas
 
     def get_target(self, caller: Caller, target_id: str) -> Target:
         """Raises TargetNotFound."""
@@ -46,13 +47,16 @@ class TargetService:
         return table
 
     def add_table_target(self, caller: Caller, name: str, table: LookupTable) -> Target:
+        """Raises QuotaExceeded."""
         with unit_of_work(self._sessions) as session:
+            QuotaRepository(session, self._quotas).refuse_target(caller)
             return TargetRepository(session).add_table_target(caller, name, table)
 
     def add_local_target(self, caller: Caller, name: str, choice: RuntimeChoice) -> Target:
         """Whether a machine can run that is found out by a worker there: the API may run elsewhere, and asking its own
-        onnxruntime for providers would refuse what the worker has."""
+        onnxruntime for providers would refuse what the worker has. Raises QuotaExceeded."""
         with unit_of_work(self._sessions) as session:
+            QuotaRepository(session, self._quotas).refuse_target(caller)
             target = TargetRepository(session).add_local_target(caller, name, choice)
             TaskQueue(session).enqueue_task(
                 caller.id, TARGET_CHECK_TASK, target.id, {"target": target.id}, lane="measuring"
@@ -60,5 +64,8 @@ class TargetService:
         return target
 
     def copy_table_target(self, caller: Caller, name: str, source_id: str, model_id: str | None = None) -> Target:
-        """A fixed table from what another target measured so far. Raises TargetNotFound, TargetHasNoTable."""
+        """A fixed table from what another target measured so far.
+
+        Raises TargetNotFound, TargetHasNoTable, QuotaExceeded.
+        """
         return self.add_table_target(caller, name, self.get_table(caller, source_id, model_id))

@@ -4,12 +4,14 @@ import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 
+from adapt.latency.table import Entry, LookupTable
 from app.blobs import BlobRepository
 from app.database import Sessions, database_now, unit_of_work
 from app.jobs.records import NewJob
@@ -19,6 +21,7 @@ from app.records import Caller
 from app.settings import Settings
 from app.tables import JobValueRow, ModelRow
 from tests.databases import DATABASES, migrated_sessions
+from tests.latency import CONDITIONS
 from tests.one_of_everything import one_of_everything
 from tests.pt2_files import small_pt2
 from tests.rows import add_dataset_and_target, add_model
@@ -143,6 +146,23 @@ def test_one_model_too_many_is_refused_whether_it_is_sent_or_made_of_a_zoo_name(
         assert ann.get("/v1/jobs").json()["data"] == []
         assert bob.post("/v1/jobs", json=job).status_code == 202
         assert is_over_quota(bob.post("/v1/models", files=network), "max_models_per_owner is 1")
+
+
+def test_one_target_too_many_is_refused_whoever_brings_it(tmp_path: Path) -> None:
+    with limited(tmp_path, max_targets_per_owner=1) as (_, ann, bob):
+        local = {"kind": "local", "threads": 1}
+        conditions = replace(CONDITIONS, runtime="onnxruntime").to_json()
+        phone = {"name": "phone", "instance": "drawn-at-random", "conditions": conditions}
+        claim = "/v1/agent/tasks/claim?wait=0"
+        assert ann.post(claim, json=phone).status_code == 204
+        assert ann.post(claim, json=phone).status_code == 204  # the same again is no further one
+        assert is_over_quota(ann.post(claim, json={**phone, "name": "watch"}), "max_targets_per_owner is 1")
+        assert is_over_quota(ann.post("/v1/targets", json=local), "max_targets_per_owner is 1")
+        layer = Entry(operator="conv", shape="3x8x8>8x8x8", ms=0.5, count=3, spread=0.1)
+        document = LookupTable(entries=(layer,), calibration=1.0, conditions=CONDITIONS).to_document()
+        table = {"kind": "table", "table": document}
+        assert is_over_quota(ann.post("/v1/targets", json=table), "max_targets_per_owner is 1")
+        assert bob.post("/v1/targets", json=table).status_code == 201
 
 
 def test_whoever_may_store_nothing_more_begins_no_job_either(tmp_path: Path) -> None:
