@@ -36,7 +36,7 @@ def guarded_config(app: Any, settings: Settings, **others: Any) -> Config:
         ws="none",
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=list(settings.trusted_proxies),
+        forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
         server_header=False,
         **others,
     )

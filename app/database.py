@@ -8,8 +8,8 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, make_url, select, text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, inspect, make_url, select, text
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -17,6 +17,7 @@ from app.storage import Storage
 
 Sessions = sessionmaker[Session]
 BUSY_TIMEOUT_S = 30
+_DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
 _STORAGE = "storage"  # in a session's `info`
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 """What a transaction ends with when the connection is cut, or the database is not there, locked or full: not the fault
@@ -50,6 +51,20 @@ class DatabaseTooNew(DatabaseError):
         )
 
 
+class DatabaseRefused(DatabaseError):
+    """The URL names no database that this program runs on. It may hold a password, so it is not repeated."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+    def __str__(self) -> str:
+        return (
+            f"NETADAPT_DATABASE_URL cannot be used: {self.why}; "
+            "it is postgresql://user:password@host/name, or sqlite:////path/to/file.db"
+        )
+
+
 class DatabaseNotMigrated(DatabaseError):
     def __init__(self, revision: str | None, needed: str) -> None:
         super().__init__(revision, needed)
@@ -64,11 +79,9 @@ def make_engine(url: str) -> Engine:
     """An engine for `sqlite:///file.db` or `postgresql+psycopg://...` (plain `postgresql://` means the same).
 
     Threads may share it; processes may not (make one per process). JSON with NaN or infinity is refused. Errors tell
-    the statement without its values, which may be a webhook's secret, and errors are logged.
+    the statement without its values, which may be a webhook's secret, and errors are logged. Raises DatabaseError.
     """
-    parsed = make_url(url)
-    if parsed.drivername in {"postgresql", "postgres"}:
-        parsed = parsed.set(drivername="postgresql+psycopg")
+    parsed = _parse(url)
     # What a statement that failed was about to write (hashes of tokens, secrets of webhooks) is no business of a log.
     shared = {"json_serializer": _to_json, "hide_parameters": True}
     if parsed.get_backend_name() == "sqlite":
@@ -206,9 +219,24 @@ def _revision(connection: Any) -> str | None:
     return None if found is None else str(found)
 
 
+def _parse(url: str) -> URL:
+    """Raises DatabaseRefused."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:  # ValueError: a port that is no number
+        raise DatabaseRefused("it is no URL of a database") from error
+    if parsed.drivername in {"postgresql", "postgres"}:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in _DRIVERS:
+        raise DatabaseRefused(f"{parsed.drivername} is none of {', '.join(_DRIVERS)}")
+    if parsed.get_backend_name() == "sqlite" and parsed.database in {None, "", ":memory:"}:
+        raise DatabaseRefused("the processes of a service share no database in memory")
+    return parsed
+
+
 def _make_parent_folder(url: str) -> None:
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite" and parsed.database and parsed.database != ":memory:":
+    parsed = _parse(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
 
 

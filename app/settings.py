@@ -1,14 +1,29 @@
 """The service's settings: read once from the environment (NETADAPT_...), then handed on as one frozen value."""
 
-from ipaddress import IPv4Network, IPv6Network
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 GIB = 1024**3
 Seconds = Annotated[float, Field(ge=0, le=7 * 86_400)]
+
+
+def _a_host(text: str) -> str:
+    """What is spelt otherwise would be accepted, and never be the one that a request names."""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        if re.fullmatch(r"[a-z0-9_.-]+", text):
+            return text
+    raise ValueError(f"{text!r} is no name alone, such as netadapt.example.org, without scheme, port or path")
+
+
+Host = Annotated[str, AfterValidator(_a_host)]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(ip_network)]
 
 
 class Settings(BaseSettings):
@@ -19,7 +34,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path("netadapt-data")
     database_url: str = ""  # empty: an SQLite file in the data folder
     storage_url: str = ""  # empty: a folder in the data folder; else anything that fsspec knows
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # names we are reached by, beside the loopback ones
+    allowed_hosts: Annotated[tuple[Host, ...], NoDecode] = ()  # names we are reached by, beside the loopback ones
     lease_s: float = Field(default=30.0, ge=1, le=3600)
     max_open_jobs: int = Field(default=1000, ge=0)  # of one owner: queued, running or paused; 0: as many as they like
     max_running_jobs: int = Field(default=0, ge=0)  # of one owner, the others wait in the queue; 0: as many
@@ -47,7 +62,7 @@ class Settings(BaseSettings):
     max_job_s: int = Field(default=0, ge=0)  # that a job may run, pauses left out
     # The connection itself.
     behind_tls: bool = False  # browsers reach us by https alone, through a proxy
-    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()  # addresses whose X-Forwarded-For is believed
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = ()  # whose X-Forwarded-For is believed
     max_connections: int = Field(default=1000, ge=10)
     head_timeout_s: float = Field(default=10.0, gt=0, le=3600)  # for a request's line and headers
     body_timeout_s: float = Field(default=30.0, gt=0, le=3600)  # that a body may be waited for, and more as it comes
@@ -57,7 +72,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     metrics_for: Literal["everybody", "admin"] = "everybody"  # whose /metrics are
     max_webhooks: int = Field(default=20, ge=0, le=1000)  # of one owner
-    webhook_allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()  # beside public ones
+    webhook_allowed_networks: Annotated[tuple[Network, ...], NoDecode] = ()  # beside public ones
     webhook_timeout_s: float = Field(default=15.0, gt=0, le=60)  # of one attempt, from the look-up of the name on
     webhook_retry_s: Annotated[tuple[Seconds, ...], NoDecode] = (5, 30, 120, 600, 3_600, 14_400, 43_200)
     webhook_kept_days: float = Field(default=30.0, ge=1, le=3650)  # messages, unless they still wait

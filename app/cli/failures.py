@@ -19,7 +19,7 @@ def failures_as_one_line() -> Iterator[None]:
     """What settings, database, storage and data folder refuse on purpose; anything else is a fault of ours and keeps
     its traceback."""
     from pydantic import ValidationError
-    from sqlalchemy.exc import ArgumentError, DBAPIError
+    from sqlalchemy.exc import DBAPIError
 
     from app.database import DatabaseError
     from app.scratch import DataFolderRefused
@@ -28,11 +28,16 @@ def failures_as_one_line() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        faults = error.errors(include_url=False, include_input=False)
+        wrong = "; ".join(f"NETADAPT_{str(each['loc'][0]).upper()}: {_words(each['msg'])}" for each in faults)
         raise CommandFailed(f"the settings are wrong: {wrong}") from error
     except DBAPIError as error:
         raise CommandFailed(f"the database: {error.orig}") from error
-    except (DatabaseError, ArgumentError, StorageError, DataFolderRefused) as error:
+    except (DatabaseError, StorageError, DataFolderRefused) as error:
         raise CommandFailed(str(error)) from error
     except OSError as error:
         raise CommandFailed(f"{error.filename or 'the data folder'}: {error.strerror}") from error
+
+
+def _words(message: str) -> str:
+    return message.removeprefix("Value error, ")
