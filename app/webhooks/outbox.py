@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, select, update
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.database import database_now
@@ -21,6 +21,8 @@ from app.tables import WebhookDeliveryRow, WebhookRow
 from app.timestamps import rfc3339
 from app.webhooks.records import EVENT_OF, ClaimedDelivery, DeliveryState, Outcome
 
+LONGEST_PAUSE = timedelta(days=8)
+"""More than any setting allows: what is due later than that was put off before the clock was put back."""
 DISABLED = "the receiver said 410 Gone, which ends the webhook"
 
 
@@ -139,7 +141,7 @@ class Outbox:
 def _due(now: datetime, not_of: Collection[str]) -> ColumnElement[bool]:
     return and_(
         WebhookDeliveryRow.state == "queued",
-        WebhookDeliveryRow.next_attempt_at <= now,
+        or_(WebhookDeliveryRow.next_attempt_at <= now, WebhookDeliveryRow.next_attempt_at > now + LONGEST_PAUSE),
         WebhookDeliveryRow.owner.not_in(not_of),
     )
 

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -108,6 +109,13 @@ def keep_silent(api: LiveApi) -> None:
         session.execute(update(TargetRow).where(TargetRow.kind == "agent").values(last_seen_at=long_ago))
 
 
+def put_the_clock_back(api: LiveApi) -> None:
+    """The agent was heard of before that: at a moment that is still to come."""
+    with unit_of_work(api.services.sessions) as session:
+        to_come = database_now(session) + timedelta(hours=1)
+        session.execute(update(TargetRow).where(TargetRow.kind == "agent").values(last_seen_at=to_come))
+
+
 def slug(answer: httpx.Response) -> tuple[int, str]:
     assert answer.headers["content-type"] == "application/problem+json"
     return answer.status_code, answer.json()["type"].rpartition(":")[2]
@@ -165,6 +173,14 @@ def test_a_second_agent_of_the_same_name_is_refused_until_the_first_is_silent(
     keep_silent(api)
     assert claim(device, instance="another-process").status_code == 204
     assert slug(claim(device)) == (409, "name-taken")
+
+
+def test_a_clock_that_was_put_back_leaves_no_agent_there_and_no_name_taken(api: LiveApi, device: httpx.Client) -> None:
+    claim(device)
+    put_the_clock_back(api)
+    assert target_of(api)["state"] == "away"
+    assert claim(device, instance="after-a-restart").status_code == 204
+    assert target_of(api)["state"] == "ready"
 
 
 def test_a_restarted_agent_gets_the_task_that_the_first_had(api: LiveApi, device: httpx.Client) -> None:

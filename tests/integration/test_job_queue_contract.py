@@ -187,6 +187,14 @@ class TestWaitingForADevice:
         assert [claim(sessions).id, claim(sessions).id] == [waiting, later]
         assert events(sessions, waiting)[-1].data["state"] == "running"
 
+    def test_a_device_heard_of_before_the_clock_was_put_back_may_be_away(self, sessions):
+        see_device(sessions, seconds_ago=60)
+        waiting = let_wait(sessions)
+        see_device(sessions, seconds_ago=-3600)
+        assert claim(sessions) is None
+        see_device(sessions, seconds_ago=0)
+        assert claim(sessions).id == waiting
+
     def test_a_job_that_never_needed_the_device_yet_is_claimed_all_the_same(self, sessions):
         see_device(sessions, seconds_ago=60)
         assert submit(sessions) == claim(sessions).id

@@ -244,6 +244,13 @@ class TestSending:
         assert (told.state, told.attempts, told.response_status, told.next_attempt_at) == ("delivered", 2, 200, None)
         assert told.delivered_at is not None
 
+    def test_a_message_that_was_put_off_by_a_clock_since_put_back_is_due(self, sessions):
+        add_hook(sessions)
+        cancel(sessions, submit(sessions))
+        before = claim(sessions)
+        let_time_pass(sessions, -timedelta(days=365).total_seconds())
+        assert claim(sessions).id == before.id
+
     def test_it_is_tried_again_after_each_pause_and_then_given_up(self, sessions):
         hook = add_hook(sessions)
         cancel(sessions, submit(sessions))
