@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from adapt.budget import NO_PEAK_BUDGET
 from app.jobs.settings_schema import SettingsIn
+from app.labels import Label
 from app.records import (
     CheckpointKind,
     EventKind,
@@ -82,7 +83,7 @@ class JobIn(BaseModel):
     model: Id
     dataset: Id = "digits"
     target: Id = "local"
-    name: str | None = Field(default=None, min_length=1, max_length=200)
+    name: Label | None = None
     budget: Annotated[BudgetIn, BeforeValidator(_budget)]
     settings: SettingsIn = SettingsIn()
 

@@ -195,6 +195,9 @@ class TestSubmitting:
             ({"settings": {"training_epochs": 3}}, "/settings/training_epochs"),
             ({"colour": "red"}, "/colour"),
             ({"name": ""}, "/name"),
+            ({"name": "  "}, "/name"),
+            ({"name": "\x1b[2J"}, "/name"),
+            ({"name": "a\u202eb"}, "/name"),
         ],
     )
     def test_what_is_wrong_is_named_by_its_pointer_and_no_job_is_made(self, ann, model, changes, pointer):
