@@ -78,7 +78,9 @@ def hash_content(**parts: Any) -> str:
 def answer_once(sessions: Sessions, request: KeyedRequest | None, act: Callable[[], Answer]) -> Answer:
     """What `act` answers, or what it answered when this key came first. None: a request without a key.
 
-    When `act` raises, the key is free again: a refusal has changed nothing, and is found again by trying again.
+    When `act` raises, the key is free again: a refusal has changed nothing, and is found again by trying again. An
+    `act` that must not be done twice keeps its answer itself, by `keep_answer`.
+
     Raises KeyRefused, KeyReused, FirstStillRunning.
     """
     if request is None:
@@ -91,13 +93,22 @@ def answer_once(sessions: Sessions, request: KeyedRequest | None, act: Callable[
         answer = act()
     except BaseException:
         with unit_of_work(sessions) as session:
-            session.execute(delete(IdempotencyKeyRow).where(*_this(request)))
+            unanswered = IdempotencyKeyRow.status.is_(None)
+            session.execute(delete(IdempotencyKeyRow).where(*_this(request), unanswered))
         raise
     with unit_of_work(sessions) as session:
-        body = json.dumps(answer.document, allow_nan=False).encode()
-        values = {"status": answer.status, "headers": dict(answer.headers), "body": body}
-        session.execute(update(IdempotencyKeyRow).where(*_this(request)).values(values))
+        keep_answer(session, request, answer)
     return answer
+
+
+def keep_answer(session: Session, request: KeyedRequest | None, answer: Answer) -> None:
+    """In the transaction that does what was asked: a process that dies right after it has answered all the same, and
+    whoever asks again gets that answer. Never commits."""
+    if request is None:
+        return
+    body = json.dumps(answer.document, allow_nan=False).encode()
+    values = {"status": answer.status, "headers": dict(answer.headers), "body": body}
+    session.execute(update(IdempotencyKeyRow).where(*_this(request)).values(values))
 
 
 def _reserve(sessions: Sessions, request: KeyedRequest) -> Answer | None:

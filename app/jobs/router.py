@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
@@ -12,7 +13,7 @@ from app.answers import IdempotencyKey, json_response, keyed_request
 from app.blobs import delete_with_files
 from app.database import reading, unit_of_work
 from app.dependencies import CallerDep, Cursor, Limit, Services, ServicesDep, in_reader
-from app.idempotency import Answer, KeyedRequest, answer_once
+from app.idempotency import Answer, KeyedRequest, answer_once, keep_answer
 from app.jobs.documents import job_document
 from app.jobs.records import Job
 from app.jobs.repository import Changed, JobRepository
@@ -117,21 +118,24 @@ async def extend_job(
 
     def extend() -> Answer:
         _refuse_without_room(services, caller)
-        return _accepted(_jobs(services).extend(caller, job_id, asked.budget))
+        return _accepted(_jobs(services, keyed).extend(caller, job_id, asked.budget))
 
     answer = await run_in_threadpool(answer_once, services.sessions, keyed, extend)
     return json_response(answer)
 
 
-def _jobs(services: Services) -> JobService:
-    return JobService(services.sessions, most_open=services.settings.max_open_jobs or None)
+def _jobs(services: Services, keyed: KeyedRequest | None = None) -> JobService:
+    def keep(session: Session, job: Job) -> None:
+        keep_answer(session, keyed, _accepted(job))
+
+    return JobService(services.sessions, most_open=services.settings.max_open_jobs or None, also=keep)
 
 
 def _submit(services: Services, caller: Caller, submission: Submission, keyed: KeyedRequest | None) -> JSONResponse:
     def submit() -> Answer:
         _refuse_without_room(services, caller)
         with stored_files(services, caller, submission) as asked:
-            return _accepted(_jobs(services).submit(caller, asked))
+            return _accepted(_jobs(services, keyed).submit(caller, asked))
 
     return json_response(answer_once(services.sessions, keyed, submit))
 

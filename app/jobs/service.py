@@ -1,6 +1,9 @@
 """The rules about jobs: what may be asked for, and what continues what."""
 
+from collections.abc import Callable
+
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from adapt.budget import parse_budget, resolve
 from adapt.data.class_order import are_names, class_order
@@ -31,12 +34,18 @@ from app.targets.records import Target, TargetNotFound
 from app.targets.repository import TargetRepository
 
 
+def _nothing(_session: Session, _job: Job) -> None:
+    """Nobody is told."""
+
+
 class JobService:
     """Threads may share one."""
 
-    def __init__(self, sessions: Sessions, *, most_open: int | None = None) -> None:
-        """`most_open`: jobs of one owner that are not over."""
-        self._sessions, self._most_open = sessions, most_open
+    def __init__(
+        self, sessions: Sessions, *, most_open: int | None = None, also: Callable[[Session, Job], None] = _nothing
+    ) -> None:
+        """`most_open`: jobs of one owner that are not over. `also` is done in the transaction that adds a job."""
+        self._sessions, self._most_open, self._also = sessions, most_open, also
         self._feasibility = FeasibilityService(sessions)
 
     def submit(self, caller: Caller, asked: JobIn) -> Job:
@@ -105,7 +114,9 @@ class JobService:
 
     def _add(self, caller: Caller, new: NewJob) -> Job:
         with unit_of_work(self._sessions) as session:
-            return JobRepository(session).add_job(caller, new, most_open=self._most_open)
+            job = JobRepository(session).add_job(caller, new, most_open=self._most_open)
+            self._also(session, job)
+            return job
 
     def _check_asked(self, caller: Caller, asked: JobIn) -> None:
         """Raises as `_check_material`, NoSuchLayer, and InvalidFields for a setting that this model has no use for."""

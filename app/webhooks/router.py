@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from app.answers import IdempotencyKey, json_response, keyed_request
 from app.database import reading, unit_of_work
 from app.dependencies import CallerDep, Cursor, Limit, Services, ServicesDep
-from app.idempotency import Answer, KeyedRequest, answer_once
+from app.idempotency import Answer, KeyedRequest, answer_once, keep_answer
 from app.json_body import InvalidFields, read_json, validate
 from app.newest_first import page_start
 from app.openapi import json_body
@@ -53,8 +53,10 @@ def _add(services: Services, caller: Caller, asked: WebhookIn, keyed: KeyedReque
             webhook, secret = WebhookRepository(session).add_webhook(
                 caller, url, asked.events, limit=settings.max_webhooks
             )
-        document = NewWebhookOut(**WebhookOut.of(webhook).model_dump(), secret=secret).model_dump(mode="json")
-        return Answer(status=201, document=document, headers={"Location": f"{PATH}/{webhook.id}"})
+            document = NewWebhookOut(**WebhookOut.of(webhook).model_dump(), secret=secret).model_dump(mode="json")
+            answer = Answer(status=201, document=document, headers={"Location": f"{PATH}/{webhook.id}"})
+            keep_answer(session, keyed, answer)
+        return answer
 
     return json_response(answer_once(services.sessions, keyed, store))
 

@@ -17,6 +17,7 @@ from app.idempotency import (
     KeyReused,
     answer_once,
     hash_content,
+    keep_answer,
 )
 from app.records import Caller
 from app.tables import IdempotencyKeyRow
@@ -76,6 +77,19 @@ def test_a_second_request_while_the_first_runs_is_told_so(sessions: Sessions) ->
         return Answer(status=200, document=None, headers={})
 
     assert answer_once(sessions, request(), during_the_first).status == 200
+
+
+def test_what_was_answered_with_the_deed_itself_outlives_the_process_that_did_it(sessions: Sessions) -> None:
+    done = Answer(status=202, document={"id": "job_a"}, headers={})
+
+    def act() -> Answer:
+        with unit_of_work(sessions) as session:
+            keep_answer(session, request(), done)
+        raise SystemExit  # killed before it could say so
+
+    with pytest.raises(SystemExit):
+        answer_once(sessions, request(), act)
+    assert answer_once(sessions, request(), Counter()) == done
 
 
 def test_a_refusal_frees_the_key(sessions: Sessions) -> None:

@@ -29,6 +29,7 @@ from app.jobs.records import (
     NewIteration,
     NewProposal,
 )
+from app.jobs.service import JobService
 from app.models.repository import ModelRepository
 from app.records import Caller
 from app.settings import Settings
@@ -293,6 +294,22 @@ class TestSubmitting:
         other = ann.post("/v1/jobs", json={"model": model, **REQUEST, "name": "x"}, headers=headers)
         assert again.json() == first.json()
         assert other.status_code == 422
+
+    def test_a_job_whose_answer_was_lost_is_not_made_twice(self, ann, model, monkeypatch):
+        request, headers = {"model": model, **REQUEST}, {"Idempotency-Key": "lost"}
+        submit_in_full = JobService.submit
+
+        def submit_and_die(*asked) -> None:
+            submit_in_full(*asked)
+            raise RuntimeError("killed before it could answer")
+
+        with monkeypatch.context() as killed:
+            killed.setattr(JobService, "submit", submit_and_die)
+            assert ann.post("/v1/jobs", json=request, headers=headers).status_code == 500
+        (made,) = ann.get("/v1/jobs", params={"limit": 1}).json()["data"]
+        again = ann.post("/v1/jobs", json=request, headers=headers)
+        assert (again.status_code, again.json()["id"]) == (202, made["id"])
+        assert ann.get("/v1/jobs", params={"limit": 1}).json()["data"] == [made]
 
     def test_one_call_takes_the_network_and_the_budget_in_any_order(self, app, ann):
         files = [("model", ("net.pt2", network(1))), ("request", (None, json.dumps(REQUEST)))]
