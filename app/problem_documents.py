@@ -13,6 +13,9 @@ MAX_FIELDS = 50  # of one document that are told
 SECRET = re.compile(r"(nat_|nas_|whsec_)[A-Za-z0-9+/=_-]{20,}")
 """Our tokens, sessions and webhook secrets, by how they begin."""
 
+_ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
+"""Python says so of an object, and a library's error may repeat it (numpy: "<ast.Call object at ...>")."""
+
 
 def problem_document(
     slug: str, title: str, status: int, detail: str, *, errors: Sequence[dict[str, str]] = ()
@@ -34,9 +37,9 @@ def without_secrets(text: str) -> str:
 
 
 def readable(text: str, longest: int) -> str:
-    """Cut in the middle to `longest` characters, without secrets of ours, and what cannot be printed (control
-    characters, halves of surrogate pairs, marks that turn the direction of writing) as its escape."""
-    text = without_secrets(text)
+    """Cut in the middle to `longest` characters, without secrets of ours and addresses in memory, and what cannot be
+    printed (control characters, halves of surrogate pairs, marks that turn the direction of writing) as its escape."""
+    text = _ADDRESS.sub("", without_secrets(text))
     if len(text) > longest:
         left_out = f" ... ({len(text) - longest} characters) ... "
         text = text[: longest // 2] + left_out + text[-(longest // 2) :]

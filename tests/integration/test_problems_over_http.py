@@ -9,6 +9,7 @@ import pytest
 from app.database import migrate
 from app.dependencies import close_services
 from app.main import create_app
+from app.problem_documents import problem_document
 from app.problems import BY_STATUS, PROBLEMS
 from app.settings import Settings
 from tests.served_app import ServedApp, served_app
@@ -92,6 +93,13 @@ def test_a_fault_of_ours_is_a_problem_that_tells_nothing_of_the_inside(app, clie
     answer = client.get("/v1/jobs")
     assert is_problem(answer, 500)
     assert "secret" not in answer.text
+
+
+def test_where_something_lies_in_memory_is_never_told():
+    said = f"malformed node: {object()}, which is no number"
+    assert problem_document("malformed", "Malformed", 400, said)["detail"] == (
+        "malformed node: <object object>, which is no number"
+    )
 
 
 def test_a_database_that_is_away_is_503_and_ready_says_so(app, client, monkeypatch):
