@@ -1,41 +1,115 @@
 """How much each channel of a group matters, and which ones stay. Numpy alone.
 
-Source: NetAdapt (Yang et al., 2018), section 3.3: ChooseWhichFilters keeps the filters of the largest L2 norm.
+Every criterion looks at a whole channel group: what the tied layers have of a channel is joined before channels are
+compared. A further criterion is one function of the form of `Criterion` and a row of `CRITERIA`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from adapt.graph.network import Network
-from adapt.graph.pruning import ChannelGroup
+from adapt.graph.pruning import ChannelGroup, Layout
+from adapt.spec import Importance, derive_seed
+
+Figures = NDArray[np.float64]
+ByColumn = Mapping[str, Figures]
+"""Weight of a layer -> one figure for each of its columns, by which the layer reads channels; [columns]."""
 
 
-def l2(group: ChannelGroup, network: Network, present: tuple[int, ...]) -> NDArray[np.float64]:
-    """L2 norm of each present channel's filters, over all layers of `group` that produce it; [len(present)].
+class Evidence(Protocol):
+    """What training images say about the network at hand, each found out when it is first asked for.
 
-    `present` are the ascending original indices of the channels that `network` still has, so that its tensors are
-    in pruned coordinates. Channels whose filters are all zero score 0. Raises ValueError when the tensors have
-    another number of channels, or when the group has no slice plan because it cannot be pruned.
+    The same whenever and wherever it is asked for: it depends on the network, the training images and `seed`, which
+    comes from (job seed, iteration).
     """
-    filters = [part for part in group.slices if part.filters]
-    if not filters:
-        raise ValueError(f"group {group.id} has no filters to compare: {group.reason}")
-    squares = np.zeros(len(present), dtype=np.float64)
-    for part in filters:
-        rows = np.moveaxis(network.weights[part.tensor], part.axis, 0)
-        owned = [part.positions[channel] for channel in present]
-        if len(rows) != sum(map(len, owned)):
-            raise ValueError(
-                f"group {group.id}: {part.tensor} has {len(rows)} filters, {len(present)} channels are there"
-            )
-        norms = np.square(rows.reshape(len(rows), -1).astype(np.float64)).sum(axis=1)
-        squares += _by_channel(norms, owned)
-    return np.sqrt(squares)
+
+    @property
+    def seed(self) -> int: ...
+
+    def activations(self) -> ByColumn:
+        """The mean absolute value of what each column reads."""
+        ...
+
+    def saliences(self) -> Sequence[ByColumn]:
+        """Of each batch the sum over a column of weight x gradient of the loss."""
+        ...
 
 
-def keep_largest(importance: NDArray[np.float64], count: int) -> tuple[int, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """The network at hand: its tensors, where the channels that are left lie in them, what training images say."""
+
+    network: Network
+    layout: Layout
+    evidence: Evidence
+
+
+Criterion = Callable[[ChannelGroup, Subject], Figures]
+"""The importance of each channel of the group that is left, [channels left], the larger the more it matters.
+
+Raises ValueError when the tensors have another number of channels than the layout says, or when the group has no slice
+plan because it cannot be pruned.
+"""
+
+
+def l1(group: ChannelGroup, subject: Subject) -> Figures:
+    """L1 norm of each channel's filters, over all layers of `group` that produce it (Li et al., 2017, section 3.1)."""
+    return _summed(np.abs(filters).sum(axis=1) for filters in _filters(group, subject))
+
+
+def l2(group: ChannelGroup, subject: Subject) -> Figures:
+    """L2 norm of the same filters (NetAdapt, Yang et al., 2018, section 3.3)."""
+    return np.sqrt(_summed(np.square(filters).sum(axis=1) for filters in _filters(group, subject)))
+
+
+def geometric_median(group: ChannelGroup, subject: Subject) -> Figures:
+    """Sum of the distances from a channel's filters to those of all others; the filters of tied layers are one vector.
+
+    Source: FPGM (He et al., 2019), section 3: what lies near the geometric median the others can stand in for.
+    """
+    squares = (_square_distances(filters) for filters in _filters(group, subject))
+    distances: Figures = np.sqrt(_summed(squares)).sum(axis=1)
+    return distances
+
+
+def taylor(group: ChannelGroup, subject: Subject) -> Figures:
+    """The first-order estimate of how far the loss moves when the channel goes, squared, averaged over batches.
+
+    Source: Molchanov et al., 2019, section 3.1. A channel goes when nothing reads it any more, so weight x gradient is
+    summed over the columns that read it. Over its own filters it would miss what a batch norm adds, which goes as well.
+    """
+    of_batches = [_summed(_read(group, subject, batch)) for batch in subject.evidence.saliences()]
+    mean: Figures = np.square(of_batches).mean(axis=0)
+    return mean
+
+
+def activation(group: ChannelGroup, subject: Subject) -> Figures:
+    """Mean absolute activation (Molchanov et al., 2017, section 2.2), as the layers behind read it."""
+    return _summed(_read(group, subject, subject.evidence.activations(), mean=True))
+
+
+def random(group: ChannelGroup, subject: Subject) -> Figures:
+    """Drawn by seed, iteration and group: the control that any other criterion has to beat."""
+    draw = np.random.default_rng(derive_seed(subject.evidence.seed, group.id))
+    return draw.random(len(subject.layout.kept[group.id]))
+
+
+CRITERIA: Mapping[Importance, Criterion] = {
+    "l1": l1,
+    "l2": l2,
+    "geometric-median": geometric_median,
+    "taylor": taylor,
+    "activation": activation,
+    "random": random,
+}
+
+
+def keep_largest(importance: Figures, count: int) -> tuple[int, ...]:
     """Ascending positions of the `count` largest values; of equal ones those that come first.
 
     Raises ValueError unless 1 <= count <= len(importance), and for values that are not finite.
@@ -48,10 +122,38 @@ def keep_largest(importance: NDArray[np.float64], count: int) -> tuple[int, ...]
     return tuple(sorted(order[:count].tolist()))
 
 
-def _by_channel(norms: NDArray[np.float64], owned: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
-    """Sums over each channel's positions. What is left of a tensor keeps the order of the original positions."""
-    original = np.array([position for positions in owned for position in positions])
-    channel = np.repeat(np.arange(len(owned)), [len(positions) for positions in owned])
-    sums = np.zeros(len(owned), dtype=np.float64)
-    np.add.at(sums, channel[np.argsort(original)], norms)
-    return sums
+def _filters(group: ChannelGroup, subject: Subject) -> Iterator[Figures]:
+    """Of each layer that produces the channels what it has of each: [channels, weights of its filters]."""
+    parts = [part for part in group.slices if part.filters]
+    if not parts:
+        raise ValueError(f"group {group.id} has no filters to compare: {group.reason}")
+    for part in parts:
+        rows = np.moveaxis(subject.network.weights[part.tensor], part.axis, 0)
+        places = subject.layout.places(group, part, len(rows))
+        yield rows.reshape(len(rows), -1)[places].reshape(len(places), -1).astype(np.float64)
+
+
+def _read(group: ChannelGroup, subject: Subject, found: ByColumn, *, mean: bool = False) -> Iterator[Figures]:
+    """Of each layer that reads the channels the figures of each one's columns, summed or averaged: [channels]."""
+    parts = [part for part in group.slices if part.axis == 1 and part.tensor in found]
+    if not parts:
+        raise ValueError(f"group {group.id} has no layer that reads its channels: {group.reason}")
+    for part in parts:
+        columns = found[part.tensor]
+        columns = columns[subject.layout.places(group, part, len(columns))]
+        yield columns.mean(axis=1) if mean else columns.sum(axis=1)
+
+
+def _square_distances(filters: Figures) -> Figures:
+    """[n, n]. One thread: several sum in another order, and runs would differ in the last bit."""
+    with threadpool_limits(1, "blas"):
+        products = filters @ filters.T
+    squares = np.diagonal(products)
+    distances = np.maximum(squares[:, None] + squares[None, :] - 2 * products, 0.0)
+    np.fill_diagonal(distances, 0.0)  # where rounding leaves something
+    return distances
+
+
+def _summed(figures: Iterator[Figures]) -> Figures:
+    total: Figures = np.sum(list(figures), axis=0)
+    return total

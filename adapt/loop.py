@@ -22,6 +22,8 @@ from adapt.events import (
     ProposalSkipped,
 )
 from adapt.finetune import Proposal, evaluate_control, long_term_finetune, next_network, short_term_finetune
+from adapt.graph.pruning import Layout
+from adapt.importance import Subject
 from adapt.measurement import (
     begin,
     calibrated,
@@ -34,7 +36,7 @@ from adapt.proposals import Situation, choose_constraint, choose_num_filters, ch
 from adapt.reach import Bundle, bundles
 from adapt.rounding import with_rounding
 from adapt.search import Current, Job, Progress
-from adapt.spec import Pick, Resources
+from adapt.spec import Pick, Resources, derive_seed
 
 
 def adapt_network(job: Job, progress: Progress) -> Generator[Event, None, None]:
@@ -85,13 +87,15 @@ def shrink(job: Job, budget: Budget, original: Current, net: Current) -> Generat
         )
         constraint = choose_constraint(situation, budget, i, original.resources)  # 4: Con = Res_i - dR_i
 
+        subject = _subject(job, net, i)
         proposals, skipped = [], []
         for bundle in layers:  # 5: for k from 1 to K
             choice = choose_num_filters(situation, bundle, constraint)  # 6-9: N_Filt_k, Res_Simp_k
             if choice is None:
                 skipped.append(_skipped(i, situation, bundle, constraint))
             else:
-                kept = choose_which_filters(net.network, bundle, net.kept, choice.option.filters)  # 10: Net_Simp_k
+                n = choice.option.filters
+                kept = choose_which_filters(subject, bundle, n, job.settings.importance)  # 10: Net_Simp_k
                 proposals.append(Proposal(bundle=bundle, choice=choice, kept=kept))
         yield IterationStarted(
             iteration=i,
@@ -112,6 +116,15 @@ def shrink(job: Job, budget: Budget, original: Current, net: Current) -> Generat
         net = yield from take_empirical_measurement(job, net, budget=budget)  # 12: Res_{i+1}, and not as predicted
         yield _done(net, best, results, job.settings.pick)
     return net
+
+
+def _subject(job: Job, net: Current, iteration: int) -> Subject:
+    """Net_i as ChooseWhichFilters looks at it."""
+    return Subject(
+        network=net.network,
+        layout=Layout(job.original.graph, job.groups, net.kept),
+        evidence=job.trainer.evidence(net.network, derive_seed(job.settings.seed, iteration, "importance")),
+    )
 
 
 def _skipped(iteration: int, situation: Situation, bundle: Bundle, constraint: Resources) -> ProposalSkipped:

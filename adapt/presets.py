@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from adapt.errors import AdaptError
 from adapt.spec import RESOURCES, GroupLimits, Resource, Settings, Step
 
 
@@ -38,14 +39,24 @@ def effective_settings(requested: Mapping[str, Any]) -> Settings:
     """The preset named in `requested` (default: netadapt) with the other values put over it.
 
     `schedule` is one {"initial", "decay"} for every resource or a map of them by resource; an explicit one has no
-    floor, and resources it does not name keep the preset's. The values' types and bounds were checked by the caller.
-    Raises KeyError for an unknown preset, TypeError for an unknown key.
+    floor, and resources it does not name keep the preset's. Types and bounds were checked by the caller. Raises
+    AdaptError for a word that is none of a setting's, KeyError for an unknown preset, TypeError for an unknown key.
     """
     values = dict(requested)
     preset = PRESETS[values.get("preset", "netadapt")]
     if "schedule" in values:
         values["schedule"] = {**preset.schedule, **_explicit_schedule(values["schedule"])}
-    return replace(preset, **_with_patterns(values))
+    settings = replace(preset, **_with_patterns(values))
+    _check_words(settings)
+    return settings
+
+
+def _check_words(settings: Settings) -> None:
+    """Raises AdaptError, naming the setting and what there is."""
+    for name, kind in get_type_hints(Settings).items():
+        if get_origin(kind) is Literal and getattr(settings, name) not in get_args(kind):
+            there_are = ", ".join(map(repr, get_args(kind)))
+            raise AdaptError(f"{name}: {getattr(settings, name)!r} is not one of {there_are}")
 
 
 def settings_to_document(settings: Settings) -> dict[str, Any]:

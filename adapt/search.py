@@ -9,6 +9,7 @@ from adapt.events import EpochDone, Latency, Measurement, OriginalEvaluated, Sco
 from adapt.executors.contract import Executor
 from adapt.graph.network import Graph, Network, Weights
 from adapt.graph.pruning import ChannelGroup, Kept
+from adapt.importance import Evidence
 from adapt.latency.staircase import Staircase
 from adapt.spec import Resource, Resources, Settings
 from adapt.stop import Stop
@@ -45,6 +46,10 @@ class Trainer(Protocol):
     """Evaluation and training outside of the proposals. One thread, reproducible bit for bit."""
 
     def score_original(self, network: Network) -> OriginalEvaluated: ...
+
+    def evidence(self, network: Network, seed: int) -> Evidence:
+        """What training images say about its channels; nothing is computed yet."""
+        ...
 
     def long_term_finetune(self, network: Network, state: Weights | None, stop: Stop) -> Iterator[EpochDone]:
         """The epochs after the one that left `state` (None: all). Raises Stopped."""

@@ -12,6 +12,8 @@ Resources = Mapping[Resource, float]
 """Resource -> value: latency in milliseconds at the target's batch, mult-adds, parameters, bytes."""
 
 Pick = Literal["highest-accuracy", "best-slope"]
+Importance = Literal["l1", "l2", "geometric-median", "taylor", "activation", "random"]
+"""By which channels are ranked within a group (adapt.importance)."""
 NormalizationFrom = Literal["model", "data"]
 """Which mean and deviation pixels are normalised by: those stated with the model, or those of the training images."""
 Final = Literal["finetune", "none"]
@@ -81,7 +83,7 @@ class Settings:
     training_learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 1e-4
-    importance: Literal["l2"] = "l2"
+    importance: Importance = "l2"
     round_channels_to: int | Literal["auto"] = 8  # auto: the step of the latency staircase, found by measuring
     min_channels: int = 8
     max_removed: float = 1.0  # of a group's original channels, in the whole search

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adapt.events import EpochDone, Evaluation, Latency, OriginalEvaluated, Score
 from adapt.executors.contract import Candidate, Failure
@@ -121,15 +122,43 @@ class StandInExecutor:
         self.evaluated.clear()
 
 
+class StandInEvidence:
+    """A seed, and figures by a seeded law: `asked` says which were looked at."""
+
+    def __init__(self, network: Network, seed: int) -> None:
+        self.network, self.seed = network, seed
+        self.asked: list[str] = []
+
+    def activations(self) -> Mapping[str, NDArray[np.float64]]:
+        self.asked.append("activations")
+        return self._by_column("activations")
+
+    def saliences(self) -> Sequence[Mapping[str, NDArray[np.float64]]]:
+        self.asked.append("saliences")
+        return [self._by_column(batch) for batch in range(2)]
+
+    def _by_column(self, name: object) -> Mapping[str, NDArray[np.float64]]:
+        readers = {tensor: array for tensor, array in self.network.weights.items() if array.ndim > 1}
+        return {
+            tensor: np.array([_unit(name, self.seed, tensor, column) for column in range(array.shape[1])])
+            for tensor, array in readers.items()
+        }
+
+
 class StandInTrainer:
     """Scores are fixed; the long-term fine-tune runs its epochs and changes nothing."""
 
     def __init__(self, accuracy: float = 0.9, epochs: int = 2) -> None:
         self.accuracy, self.epochs = accuracy, epochs
+        self.looked_at: list[StandInEvidence] = []
 
     def score_original(self, network: Network) -> OriginalEvaluated:
         score = Score(accuracy=self.accuracy, loss=0.3, images=200)
         return OriginalEvaluated(holdout=score, test=score)
+
+    def evidence(self, network: Network, seed: int) -> StandInEvidence:
+        self.looked_at.append(StandInEvidence(network, seed))
+        return self.looked_at[-1]
 
     def long_term_finetune(self, network: Network, state: Weights | None, stop: Stop) -> Iterator[EpochDone]:
         for epoch in range(1, self.epochs + 1):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adapt.graph.network import Graph, Network, Shape
 
@@ -57,6 +58,39 @@ def all_kept(groups: Sequence[ChannelGroup]) -> dict[str, tuple[int, ...]]:
     return {group.id: tuple(range(group.channels)) for group in groups}
 
 
+class Layout:
+    """Where the channels of `kept` lie in the tensors of `original` when it is cut down to them.
+
+    What is left of a tensor keeps its order. A layer may read channels of several groups: those of one move when
+    another shrinks.
+    """
+
+    def __init__(self, original: Graph, groups: Sequence[ChannelGroup], kept: Kept) -> None:
+        self.kept = kept
+        self._left = {key: np.cumsum(mask) for key, mask in _masks(original, groups, kept).items()}
+
+    def places(self, group: ChannelGroup, part: Slice, length: int) -> NDArray[np.int64]:
+        """[channels left, positions of each], along the axis. Raises ValueError when that is not `length` long."""
+        left = self._left[part.tensor, part.axis]
+        if left[-1] != length:
+            where = f"group {group.id}: {part.tensor} is {length} long on axis {part.axis}"
+            raise ValueError(f"{where}, {left[-1]} are left of it")
+        places: NDArray[np.int64] = left[[part.positions[channel] for channel in self.kept[group.id]]] - 1
+        return places
+
+
+def _masks(original: Graph, groups: Sequence[ChannelGroup], kept: Kept) -> dict[tuple[str, int], NDArray[np.bool_]]:
+    """(tensor, axis) -> which of the original positions are left, for all that the groups own something of."""
+    masks: dict[tuple[str, int], NDArray[np.bool_]] = {}
+    for group in groups:
+        gone = set(range(group.channels)) - set(kept[group.id])
+        for part in group.slices:
+            size = original.weight_shapes[part.tensor][part.axis]
+            mask = masks.setdefault((part.tensor, part.axis), np.ones(size, dtype=bool))
+            mask[[position for channel in gone for position in part.positions[channel]]] = False
+    return masks
+
+
 def pruned_shapes(graph: Graph, groups: Sequence[ChannelGroup], counts: Mapping[str, int]) -> dict[str, Shape]:
     """Tensor shapes of the *original* `graph` when group g keeps `counts[g.id]` channels; others keep all.
 
@@ -82,26 +116,19 @@ def prune(original: Graph, groups: Sequence[ChannelGroup], network: Network, bef
     `after` must keep subsets of `before`. Weights are copied, never shared with `network`.
     Raises ValueError when a channel of `after` is already gone, when none is left, or in a group that must stay whole.
     """
-    stays: dict[tuple[str, int], np.ndarray] = {}  # mask over the original positions
-    present: dict[tuple[str, int], np.ndarray] = {}
     for group in groups:
         gone_before = set(range(group.channels)) - set(before[group.id])
         gone_after = set(range(group.channels)) - set(after[group.id])
         if not gone_before <= gone_after:
             raise ValueError(f"group {group.id}: channels {sorted(gone_before - gone_after)} were pruned before")
-        if not gone_after:
-            continue
-        if not group.prunable or len(gone_after) == group.channels:
+        if gone_after and (not group.prunable or len(gone_after) == group.channels):
             raise ValueError(f"group {group.id}: {group.reason or 'one channel at least must stay'}")
-        for part in group.slices:
-            key = (part.tensor, part.axis)
-            size = original.weight_shapes[part.tensor][part.axis]
-            for masks, gone in ((present, gone_before), (stays, gone_after)):
-                mask = masks.setdefault(key, np.ones(size, dtype=bool))
-                mask[[p for channel in gone for p in part.positions[channel]]] = False
     weights = dict(network.weights)
-    for (tensor, axis), mask in stays.items():
-        weights[tensor] = np.compress(mask[present[tensor, axis]], weights[tensor], axis=axis)
+    present = _masks(original, groups, before)
+    for (tensor, axis), mask in _masks(original, groups, after).items():
+        stays = mask[present[tensor, axis]]
+        if not stays.all():
+            weights[tensor] = np.compress(stays, weights[tensor], axis=axis)
     weights = {name: np.array(tensor, order="C") for name, tensor in weights.items()}
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     return Network(original.with_weight_shapes(shapes), weights)

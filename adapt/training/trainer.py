@@ -9,6 +9,7 @@ from adapt.graph.network import Network, Weights
 from adapt.latency.machine_lock import MachineLock
 from adapt.spec import Settings
 from adapt.stop import Stop, never
+from adapt.training.evidence import TrainingEvidence
 from adapt.training.long_term import finetuned, long_term_finetune
 from adapt.training.onnx_scoring import OnnxModule
 from adapt.training.scoring import evaluate
@@ -31,6 +32,10 @@ class NetworkTrainer:
     def score_original(self, network: Network) -> OriginalEvaluated:
         """As it was sent: its own batch-norm statistics, no re-estimation."""
         return OriginalEvaluated(holdout=self._score(network, self._data.holdout), test=self.test(network))
+
+    def evidence(self, network: Network, seed: int) -> TrainingEvidence:
+        """What training batches say about its channels, once that is asked for."""
+        return TrainingEvidence(network, self._data, self._settings, self._lock, self._stop, seed)
 
     def long_term_finetune(self, network: Network, state: Weights | None, stop: Stop) -> Iterator[EpochDone]:
         """The epochs after the one that left `state` (None: all). Raises Stopped."""

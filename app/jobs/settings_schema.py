@@ -6,11 +6,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from adapt.presets import PRESETS, effective_settings
-from adapt.spec import RESOURCES, ExecutorName, Final, NormalizationFrom, Pick, Proposals, Settings
+from adapt.spec import RESOURCES, ExecutorName, Final, Importance, NormalizationFrom, Pick, Proposals, Settings
 
 NOT_BUILT: Mapping[str, frozenset[Any]] = {
     "pick": frozenset({"mnasnet-reward"}),
-    "importance": frozenset({"l1", "batch-norm", "taylor", "random"}),
     "distill": frozenset({True}),
     "search": frozenset({"racing"}),
     "final": frozenset({"from-scratch"}),
@@ -118,7 +117,9 @@ class SettingsIn(_Strict):
     training_learning_rate: float | None = Field(default=None, gt=0, le=10, description="As training_epochs.")
     momentum: float | None = Field(default=None, ge=0, lt=1)
     weight_decay: float | None = Field(default=None, ge=0, le=1)
-    importance: Annotated[Literal["l2"] | None, _built("importance")] = None
+    importance: Importance | None = Field(
+        default=None, description="By which the channels of a group are ranked (docs/search.md)."
+    )
     round_channels_to: Annotated[int | Literal["auto"] | None, BeforeValidator(_whole_or_auto)] = Field(
         default=None,
         description="Channel counts are multiples of it. auto: the step of the latency staircase, found by measuring "
@@ -167,7 +168,7 @@ def built_values() -> dict[str, Any]:
         "presets": list(PRESETS),
         "picks": list(get_args(Pick)),
         "proposals": list(get_args(Proposals)),
-        "importances": ["l2"],
+        "importances": list(get_args(Importance)),
         "searches": ["exact"],
         "finals": list(get_args(Final)),
         "executors": list(get_args(ExecutorName)),

@@ -14,7 +14,8 @@ from adapt.graph.pruning import Kind
 from adapt.latency.conditions import Conditions
 from adapt.latency.runtimes.choice import MAX_BATCH, MAX_THREADS, PROVIDERS_OF_TORCH, Precision, RuntimeName
 from adapt.latency.table import Entry
-from adapt.spec import Proposals
+from adapt.spec import Importance, Proposals, Settings
+from adapt.training.evidence import EVIDENCE_BATCHES
 from app.jobs.schemas import ProposalOut
 from app.jobs.settings_schema import SettingsIn
 from app.models.schemas import GroupOut
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NETWORKS = (ROOT / "docs" / "networks.md").read_text()
 TARGETS = (ROOT / "docs" / "targets.md").read_text()
 SEARCH = (ROOT / "docs" / "search.md").read_text()
+CHOICES = (ROOT / "docs" / "choices.md").read_text()
 
 
 def test_every_page_that_the_readme_names_is_there() -> None:
@@ -44,6 +46,14 @@ def test_the_page_about_the_search_names_settings_and_fields_that_there_are() ->
     assert bounds <= set(SettingsIn.model_fields)
     assert fields <= {*ProposalOut.model_fields, *GroupOut.model_fields}
     assert all(f"`{name}`" in SEARCH for name in bounds | fields - {"prunable"})
+
+
+def test_the_page_about_choices_tells_every_importance_and_its_cost() -> None:
+    section = CHOICES.partition("## Which channels stay")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([\w-]+)`", section, flags=re.MULTILINE)
+    assert sorted(rows) == sorted(["importance", *get_args(Importance)])
+    assert f"`{Settings().importance}` (the default)" in CHOICES
+    assert f"{EVIDENCE_BATCHES} batches, forward and backward" in CHOICES
 
 
 def test_the_page_about_networks_lists_every_operator_that_a_pt2_is_read_with() -> None:

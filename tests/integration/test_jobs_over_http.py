@@ -209,6 +209,15 @@ class TestSubmitting:
         assert pointer in [field["pointer"] for field in answer.json()["errors"]]
         assert ann.get("/v1/jobs").json() == before
 
+    def test_an_unknown_importance_is_refused_with_those_that_there_are(self, ann, model):
+        (field,) = submit(ann, model, settings={"importance": "hessian"}).json()["errors"]
+        there_are = ann.get("/v1/info").json()["built"]["importances"]
+        assert field["pointer"] == "/settings/importance"
+        assert all(f"'{name}'" in field["detail"] for name in there_are)
+        for name in there_are:
+            answer = submit(ann, model, settings={"importance": name})
+            assert (answer.status_code, answer.json()["settings"]["importance"]) == (202, name)
+
     def test_a_pattern_without_a_layer_is_named_with_the_nearest_that_there_are(self, ann, model):
         problem = submit(ann, model, settings={"exclude": ["First", "head"], "include": ["s*", "layer.*"]}).json()
         assert problem["type"] == "urn:netadapt:problem:no-such-layer"

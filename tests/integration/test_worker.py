@@ -240,6 +240,24 @@ def test_a_job_cut_off_anywhere_ends_with_the_same_bytes(service, model_id, monk
     assert final_sha256(service, cut_off) == final_sha256(service, undisturbed)
 
 
+@pytest.mark.parametrize("importance", ["geometric-median", "taylor", "activation", "random"])
+def test_a_job_that_looks_at_data_or_draws_ends_with_the_same_bytes_after_a_cut(
+    service, model_id, monkeypatch, importance
+):
+    """Batches and draws are those of (seed, iteration): what was computed from them is computed again, to the bit."""
+    chosen = {"importance": importance, "long_term_epochs": 1}
+    undisturbed = submit(service, model_id, {"macs": "70%"}, **chosen)
+    work(service)
+    cut_off = submit(service, model_id, {"macs": "70%"}, **chosen)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, ProposalEvaluated, 2)
+        work(service)
+    run_out_of_lease(service)
+    work(service)
+    assert job_of(service, cut_off).state == "succeeded"
+    assert final_sha256(service, cut_off) == final_sha256(service, undisturbed)
+
+
 @on_both
 def test_a_job_that_continues_another_starts_from_its_last_iteration(service, model_id):
     first = submit(service, model_id, {"macs": "75%"})

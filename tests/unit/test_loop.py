@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -112,6 +113,26 @@ def test_best_slope_divides_the_gain_over_the_control_by_the_reduction():
     for done in of(IterationDone, events):
         slopes = {p.group: p.slope for p in of(ProposalEvaluated, events) if p.iteration == done.iteration}
         assert slopes[done.picked[0]] == max(slopes.values())
+
+
+@pytest.mark.parametrize(
+    ("importance", "asked"), [("l2", []), ("l1", []), ("taylor", ["saliences"]), ("activation", ["activations"])]
+)
+def test_training_images_are_looked_at_only_by_an_importance_that_needs_them(importance, asked):
+    job = toy_job({"macs": Share(0.7)}, replace(QUICK, importance=importance))
+    events = run(job)
+    looked_at = job.trainer.looked_at
+    assert len(looked_at) == len(of(IterationDone, events))
+    assert all(sorted(set(evidence.asked)) == asked for evidence in looked_at)
+    assert len({evidence.seed for evidence in looked_at}) == len(looked_at)
+
+
+def test_what_stays_are_the_most_important_channels():
+    job = toy_job({"macs": Share(0.7)}, replace(QUICK, importance="activation"))
+    first = next(p for p in of(ProposalEvaluated, run(job)) if p.group == "conv0")
+    figures = job.trainer.looked_at[0].activations()["conv1.weight"]
+    expected = sorted(np.argsort(-figures, kind="stable")[: first.filters_after].tolist())
+    assert list(first.kept) == expected
 
 
 def test_a_candidates_latency_is_calibrated_to_the_measured_network():

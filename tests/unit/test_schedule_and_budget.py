@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapt.budget import Budget, Share, parse_limit, resolve
-from adapt.errors import ScheduleTooShort
+from adapt.errors import AdaptError, ScheduleTooShort
 from adapt.graph.pruning import ChannelGroup, Slice
 from adapt.presets import PRESETS, effective_settings, settings_from_document, settings_to_document
 from adapt.reach import Bundle, bundles, smaller_counts, smallest_counts
@@ -202,6 +202,12 @@ def test_explicit_settings_override_the_preset_and_survive_the_record():
     assert settings.group_limits == {"a.*": GroupLimits(min_channels=16), "b": GroupLimits(max_removed=0.5)}
     assert settings_from_document(json.loads(json.dumps(settings_to_document(settings)))) == settings
     assert set(settings.schedule) == set(RESOURCES)
+
+
+@pytest.mark.parametrize(("name", "there_is"), [("importance", "'taylor'"), ("pick", "'best-slope'")])
+def test_a_word_that_is_none_of_a_settings_is_refused_with_those_that_are(name, there_is):
+    with pytest.raises(AdaptError, match=f"^{name}: 'other' is not one of .*{there_is}"):
+        effective_settings({name: "other"})
 
 
 def test_seeds_depend_on_every_part_and_on_nothing_else():
