@@ -178,8 +178,8 @@ class ControlEvaluated:
 class ProposalEvaluated:
     """A proposal with its figures. `delta_accuracy` is against the control, `delta_latency_ms` against the current
     network (predicted, negative: faster); `relative_reduction` is of the resource that had to fall, furthest from its
-    budget; `kept` are indices among the filters of the network *before* this iteration, `further` the groups that
-    shrink to the same count together with the first one, and what each of them keeps."""
+    budget, and `reward` MnasNet's by it; `kept` are indices among the filters of the network *before* this iteration,
+    `further` the groups that shrink to the same count together with the first one, and what each of them keeps."""
 
     iteration: int
     group: str
@@ -195,6 +195,7 @@ class ProposalEvaluated:
     delta_latency_ms: float | None
     relative_reduction: float
     slope: float
+    reward: float
 
     @property
     def positions(self) -> Mapping[str, tuple[int, ...]]:

@@ -19,11 +19,11 @@ from adapt.executors.contract import Candidate, Failure
 from adapt.graph.network import Network
 from adapt.graph.pruning import pruned_graph
 from adapt.measurement import take_empirical_measurement
-from adapt.pick import slope
+from adapt.pick import Aim, mnasnet_reward, slope
 from adapt.proposals import Choice
 from adapt.reach import Bundle
 from adapt.search import Current, Job, Progress
-from adapt.spec import Resource, Resources, derive_seed
+from adapt.spec import Resources, Reward, derive_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +56,11 @@ def evaluate_control(job: Job, net: Current, iteration: int) -> Generator[Event,
 
 
 def short_term_finetune(
-    job: Job, net: Current, iteration: int, proposals: Sequence[Proposal], control: Evaluation, falling: Resource
+    job: Job, net: Current, iteration: int, proposals: Sequence[Proposal], control: Evaluation, aim: Aim
 ) -> Generator[Event, None, list[ProposalEvaluated]]:
     """Line 11 of Algorithm 1 for all proposals of an iteration, in whatever order the executor ends them.
 
-    `falling` is the resource whose reduction the slope divides by. Raises ProposalFailed when not one could be
-    evaluated.
+    Slope and reward are by the resource of `aim`. Raises ProposalFailed when not one could be evaluated.
     """
     by_group = {proposal.bundle.id: proposal for proposal in proposals}
     candidates = [_candidate(job, net, iteration, group, proposal.kept) for group, proposal in by_group.items()]
@@ -73,7 +72,7 @@ def short_term_finetune(
             given_up = _given_up(net, iteration, proposal, result)
             yield given_up
         else:
-            evaluated.append(_with_figures(net, iteration, proposal, result, control, falling))
+            evaluated.append(_with_figures(net, iteration, proposal, result, control, aim, job.settings.reward))
             yield evaluated[-1]
     if not evaluated and given_up is not None:
         raise ProposalFailed(f"{given_up.group} of iteration {iteration}", given_up.attempts, given_up.reason)
@@ -155,12 +154,19 @@ def _candidate(job: Job, net: Current, iteration: int, group: str, positions: Ma
 
 
 def _with_figures(
-    net: Current, iteration: int, proposal: Proposal, result: Evaluation, control: Evaluation, falling: Resource
+    net: Current,
+    iteration: int,
+    proposal: Proposal,
+    result: Evaluation,
+    control: Evaluation,
+    aim: Aim,
+    exponents: Reward,
 ) -> ProposalEvaluated:
     predicted: Resources = proposal.choice.option.predicted
     larger = proposal.choice.next_larger
     delta_accuracy = result.accuracy - control.accuracy
-    reduction = (net.resources[falling] - predicted[falling]) / net.resources[falling]
+    before, after = net.resources[aim.resource], predicted[aim.resource]
+    reduction = (before - after) / before
     return ProposalEvaluated(
         iteration=iteration,
         group=proposal.bundle.id,
@@ -176,6 +182,7 @@ def _with_figures(
         delta_latency_ms=predicted["latency_ms"] - net.resources["latency_ms"] if "latency_ms" in predicted else None,
         relative_reduction=reduction,
         slope=slope(delta_accuracy, reduction),
+        reward=mnasnet_reward(result.accuracy, after / aim.limit, exponents),
     )
 
 

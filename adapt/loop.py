@@ -31,7 +31,7 @@ from adapt.measurement import (
     network_to_go_on_from,
     take_empirical_measurement,
 )
-from adapt.pick import pick, why_not
+from adapt.pick import Aim, pick, why_not
 from adapt.proposals import Situation, choose_constraint, choose_num_filters, choose_which_filters, why_skipped
 from adapt.reach import Bundle, bundles
 from adapt.rounding import with_rounding
@@ -109,9 +109,10 @@ def shrink(job: Job, budget: Budget, original: Current, net: Current) -> Generat
         yield PhaseChanged(phase="adapting")
         control, net = yield from evaluate_control(job, net, i)
         falling = situation.furthest_to_fall(constraint)
-        results = yield from short_term_finetune(job, net, i, proposals, control, falling)  # 11: ShortTermFineTune
+        aim = Aim(resource=falling, limit=budget.limits[falling])
+        results = yield from short_term_finetune(job, net, i, proposals, control, aim)  # 11: ShortTermFineTune
 
-        best = pick(job.settings.pick, results)  # 12: PickHighestAccuracy, or the best slope
+        best = pick(job.settings.pick, results)  # 12: PickHighestAccuracy, or another rule
         net = next_network(job, net, i, best)  # 12-13: Net_{i+1}; i = i + 1
         net = yield from take_empirical_measurement(job, net, budget=budget)  # 12: Res_{i+1}, and not as predicted
         yield _done(net, best, results, job.settings.pick)

@@ -1,9 +1,18 @@
 """Which proposal becomes the next network."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from adapt.events import ProposalEvaluated
-from adapt.spec import Pick
+from adapt.spec import Pick, Resource, Reward
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aim:
+    """The resource that an iteration has to lower, of several the one furthest from its budget, and that budget."""
+
+    resource: Resource
+    limit: float
 
 
 def slope(delta_accuracy: float, relative_reduction: float) -> float:
@@ -15,10 +24,22 @@ def slope(delta_accuracy: float, relative_reduction: float) -> float:
     return delta_accuracy / relative_reduction
 
 
+def mnasnet_reward(accuracy: float, share: float, exponents: Reward) -> float:
+    """ACC x (LAT / T)^w, where `share` is LAT / T: what a proposal is predicted to need, as a share of the budget.
+
+    Source: MnasNet (Tan et al., 2019), section 3.1, eq. 2-3, where the resource is latency.
+    """
+    exponent = exponents.alpha if share <= 1 else exponents.beta
+    return accuracy * float(share**exponent)
+
+
 RULES: Mapping[Pick, Callable[[ProposalEvaluated], float]] = {
     "highest-accuracy": lambda proposal: proposal.evaluation.accuracy,  # NetAdapt, Algorithm 1, line 12
     "best-slope": lambda proposal: proposal.slope,
+    "mnasnet-reward": lambda proposal: proposal.reward,
 }
+VALUES: Mapping[Pick, str] = {"highest-accuracy": "accuracy", "best-slope": "slope", "mnasnet-reward": "reward"}
+"""What each rule compares, in a word."""
 
 
 def pick(rule: Pick, proposals: Sequence[ProposalEvaluated]) -> ProposalEvaluated:
@@ -32,8 +53,7 @@ def pick(rule: Pick, proposals: Sequence[ProposalEvaluated]) -> ProposalEvaluate
 
 def why_not(rule: Pick, proposal: ProposalEvaluated, picked: ProposalEvaluated) -> str:
     """The reason, in words, why `proposal` was not the one."""
-    value = RULES[rule]
-    what = {"highest-accuracy": "accuracy", "best-slope": "slope"}[rule]
+    value, what = RULES[rule], VALUES[rule]
     if value(proposal) < value(picked):
         return f"{what} {value(proposal):.4g} is below {value(picked):.4g} of {picked.group}"
     if proposal.evaluation.loss > picked.evaluation.loss:

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from adapt.errors import AdaptError
-from adapt.spec import RESOURCES, GroupLimits, Resource, Settings, Step
+from adapt.spec import RESOURCES, GroupLimits, Resource, Reward, Settings, Step
 
 
 def _for_every_resource(step: Step) -> Mapping[Resource, Step]:
@@ -46,7 +46,7 @@ def effective_settings(requested: Mapping[str, Any]) -> Settings:
     preset = PRESETS[values.get("preset", "netadapt")]
     if "schedule" in values:
         values["schedule"] = {**preset.schedule, **_explicit_schedule(values["schedule"])}
-    settings = replace(preset, **_with_patterns(values))
+    settings = replace(preset, **_as_held(values))
     _check_words(settings)
     return settings
 
@@ -68,11 +68,13 @@ def settings_from_document(document: Mapping[str, Any]) -> Settings:
     """What `settings_to_document` wrote."""
     values = dict(document)
     values["schedule"] = {resource: Step(**step) for resource, step in values["schedule"].items()}
-    return Settings(**_with_patterns(values))
+    return Settings(**_as_held(values))
 
 
-def _with_patterns(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON's lists and objects of patterns as the settings hold them."""
+def _as_held(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON's lists and objects as the settings hold them."""
+    if "reward" in values:
+        values["reward"] = Reward(**values["reward"])
     for name in ("include", "exclude"):
         if name in values:
             values[name] = tuple(values[name])

@@ -11,7 +11,7 @@ RESOURCES: tuple[Resource, ...] = ("latency_ms", "macs", "params", "memory_bytes
 Resources = Mapping[Resource, float]
 """Resource -> value: latency in milliseconds at the target's batch, mult-adds, parameters, bytes."""
 
-Pick = Literal["highest-accuracy", "best-slope"]
+Pick = Literal["highest-accuracy", "best-slope", "mnasnet-reward"]
 Importance = Literal["l1", "l2", "geometric-median", "taylor", "activation", "random"]
 """By which channels are ranked within a group (adapt.importance)."""
 NormalizationFrom = Literal["model", "data"]
@@ -56,6 +56,17 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reward:
+    """The exponents of MnasNet's reward ACC x (LAT / T)^w: w is `alpha` within the budget T and `beta` beyond it.
+
+    Source: MnasNet (Tan et al., 2019), section 3.1. The default is its soft constraint; the hard one is 0 and -1.
+    """
+
+    alpha: float = -0.07
+    beta: float = -0.07
+
+
+@dataclass(frozen=True, kw_only=True)
 class GroupLimits:
     """What holds for the groups that a glob names, in place of the settings' own value; None: that value."""
 
@@ -69,6 +80,7 @@ class Settings:
 
     preset: str = "netadapt"
     pick: Pick = "highest-accuracy"
+    reward: Reward = Reward()  # of the pick mnasnet-reward
     schedule: Mapping[Resource, Step] = field(
         default_factory=lambda: {resource: Step(initial=0.03, decay=0.98, floor=0.005) for resource in RESOURCES}
     )

@@ -199,14 +199,13 @@ def deltas_are_against_the_control(record: Record) -> Iterator[str]:
 
 def the_pick_is_the_rules_best(record: Record) -> Iterator[str]:
     """Ties go to the lower hold-out loss, the larger reduction, the group's id."""
-    value = {"highest-accuracy": "accuracy", "best-slope": "slope"}[record.job["settings"]["pick"]]
     for iteration in record.iterations:
         evaluated = [each for each in record.of_iteration(iteration["iteration"]) if each["state"] == "evaluated"]
         if not evaluated:
             yield f"iteration {iteration['iteration']} picked {iteration['picked']} and evaluated nothing"
             continue
         ranked = [
-            (-each[value], each["loss"], -_reduction(record, iteration, each), each["group"], each["id"])
+            (-_worth(record, each), each["loss"], -_reduction(record, iteration, each), each["group"], each["id"])
             for each in evaluated
         ]
         best = min(ranked)[-1]
@@ -290,6 +289,15 @@ def _kept(proposal: Json) -> dict[str, Any]:
 
 def _meets(predicted: Json, constraint: Json) -> bool:
     return all(predicted[resource] <= limit for resource, limit in constraint.items())
+
+
+def _worth(record: Record, proposal: Json) -> float:
+    """What the rule compares: accuracy, slope, or MnasNet's ACC x (LAT / T)^w."""
+    settings = record.job["settings"]
+    if settings["pick"] != "mnasnet-reward":
+        return float(proposal[{"highest-accuracy": "accuracy", "best-slope": "slope"}[settings["pick"]]])
+    share = proposal["predicted"][record.resource] / record.job["limits"][record.resource]
+    return float(proposal["accuracy"] * share ** settings["reward"]["alpha" if share <= 1 else "beta"])
 
 
 def _reduction(record: Record, iteration: Json, proposal: Json) -> float:

@@ -6,10 +6,9 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from adapt.presets import PRESETS, effective_settings
-from adapt.spec import RESOURCES, ExecutorName, Final, Importance, NormalizationFrom, Pick, Proposals, Settings
+from adapt.spec import RESOURCES, ExecutorName, Final, Importance, NormalizationFrom, Pick, Proposals, Reward, Settings
 
 NOT_BUILT: Mapping[str, frozenset[Any]] = {
-    "pick": frozenset({"mnasnet-reward"}),
     "distill": frozenset({True}),
     "search": frozenset({"racing"}),
     "final": frozenset({"from-scratch"}),
@@ -61,6 +60,14 @@ class ScheduleByResource(_Strict):
         return self
 
 
+class RewardIn(_Strict):
+    """Of the pick mnasnet-reward, ACC x (LAT / T)^w: w is alpha within the budget T and beta beyond it. Equal, as by
+    default (MnasNet's soft constraint), they let T cancel; its hard constraint is 0 and -1."""
+
+    alpha: float = Field(default=Reward.alpha, ge=-10, le=0)
+    beta: float = Field(default=Reward.beta, ge=-10, le=0)
+
+
 class GroupLimitsIn(_Strict):
     """For the groups that a pattern names, in place of the settings' own value; of several patterns the strictest."""
 
@@ -96,7 +103,7 @@ class SettingsIn(_Strict):
     """Whatever is left out is the preset's."""
 
     preset: Literal["netadapt", "mobilenetv3", "quick"] = "netadapt"
-    pick: Annotated[Pick | None, _built("pick")] = None
+    pick: Pick | None = None
     schedule: Annotated[StepIn | ScheduleByResource | None, BeforeValidator(_schedule_of_one_kind)] = None
     proposals: Proposals | None = Field(
         default=None,
@@ -143,14 +150,7 @@ class SettingsIn(_Strict):
     holdout: float | None = Field(default=None, ge=0.01, le=0.5)
     allow_low_accuracy: bool | None = None
     seed: int | None = Field(default=None, ge=0, le=2**63 - 1)
-    reward: None = Field(default=None, description="Not built yet.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_reward(cls, value: Any) -> Any:
-        if isinstance(value, dict) and value.get("reward") is not None:
-            raise ValueError("reward belongs to the pick 'mnasnet-reward', which is not built yet")
-        return value
+    reward: RewardIn | None = None
 
     def asked_for(self) -> dict[str, Any]:
         """What the request itself sets: null is as good as left out."""
@@ -158,7 +158,7 @@ class SettingsIn(_Strict):
 
     def effective(self) -> Settings:
         """With the preset's values filled in."""
-        given = self.model_dump(exclude_none=True, exclude={"distill", "search", "reward"})
+        given = self.model_dump(exclude_none=True, exclude={"distill", "search"})
         return effective_settings(given)
 
 

@@ -14,7 +14,7 @@ from adapt.graph.pruning import Kind
 from adapt.latency.conditions import Conditions
 from adapt.latency.runtimes.choice import MAX_BATCH, MAX_THREADS, PROVIDERS_OF_TORCH, Precision, RuntimeName
 from adapt.latency.table import Entry
-from adapt.spec import Importance, Proposals, Settings
+from adapt.spec import Importance, Pick, Proposals, Settings
 from adapt.training.evidence import EVIDENCE_BATCHES
 from app.jobs.schemas import ProposalOut
 from app.jobs.settings_schema import SettingsIn
@@ -54,6 +54,13 @@ def test_the_page_about_choices_tells_every_importance_and_its_cost() -> None:
     assert sorted(rows) == sorted(["importance", *get_args(Importance)])
     assert f"`{Settings().importance}` (the default)" in CHOICES
     assert f"{EVIDENCE_BATCHES} batches, forward and backward" in CHOICES
+
+
+def test_the_page_about_choices_tells_every_rule_of_picking_and_the_exponents() -> None:
+    section = CHOICES.partition("## Which proposal wins")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([\w-]+)`", section, flags=re.MULTILINE)
+    assert sorted(rows) == sorted(["pick", *get_args(Pick)])
+    assert f"Both are {Settings().reward.alpha:g} by default" in section
 
 
 def test_the_page_about_networks_lists_every_operator_that_a_pt2_is_read_with() -> None:

@@ -173,7 +173,11 @@ class TestSubmitting:
             ({"settings": {"short_term_steps": 0}}, "/settings/short_term_steps"),
             ({"settings": {"short_term_steps": "5"}}, "/settings/short_term_steps"),
             ({"settings": {"colour": "red"}}, "/settings/colour"),
-            ({"settings": {"pick": "mnasnet-reward"}}, "/settings/pick"),
+            ({"settings": {"pick": "reward"}}, "/settings/pick"),
+            ({"settings": {"pick": "mnasnet-reward", "reward": {"alpha": 0.1}}}, "/settings/reward/alpha"),
+            ({"settings": {"reward": {"beta": -11}}}, "/settings/reward/beta"),
+            ({"settings": {"reward": {"gamma": 0}}}, "/settings/reward/gamma"),
+            ({"settings": {"reward": -0.07}}, "/settings/reward"),
             ({"settings": {"distill": True}}, "/settings/distill"),
             ({"settings": {"device": "cuda"}}, "/settings/device"),
             ({"settings": {"preset": "fast"}}, "/settings/preset"),
@@ -217,6 +221,12 @@ class TestSubmitting:
         for name in there_are:
             answer = submit(ann, model, settings={"importance": name})
             assert (answer.status_code, answer.json()["settings"]["importance"]) == (202, name)
+
+    def test_the_reward_has_the_papers_exponents_unless_they_are_given(self, ann, model):
+        soft = submit(ann, model, settings={"pick": "mnasnet-reward"}).json()["settings"]
+        assert (soft["pick"], soft["reward"]) == ("mnasnet-reward", {"alpha": -0.07, "beta": -0.07})
+        hard = submit(ann, model, settings={"pick": "mnasnet-reward", "reward": {"alpha": 0, "beta": -1}}).json()
+        assert hard["settings"]["reward"] == {"alpha": 0, "beta": -1}
 
     def test_a_pattern_without_a_layer_is_named_with_the_nearest_that_there_are(self, ann, model):
         problem = submit(ann, model, settings={"exclude": ["First", "head"], "include": ["s*", "layer.*"]}).json()

@@ -19,6 +19,7 @@ from adapt.errors import (
     Stopped,
 )
 from adapt.events import (
+    BudgetResolved,
     ControlEvaluated,
     Figure,
     Finished,
@@ -32,8 +33,9 @@ from adapt.events import (
 )
 from adapt.graph.costs import costs
 from adapt.loop import adapt_network
+from adapt.pick import mnasnet_reward
 from adapt.search import Progress
-from adapt.spec import RESOURCES, GroupLimits, Settings, Step
+from adapt.spec import RESOURCES, GroupLimits, Reward, Settings, Step
 from tests.toy_search import (
     FormulaMeter,
     NoisyMeter,
@@ -113,6 +115,36 @@ def test_best_slope_divides_the_gain_over_the_control_by_the_reduction():
     for done in of(IterationDone, events):
         slopes = {p.group: p.slope for p in of(ProposalEvaluated, events) if p.iteration == done.iteration}
         assert slopes[done.picked[0]] == max(slopes.values())
+
+
+@pytest.mark.parametrize("exponents", [Reward(), Reward(alpha=0.0, beta=-1.0), Reward(alpha=-0.5, beta=-3.0)])
+def test_mnasnets_reward_is_by_what_is_predicted_as_a_share_of_the_budget(exponents):
+    job = toy_job({"latency_ms": Share(0.5)}, replace(QUICK, pick="mnasnet-reward", reward=exponents))
+    events = run(job)
+    target = of(BudgetResolved, events)[0].limits["latency_ms"]
+    rewards = {}
+    for p in of(ProposalEvaluated, events):
+        share = p.predicted["latency_ms"] / target
+        exponent = exponents.alpha if share <= 1 else exponents.beta
+        assert p.reward == pytest.approx(p.evaluation.accuracy * share**exponent)
+        rewards[p.iteration, p.group] = p.reward
+    for done in of(IterationDone, events):
+        rivals = {group: reward for (i, group), reward in rewards.items() if i == done.iteration}
+        assert rivals[done.picked[0]] == max(rivals.values())
+        assert all(
+            (" is below " in why and why.startswith("reward ")) or "same reward" in why for why in done.reasons.values()
+        )
+
+
+def test_with_equal_exponents_the_budget_does_not_change_mnasnets_choice():
+    def ranking(limit):
+        shares = [(0.90, 5.0), (0.93, 6.0), (0.88, 3.0), (0.95, 9.0)]
+        return sorted(shares, key=lambda pair: mnasnet_reward(pair[0], pair[1] / limit, Reward()))
+
+    assert ranking(4.0) == ranking(7.0)
+    hard = Reward(alpha=0.0, beta=-1.0)
+    assert mnasnet_reward(0.9, 1.0, hard) == mnasnet_reward(0.9, 0.2, hard) == 0.9
+    assert mnasnet_reward(0.9, 2.0, hard) == pytest.approx(0.45)
 
 
 @pytest.mark.parametrize(
@@ -379,7 +411,7 @@ shares = st.floats(min_value=0.1, max_value=1.2)
     own=st.sampled_from([{}, {"conv2": GroupLimits(min_channels=6)}, {"conv[01]": GroupLimits(max_removed=0.3)}]),
     proposals=st.sampled_from(["groups", "paper"]),
     rounding=st.sampled_from([1, 4, 8]),
-    rule=st.sampled_from(["highest-accuracy", "best-slope"]),
+    rule=st.sampled_from(["highest-accuracy", "best-slope", "mnasnet-reward"]),
     luck=st.integers(min_value=0, max_value=1000),
     meter=st.sampled_from([FormulaMeter(bias=0.0), StaircaseMeter(8), StaircaseMeter(16)]),
 )

@@ -37,6 +37,7 @@ def proposal(group: str) -> ProposalEvaluated:
         delta_accuracy=0.0,
         delta_latency_ms=None,
         relative_reduction=0.2,
+        reward=1.0,
         slope=0.0,
     )
 

@@ -13,7 +13,7 @@ from adapt.graph.pruning import ChannelGroup, Slice
 from adapt.presets import PRESETS, effective_settings, settings_from_document, settings_to_document
 from adapt.reach import Bundle, bundles, smaller_counts, smallest_counts
 from adapt.schedule import check_reaches, estimate_iterations, tighten
-from adapt.spec import RESOURCES, GroupLimits, Settings, Step, derive_seed
+from adapt.spec import RESOURCES, GroupLimits, Reward, Settings, Step, derive_seed
 
 
 def group(channels: int, *, name: str = "features.0", multiple: int = 1, prunable: bool = True) -> ChannelGroup:
@@ -192,11 +192,13 @@ def test_explicit_settings_override_the_preset_and_survive_the_record():
             "short_term_steps": 7,
             "schedule": {"macs": {"initial": 0.2, "decay": 0.9}},
             "include": ["a.*"],
+            "reward": {"alpha": 0.0, "beta": -1.0},
             "group_limits": {"a.*": {"min_channels": 16}, "b": {"max_removed": 0.5}},
         }
     )
     assert settings.pick == "best-slope"
     assert settings.short_term_steps == 7
+    assert settings.reward == Reward(alpha=0.0, beta=-1.0)
     assert settings.schedule["macs"] == Step(initial=0.2, decay=0.9)
     assert settings.schedule["params"] == PRESETS["mobilenetv3"].schedule["params"]
     assert settings.group_limits == {"a.*": GroupLimits(min_channels=16), "b": GroupLimits(max_removed=0.5)}

@@ -74,6 +74,14 @@ def test_a_sound_record_passes() -> None:
     assert found(sound_parts()) == []
 
 
+def test_a_record_that_picks_by_reward_is_judged_by_the_share_of_the_budget() -> None:
+    parts = sound_parts()
+    parts["job"]["settings"] |= {"pick": "mnasnet-reward", "reward": {"alpha": 0.0, "beta": -1.0}}
+    assert found(parts) == []
+    parts["proposals"][1]["predicted"]["macs"] = 820.0  # .90 x (820 / 800)^-1 = .878, above .93 x (880 / 800)^-1 = .845
+    assert any("the rule's best is prp_1b" in text for text in found(parts))
+
+
 def test_a_sound_record_of_the_papers_proposals_passes_and_a_group_left_behind_is_named() -> None:
     parts = sound_parts()
     parts["job"]["settings"]["proposals"] = "paper"
