@@ -1,6 +1,5 @@
 """What the search tells while it runs: frozen values, in the order in which they happen."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -9,6 +8,7 @@ from adapt.graph.network import Network, Weights
 from adapt.graph.pruning import Kept
 from adapt.latency.staircase import Staircase
 from adapt.latency.table import Entry
+from adapt.noise import standard_error
 from adapt.spec import Resource, Resources
 
 
@@ -72,8 +72,8 @@ class Score:
 
     @property
     def standard_error(self) -> float:
-        """Of the accuracy, from the binomial law; at least one image's worth (an accuracy of 1 has an error too)."""
-        return max(math.sqrt(self.accuracy * (1 - self.accuracy) / self.images), 1 / self.images)
+        """Of the accuracy, from the binomial law."""
+        return standard_error(self.accuracy, self.images)
 
 
 @dataclass(frozen=True, kw_only=True)

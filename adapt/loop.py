@@ -31,7 +31,7 @@ from adapt.measurement import (
     network_to_go_on_from,
     take_empirical_measurement,
 )
-from adapt.pick import Aim, pick, why_not
+from adapt.pick import Aim, not_told_apart, pick, why_not
 from adapt.proposals import Situation, choose_constraint, choose_num_filters, choose_which_filters, why_skipped
 from adapt.reach import Bundle, bundles
 from adapt.rounding import with_rounding
@@ -113,6 +113,8 @@ def shrink(job: Job, budget: Budget, original: Current, net: Current) -> Generat
         results = yield from short_term_finetune(job, net, i, proposals, control, aim)  # 11: ShortTermFineTune
 
         best = pick(job.settings.pick, results)  # 12: PickHighestAccuracy, or another rule
+        if (noise := not_told_apart(results, best, net.holdout.images)) is not None:
+            yield Message(text=noise)
         net = next_network(job, net, i, best)  # 12-13: Net_{i+1}; i = i + 1
         net = yield from take_empirical_measurement(job, net, budget=budget)  # 12: Res_{i+1}, and not as predicted
         yield _done(net, best, results, job.settings.pick)

@@ -1,9 +1,10 @@
-"""Which proposal becomes the next network."""
+"""Which proposal becomes the next network, and whether the hold-out tells it from the others."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from adapt.events import ProposalEvaluated
+from adapt.noise import images_to_tell_apart, standard_error
 from adapt.spec import Pick, Resource, Reward
 
 
@@ -59,3 +60,30 @@ def why_not(rule: Pick, proposal: ProposalEvaluated, picked: ProposalEvaluated) 
     if proposal.evaluation.loss > picked.evaluation.loss:
         return f"same {what} as {picked.group}, higher hold-out loss"
     return f"same {what} and loss as {picked.group}, no larger reduction"
+
+
+def not_told_apart(results: Sequence[ProposalEvaluated], picked: ProposalEvaluated, images: int) -> str | None:
+    """In words, with the figures: which of an iteration's proposals are closer to the picked one than the hold-out's
+    standard error. None where it tells all others from it."""
+    best = picked.evaluation.accuracy
+    noise = standard_error(best, images)
+    others = sorted(
+        (result for result in results if result is not picked),
+        key=lambda result: (abs(result.evaluation.accuracy - best), result.group),
+    )
+    close = [result for result in others if abs(result.evaluation.accuracy - best) <= noise * (1 + 1e-9)]
+    if not close:
+        return None
+    return (
+        f"iteration {picked.iteration}: a hold-out of {images} images does not tell {len(close)} of {len(others)} "
+        f"other proposals from the picked one: {picked.group} scores {best:.4f} with a standard error of {noise:.4f}, "
+        f"{_nearest(close[0], best)}"
+    )
+
+
+def _nearest(result: ProposalEvaluated, best: float) -> str:
+    accuracy = result.evaluation.accuracy
+    if accuracy == best:
+        return f"{result.group} scores the same"
+    needed = images_to_tell_apart(best, accuracy)
+    return f"{result.group} {accuracy:.4f}; about {needed} images would tell these two apart (setting holdout)"

@@ -93,6 +93,7 @@ class Settings:
     long_term_learning_rate: float = 0.01
     training_epochs: int = 60  # before the search, of a zoo architecture that came without weights
     training_learning_rate: float = 0.1
+    batch_norm_batches: int = 8  # that statistics are re-estimated on before an accuracy is taken; 0: not at all
     momentum: float = 0.9
     weight_decay: float = 1e-4
     importance: Importance = "l2"

@@ -248,7 +248,7 @@ def _taken_up_again(record: Record) -> set[int]:
     for event in record.events:
         if event["event"] == "iteration" and event["data"]["after"] is None:
             found |= {event["data"]["iteration"]} if spoken else set()
-            spoken = False
+        spoken = spoken and event["event"] != "iteration"  # what was said within an iteration is about its proposals
         spoken = spoken or event["event"] == "message"
     return found
 

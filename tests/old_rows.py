@@ -12,6 +12,8 @@ from tests.latency import CONDITIONS
 THEN = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 WEIGHTS, PICK, EPOCH, IMAGES = ("a" * 64, "b" * 64, "c" * 64, "d" * 64)
 GROUP = GROUPS[0].id
+_SCORE = {"accuracy": 0.9, "loss": 0.5, "images": 144}
+SCORES = {"holdout": _SCORE, "test": _SCORE}
 LATENCY = {"predicted": 2.0, "measured": 2.5, "low": 2.4, "high": 2.6}
 FIGURES = {"latency_ms": LATENCY, "macs": 5, "params": 6, "memory_bytes": 7, "accuracy": 0.5, "checkpoint": "1"}
 _OWNED = {"owner": "ann", "name": "of before", "created_at": THEN}
@@ -161,7 +163,7 @@ _ROWS: dict[str, list[dict[str, Any]]] = {
         _job("job_old", "succeeded", result=FIGURES, original=FIGURES, started_at=THEN, finished_at=THEN),
         _job("job_next", "queued", continues="job_old", requested=None),
     ],
-    "job_values": [{"job_id": "job_old", "key": "original", "value": {"figure": 1}, "created_at": THEN}],
+    "job_values": [{"job_id": "job_old", "key": "original", "value": SCORES, "created_at": THEN}],
     "measurements": [{"job_id": "job_old", "key": "0", "latency": {"ms": 2.5}, "created_at": THEN}],
     "epoch_states": [
         {"job_id": "job_old", "epoch": 1, "epochs": 2, "holdout": None, "sha256": EPOCH, "created_at": THEN}

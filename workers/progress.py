@@ -13,6 +13,7 @@ from adapt.graph.network import Network
 from adapt.latency.staircase import Staircase
 from adapt.latency.table import Entry
 from adapt.search import Progress
+from app.jobs.holdout import ORIGINAL
 from app.jobs.records import Checkpoint, Iteration, JobProgressRecord, Proposal
 from app.storage import Storage
 from app.targets.staircases import staircase_from_document
@@ -22,7 +23,7 @@ T = TypeVar("T")
 
 def read_progress(record: JobProgressRecord, storage: Storage) -> Progress:
     """Where the job's own record ends; one that has not finished an iteration has not begun."""
-    scores = record.values.get("original")
+    scores = record.values.get(ORIGINAL)
     original = None if scores is None else original_from_document(scores)
     staircase = read_staircase(record)
     if not record.finished or record.checkpoint is None:

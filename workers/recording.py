@@ -35,6 +35,7 @@ from adapt.graph.network import Network
 from adapt.graph.pruning import Kept, all_kept
 from adapt.spec import Resources
 from app.database import Sessions, unit_of_work
+from app.jobs.holdout import ORIGINAL
 from app.jobs.recorder import JobRecorder
 from app.jobs.records import (
     ClaimedJob,
@@ -87,7 +88,7 @@ class Recording:
         self._original = material.network
         self._groups = {group.id: group for group in material.groups}
         self._phase: str | None = material.job.phase  # that of a worker that is gone goes on without being told again
-        scores = material.record.values.get("original")
+        scores = material.record.values.get(ORIGINAL)
         self._scores = None if scores is None else original_from_document(scores)
         self._known = _known(material.record)
 
@@ -106,7 +107,7 @@ class Recording:
     def _(self, event: OriginalEvaluated) -> None:
         self._scores = event
         document = original_document(event)
-        self._in_transaction(lambda recorder: recorder.set_value(self._claimed, "original", document))
+        self._in_transaction(lambda recorder: recorder.set_value(self._claimed, ORIGINAL, document))
 
     @write.register
     def _(self, event: Measured) -> None:

@@ -28,7 +28,13 @@ def evaluate_candidate(
 
     def score() -> Score:
         reestimate_batch_norm(
-            module, data.train, data.normalization, batch_size=settings.batch_size, seed=settings.seed, pulse=pulse
+            module,
+            data.train,
+            data.normalization,
+            most_batches=settings.batch_norm_batches,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            pulse=pulse,
         )
         return evaluate(module, data.holdout, data.normalization, pulse)
 

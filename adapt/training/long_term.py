@@ -96,7 +96,13 @@ def _close_epoch(
     module = sgd.module
     weights = read_weights(module)
     reestimate_batch_norm(
-        module, data.train, data.normalization, batch_size=settings.batch_size, seed=settings.seed, pulse=pulse
+        module,
+        data.train,
+        data.normalization,
+        most_batches=settings.batch_norm_batches,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        pulse=pulse,
     )
     holdout = evaluate(module, data.holdout, data.normalization, pulse)
     finished = read_weights(module)

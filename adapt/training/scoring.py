@@ -12,7 +12,6 @@ from adapt.spec import Normalization
 from adapt.training.supervision import Pulse
 
 EVALUATION_BATCH = 128
-STATISTICS_BATCHES = 8
 STATISTICS_BATCH_AT_LEAST = 64  # images: the variance of a small batch is too noisy to average
 WORST_LOSS = 1e4
 """Cross-entropy given to an image whose scores are not finite: an unknown figure must stay a number that compares."""
@@ -38,16 +37,24 @@ def batch_norms(module: nn.Module) -> list[BatchNorm]:
 
 @torch.no_grad()
 def reestimate_batch_norm(
-    module: nn.Module, train: Part, normalization: Normalization, *, batch_size: int, seed: int, pulse: Pulse
+    module: nn.Module,
+    train: Part,
+    normalization: Normalization,
+    *,
+    most_batches: int,
+    batch_size: int,
+    seed: int,
+    pulse: Pulse,
 ) -> None:
-    """Replaces the running statistics by the plain average over a few batches that depend on `seed` alone.
+    """Replaces the running statistics by the plain average over a few batches that depend on `seed` alone; with
+    `most_batches` 0 they stay what training left.
 
     After a cut or a few steps the old statistics are stale: a proposal scored 0.715 with them and 0.979 with fresh
     ones. So it comes before every accuracy that a choice rests on. Dropout is off. Leaves `module` in eval mode.
     """
     module.eval()
     norms = batch_norms(module)
-    if not norms:
+    if not norms or not most_batches:
         return
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
@@ -56,7 +63,7 @@ def reestimate_batch_norm(
         norm.momentum = None  # torch's sign for a cumulative average
     size = min(max(batch_size, STATISTICS_BATCH_AT_LEAST), len(train))
     picked = batches(len(train), size, seed)
-    for _ in range(min(STATISTICS_BATCHES, batches_per_epoch(len(train), size))):
+    for _ in range(min(most_batches, batches_per_epoch(len(train), size))):
         pulse()
         images, _labels = to_tensors(*train.take(next(picked)), normalization)
         module(images)

@@ -11,8 +11,7 @@ from adapt.spec import Settings, TrainingSpeed
 
 FORWARD = 1 / 3
 """Of a training step: the backward pass takes about twice as long as the forward one."""
-STATISTICS_BATCHES = 8  # that batch-norm statistics are taken over, before each score
-STATISTICS_BATCH_AT_LEAST = 64
+STATISTICS_BATCH_AT_LEAST = 64  # images, of the batches that batch-norm statistics are taken over before each score
 START_S = 5.0  # processes that import torch, the data set read
 
 
@@ -55,7 +54,7 @@ def estimate_seconds(
     ones), every iteration to have a proposal of each group, and the machine to be as busy as when `speed` was measured.
     """
     batch = min(settings.batch_size, images.train)
-    statistics = min(STATISTICS_BATCHES * max(batch, STATISTICS_BATCH_AT_LEAST), images.train)
+    statistics = min(settings.batch_norm_batches * max(batch, STATISTICS_BATCH_AT_LEAST), images.train)
     score = FORWARD * (images.holdout + statistics)
     candidate = settings.short_term_steps * batch + 2 * score
     at_once = speed.processes if settings.executor == "processes" else 1

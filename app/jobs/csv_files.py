@@ -28,7 +28,7 @@ PROPOSAL_COLUMNS: tuple[str, ...] = (
     "next_larger.filters",
     *_of_resources("next_larger.predicted"),
     *("kept", "further", "accuracy_before_finetune", "accuracy", "loss", "delta_accuracy", "delta_latency_ms", "slope"),
-    *("picked", "steps", "attempts", "seconds"),
+    *("picked", "steps", "attempts", "seconds", "accuracy_standard_error", "holdout_images"),
 )
 ITERATION_COLUMNS: tuple[str, ...] = (
     "iteration",

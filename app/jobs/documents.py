@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from adapt.noise import standard_error
 from app.jobs.records import Checkpoint, Event, Iteration, Job, Proposal
 from app.timestamps import rfc3339
 
@@ -56,12 +57,18 @@ def iteration_document(iteration: Iteration) -> dict[str, Any]:
 
 
 def proposal_document(proposal: Proposal) -> dict[str, Any]:
-    document = asdict(proposal)
+    document = asdict(proposal) | {"accuracy_standard_error": _standard_error(proposal)}
     del document["job_id"], document["number"]
     first = ("id", "iteration", "group")
     return {key: document[key] for key in first} | {
         key: list(value) if isinstance(value, tuple) else value for key, value in document.items() if key not in first
     }
+
+
+def _standard_error(proposal: Proposal) -> float | None:
+    if proposal.accuracy is None or proposal.holdout_images is None:
+        return None
+    return standard_error(proposal.accuracy, proposal.holdout_images)
 
 
 def checkpoint_document(checkpoint: Checkpoint) -> dict[str, Any]:

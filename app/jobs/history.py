@@ -4,6 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from app.jobs.errors import PartNotFound
+from app.jobs.holdout import holdout_images
 from app.jobs.records import Checkpoint, CheckpointFile, Event, Iteration, Job, Proposal
 from app.jobs.repository import JobRepository
 from app.jobs.rows import to_checkpoint, to_event, to_iteration, to_proposal
@@ -43,7 +44,8 @@ class JobHistory:
                 raise PartNotFound(job_id, f"iteration {iteration}")
             wanted.append(ProposalRow.iteration == iteration)
         rows = self._session.scalars(select(ProposalRow).where(*wanted).order_by(ProposalRow.number).limit(limit + 1))
-        return cut_page([to_proposal(row) for row in rows], limit, lambda proposal: (proposal.number,))
+        images = holdout_images(self._session, job_id)
+        return cut_page([to_proposal(row, images) for row in rows], limit, lambda proposal: (proposal.number,))
 
     def list_checkpoints(self, caller: Caller, job_id: str, *, after: int, limit: int) -> Page[Checkpoint]:
         self._jobs.get_job(caller, job_id)

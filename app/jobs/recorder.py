@@ -11,6 +11,7 @@ from app.blobs import BlobRepository
 from app.counters import PROPOSALS, Counters
 from app.database import database_now
 from app.jobs.documents import checkpoint_document, iteration_document, job_document, proposal_document
+from app.jobs.holdout import holdout_images
 from app.jobs.journal import Journal
 from app.jobs.records import (
     Checkpoint,
@@ -166,7 +167,7 @@ class JobRecorder:
             created_at=database_now(self._session),
             **values,
         )
-        proposal = to_proposal(self._session.merge(row))
+        proposal = to_proposal(self._session.merge(row), holdout_images(self._session, claimed.id))
         self._journal.append(claimed.id, number, "proposal", proposal_document(proposal))
         if known is None:
             Counters(self._session).add(PROPOSALS, proposal.state)

@@ -190,10 +190,13 @@ class NewProposal:
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal(NewProposal):
+    """`holdout_images`: how many images its accuracy was taken on; None where nothing was evaluated yet."""
+
     id: str
     job_id: str
     number: int
     picked: bool
+    holdout_images: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

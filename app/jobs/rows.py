@@ -75,8 +75,9 @@ def to_iteration(row: IterationRow) -> Iteration:
     )
 
 
-def to_proposal(row: ProposalRow) -> Proposal:
+def to_proposal(row: ProposalRow, holdout_images: int | None = None) -> Proposal:
     return Proposal(
+        holdout_images=holdout_images,
         id=row.id,
         job_id=row.job_id,
         number=row.number,

@@ -200,6 +200,10 @@ class ProposalOut(BaseModel):
     )
     accuracy_before_finetune: float | None
     accuracy: float | None
+    accuracy_standard_error: float | None = Field(
+        description="Of `accuracy`, from the binomial law: proposals closer than this are not told apart."
+    )
+    holdout_images: int | None = Field(description="The size of the hold-out that proposals are judged by.")
     loss: float | None
     delta_accuracy: float | None
     delta_latency_ms: float | None

@@ -122,6 +122,13 @@ class SettingsIn(_Strict):
         default=None, ge=1, le=10_000, description="Of a zoo name only, which is trained on the data set first."
     )
     training_learning_rate: float | None = Field(default=None, gt=0, le=10, description="As training_epochs.")
+    batch_norm_batches: int | None = Field(
+        default=None,
+        ge=0,
+        le=10_000,
+        description="Training batches that batch-norm statistics are re-estimated on before an accuracy is taken; 0: "
+        "they stay what the fine-tune left.",
+    )
     momentum: float | None = Field(default=None, ge=0, lt=1)
     weight_decay: float | None = Field(default=None, ge=0, le=1)
     importance: Importance | None = Field(

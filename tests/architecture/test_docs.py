@@ -16,6 +16,7 @@ from adapt.latency.runtimes.choice import MAX_BATCH, MAX_THREADS, PROVIDERS_OF_T
 from adapt.latency.table import Entry
 from adapt.spec import Importance, Pick, Proposals, Settings
 from adapt.training.evidence import EVIDENCE_BATCHES
+from adapt.training.scoring import STATISTICS_BATCH_AT_LEAST
 from app.jobs.schemas import ProposalOut
 from app.jobs.settings_schema import SettingsIn
 from app.models.schemas import GroupOut
@@ -61,6 +62,16 @@ def test_the_page_about_choices_tells_every_rule_of_picking_and_the_exponents() 
     rows = re.findall(r"^\| `([\w-]+)`", section, flags=re.MULTILINE)
     assert sorted(rows) == sorted(["pick", *get_args(Pick)])
     assert f"Both are {Settings().reward.alpha:g} by default" in section
+
+
+def test_the_page_about_choices_names_the_figures_of_the_noise_and_the_default_number_of_batches() -> None:
+    assert {"accuracy_standard_error", "holdout_images"} <= set(ProposalOut.model_fields)
+    assert all(f"`{name}`" in CHOICES for name in ("accuracy_standard_error", "holdout_images"))
+    batches, least = Settings().batch_norm_batches, STATISTICS_BATCH_AT_LEAST
+    assert (
+        f"over `batch_norm_batches` training batches ({batches} by default, of `batch_size` but at least {least}"
+        in (" ".join(CHOICES.split()))
+    )
 
 
 def test_the_page_about_networks_lists_every_operator_that_a_pt2_is_read_with() -> None:

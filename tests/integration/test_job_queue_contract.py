@@ -37,6 +37,7 @@ from app.storage import Blob
 from app.tables import JobRow, ModelRow, TargetRow
 from app.tasks.queue import TaskQueue
 from tests.databases import DATABASES, migrated_sessions
+from tests.old_rows import SCORES
 from tests.rows import add_dataset_and_target, add_model
 from workers.job_clock import JobClock
 
@@ -466,7 +467,7 @@ class TestRecording:
     def test_everything_that_a_resume_needs_is_found_again(self, sessions):
         job_id = submit(sessions)
         claimed = claim(sessions)
-        record(sessions, "set_value", claimed, "original", {"test": 1})
+        record(sessions, "set_value", claimed, "original", SCORES)
         record(sessions, "add_measurement", claimed, "0", {"ms": 2.0})
         record(sessions, "add_checkpoint", claimed, checkpoint("0", "original", 0))
         record(sessions, "add_iteration", claimed, NewIteration(iteration=1, constraint={}, before={}))
@@ -488,7 +489,7 @@ class TestRecording:
         assert (found.checkpoint.checkpoint, found.checkpoint.files[0].sha256) == ("1", "b" * 64)
         assert found.open_iteration.control["learning_rate"] == 0.01
         assert [p.group for p in found.proposals] == ["g1"]
-        assert (found.measurements, found.values) == ({"0": {"ms": 2.0}}, {"original": {"test": 1}})
+        assert (found.measurements, found.values) == ({"0": {"ms": 2.0}}, {"original": SCORES})
         assert (found.epoch_state.epoch, found.epoch_state.sha256) == (2, "d" * 64)
 
 

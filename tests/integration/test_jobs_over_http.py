@@ -186,6 +186,7 @@ class TestSubmitting:
             ({"settings": {"schedule": "fast"}}, "/settings/schedule"),
             ({"settings": {"schedule": {"macs": {"initial": 2, "decay": 1}}}}, "/settings/schedule/macs/initial"),
             ({"settings": {"seed": 2**63 - 1, "holdout": 0.9}}, "/settings/holdout"),
+            ({"settings": {"batch_norm_batches": -1}}, "/settings/batch_norm_batches"),
             ({"settings": {"proposals": "all"}}, "/settings/proposals"),
             ({"settings": {"max_removed": 1.5}}, "/settings/max_removed"),
             (

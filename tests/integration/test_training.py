@@ -86,7 +86,7 @@ def test_re_estimated_statistics_are_the_average_over_training_batches_and_nothi
     few = data.train.subset(np.arange(64))
     module = trainable_module(small_network()[0])
     before = read_weights(module)
-    reestimate_batch_norm(module, few, GREY, batch_size=64, seed=0, pulse=no_pulse)
+    reestimate_batch_norm(module, few, GREY, most_batches=8, batch_size=64, seed=0, pulse=no_pulse)
     after = read_weights(module)
     images, _ = to_tensors(*few.take(np.arange(64)), GREY)
     with torch.no_grad():
@@ -100,6 +100,25 @@ def test_re_estimated_statistics_are_the_average_over_training_batches_and_nothi
     assert module.get_submodule("0.1").momentum == 0.1
 
 
+def test_statistics_are_taken_from_as_many_batches_as_are_set_and_from_none_where_that_is_zero() -> None:
+    def estimated(most: int) -> tuple[bytes, int]:
+        module, data, asked = trainable_module(small_network()[0]), small_data(), 0
+
+        def pulse() -> None:
+            nonlocal asked
+            asked += 1
+
+        reestimate_batch_norm(module, data.train, GREY, most_batches=most, batch_size=64, seed=0, pulse=pulse)
+        assert not module.training
+        return b"".join(tensor.tobytes() for tensor in read_weights(module).values()), asked
+
+    untouched = b"".join(tensor.tobytes() for tensor in read_weights(trainable_module(small_network()[0])).values())
+    assert estimated(0) == (untouched, 0)
+    assert [estimated(most)[1] for most in (1, 3, 1000)] == [1, 3, len(small_data().train) // 64]
+    assert estimated(3) == estimated(3)
+    assert estimated(1)[0] != estimated(3)[0]
+
+
 def test_short_term_fine_tuning_teaches_and_asks_before_every_step() -> None:
     data, module, asked = small_data(), trainable_module(small_network()[0]), 0
 
@@ -109,7 +128,7 @@ def test_short_term_fine_tuning_teaches_and_asks_before_every_step() -> None:
 
     short_term_finetune(module, data, RECIPE, steps=60, seed=1, pulse=pulse)
     assert asked == 60
-    reestimate_batch_norm(module, data.train, GREY, batch_size=64, seed=0, pulse=no_pulse)
+    reestimate_batch_norm(module, data.train, GREY, most_batches=8, batch_size=64, seed=0, pulse=no_pulse)
     assert evaluate(module, data.holdout, GREY, no_pulse).accuracy > 0.3  # chance is 0.1
 
 
@@ -236,7 +255,7 @@ def test_data_smaller_than_a_batch_train_all_the_same() -> None:
     few: Part = whole_part(data.train.images[:20], data.train.labels[:20])
     module = trainable_module(small_network()[0])
     short_term_finetune(module, replace(data, train=few), RECIPE, steps=2, seed=0, pulse=no_pulse)
-    reestimate_batch_norm(module, few, GREY, batch_size=64, seed=0, pulse=no_pulse)
+    reestimate_batch_norm(module, few, GREY, most_batches=8, batch_size=64, seed=0, pulse=no_pulse)
     assert np.isfinite(evaluate(module, few, GREY, no_pulse).loss)
 
 

@@ -33,7 +33,7 @@ from app.targets.lookup import LookupRepository
 from app.targets.repository import TargetRepository
 from app.tasks.queue import TaskQueue
 from tests.databases import DATABASES, empty_database
-from tests.old_rows import EPOCH, GROUP, IMAGES, LATENCY, PICK, THEN, WEIGHTS, fill, filled_tables
+from tests.old_rows import EPOCH, GROUP, IMAGES, LATENCY, PICK, SCORES, THEN, WEIGHTS, fill, filled_tables
 
 ANN = Caller(id="ann")
 
@@ -141,12 +141,13 @@ def _check_job(session) -> None:
         {"text": "of before"}
     ]
     (proposal,) = history.list_proposals(ANN, "job_old", after=0, limit=9).items
+    assert proposal.holdout_images == SCORES["holdout"]["images"]
     assert (proposal.group, proposal.kept, proposal.further, proposal.picked) == (GROUP, (0, 1), {}, True)
     (checkpoint,) = history.list_checkpoints(ANN, "job_old", after=0, limit=9).items
     assert [(file.format, file.sha256) for file in checkpoint.files] == [("safetensors", PICK)]
     record = load_progress(session, "job_old")
     assert record.finished[0].kept == {GROUP: (0, 1)}
-    assert (record.measurements, record.values) == ({"0": {"ms": 2.5}}, {"original": {"figure": 1}})
+    assert (record.measurements, record.values) == ({"0": {"ms": 2.5}}, {"original": SCORES})
     assert record.epoch_state is not None
     assert record.epoch_state.sha256 == EPOCH
 

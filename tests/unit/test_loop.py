@@ -33,6 +33,7 @@ from adapt.events import (
 )
 from adapt.graph.costs import costs
 from adapt.loop import adapt_network
+from adapt.noise import standard_error
 from adapt.pick import mnasnet_reward
 from adapt.search import Progress
 from adapt.spec import RESOURCES, GroupLimits, Reward, Settings, Step
@@ -115,6 +116,21 @@ def test_best_slope_divides_the_gain_over_the_control_by_the_reduction():
     for done in of(IterationDone, events):
         slopes = {p.group: p.slope for p in of(ProposalEvaluated, events) if p.iteration == done.iteration}
         assert slopes[done.picked[0]] == max(slopes.values())
+
+
+def test_proposals_that_the_holdout_does_not_tell_apart_are_said_to_be_so_once_in_an_iteration():
+    events = run(toy_job({"macs": Share(0.4)}, QUICK))
+    done = of(IterationDone, events)
+    told = [event.text for event in of(Message, events) if "does not tell" in event.text]
+    for iteration in done:
+        rivals = [p for p in of(ProposalEvaluated, events) if p.iteration == iteration.iteration]
+        (best,) = [p.evaluation.accuracy for p in rivals if p.group == iteration.picked[0]]
+        noise = standard_error(best, 200)
+        close = sum(abs(p.evaluation.accuracy - best) <= noise for p in rivals) - 1
+        own = [text for text in told if text.startswith(f"iteration {iteration.iteration}: a hold-out of 200 images")]
+        assert len(own) == (close > 0)
+        assert all(f"does not tell {close} of {len(rivals) - 1} other" in text for text in own)
+    assert told
 
 
 @pytest.mark.parametrize("exponents", [Reward(), Reward(alpha=0.0, beta=-1.0), Reward(alpha=-0.5, beta=-3.0)])
