@@ -77,8 +77,14 @@ def assembled(
     Raises DatasetRefused when the data do not fit the network, NotEnoughData when no hold-out can be cut from them.
     """
     with fitted_data(original, dataset, normalization, settings, classes) as (fitted, data):
+        teacher = original if settings.distill else None
         task = TrainingTask(
-            original=original.graph, groups=tuple(groups), data=data, settings=settings, lock_directory=lock_directory
+            original=original.graph,
+            groups=tuple(groups),
+            data=data,
+            settings=settings,
+            teacher=teacher,
+            lock_directory=lock_directory,
         )
         with closing(RecordedExecutor(_executor(task), recorded or {})) as executor:
             yield Job(
@@ -88,7 +94,7 @@ def assembled(
                 asked=asked,
                 settings=settings,
                 executor=executor,
-                trainer=NetworkTrainer(data, fitted.test, settings, lock_directory, stop),
+                trainer=NetworkTrainer(data, fitted.test, settings, lock_directory, stop, teacher),
                 meters=meters(calibration_images(data, settings.seed)),
                 stop=stop,
                 staircase=staircase,

@@ -103,6 +103,9 @@ class Settings:
     group_limits: Mapping[str, GroupLimits] = field(default_factory=dict)  # by globs; of several the strictest holds
     include: tuple[str, ...] = ()  # globs on layer names; empty: every group
     exclude: tuple[str, ...] = ()
+    distill: bool = False  # fine-tunes also learn the original's scores
+    distill_temperature: float = 4.0
+    distill_weight: float = 0.9  # of the original's scores; the rest is the labels'
     augment: bool = False  # small random shifts of the images that are trained on
     normalization: NormalizationFrom = "model"
     final: Final = "finetune"

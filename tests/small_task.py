@@ -66,11 +66,16 @@ def small_data() -> TrainingData:
     return TrainingData(train=train.subset(rest), holdout=train.subset(holdout), normalization=default_normalization(1))
 
 
-def small_task(lock_directory: Path | None = None, **changed: object) -> TrainingTask:
+def small_task(lock_directory: Path | None = None, teacher: Network | None = None, **changed: object) -> TrainingTask:
     network, groups = small_network()
     settings = replace(SETTINGS, **changed)  # type: ignore[arg-type]
     return TrainingTask(
-        original=network.graph, groups=groups, data=small_data(), settings=settings, lock_directory=lock_directory
+        original=network.graph,
+        groups=groups,
+        data=small_data(),
+        settings=settings,
+        teacher=teacher,
+        lock_directory=lock_directory,
     )
 
 

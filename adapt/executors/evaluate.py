@@ -8,6 +8,7 @@ from adapt.executors.task import TrainingTask
 from adapt.graph.network import Network
 from adapt.graph.pruning import Kept, prune
 from adapt.modules import read_weights
+from adapt.training.losses import fine_tuning
 from adapt.training.scoring import WORST_LOSS, evaluate, reestimate_batch_norm
 from adapt.training.sgd import recipe_of, trainable_module
 from adapt.training.short_term import short_term_finetune
@@ -41,8 +42,9 @@ def evaluate_candidate(
     untrained = score()
     recipe = recipe_of(settings, candidate.learning_rate)
     steps = settings.short_term_steps
+    loss = fine_tuning(module, task.teacher, settings)
     try:
-        short_term_finetune(module, data, recipe, steps=steps, seed=candidate.seed, pulse=pulse)
+        short_term_finetune(module, data, recipe, steps=steps, seed=candidate.seed, pulse=pulse, loss=loss)
         trained = score()
     except Diverged as diverged:
         if candidate.group is not None:

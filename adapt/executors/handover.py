@@ -21,6 +21,8 @@ from adapt.executors.task import TrainingTask
 from adapt.graph.network import Network, Weights
 from adapt.graph.pruning import Kept
 
+TEACHER = "teacher.safetensors"
+
 
 @dataclass(frozen=True)
 class Iteration:
@@ -43,13 +45,17 @@ def write_task(task: TrainingTask, folder: Path) -> None:
     if not mapped:
         np.save(images, pool, allow_pickle=False)
     np.savez(folder / "rows.npz", labels=data.train.labels, train=data.train.rows, holdout=data.holdout.rows)
-    rest = (task.original, task.groups, data.normalization, task.settings, task.lock_directory, images)
+    teacher = None
+    if task.teacher is not None:
+        write_weights(task.teacher.weights, folder / TEACHER)
+        teacher = (task.teacher.graph, tuple(task.teacher.weights))
+    rest = (task.original, task.groups, data.normalization, task.settings, teacher, task.lock_directory, images)
     (folder / "task.pickle").write_bytes(pickle.dumps(rest))
 
 
 def read_task(folder: Path) -> TrainingTask:
     """What `write_task` left; the images are mapped, so that all children share one copy in memory."""
-    original, groups, normalization, settings, lock_directory, images = _load(folder / "task.pickle")
+    original, groups, normalization, settings, teacher, lock_directory, images = _load(folder / "task.pickle")
     pool = np.load(images, mmap_mode="r", allow_pickle=False)
     with np.load(folder / "rows.npz", allow_pickle=False) as rows:
         labels, train, holdout = rows["labels"], rows["train"], rows["holdout"]
@@ -58,7 +64,14 @@ def read_task(folder: Path) -> TrainingTask:
         holdout=Part(images=pool, labels=labels, rows=holdout),
         normalization=normalization,
     )
-    return TrainingTask(original=original, groups=groups, data=data, settings=settings, lock_directory=lock_directory)
+    return TrainingTask(
+        original=original,
+        groups=groups,
+        data=data,
+        settings=settings,
+        teacher=None if teacher is None else Network(teacher[0], read_weights_in(folder / TEACHER, teacher[1])),
+        lock_directory=lock_directory,
+    )
 
 
 def write_iteration(path: Path, network: Network, before: Kept, candidates: tuple[Candidate, ...]) -> None:

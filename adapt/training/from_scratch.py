@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 from adapt.data.dataset import TrainingData
 from adapt.events import EpochDone
@@ -10,6 +11,7 @@ from adapt.latency.machine_lock import MachineLock
 from adapt.spec import Settings
 from adapt.stop import Stop
 from adapt.training.long_term import long_term_finetune
+from adapt.training.losses import with_auxiliary
 
 
 def train_from_scratch(
@@ -31,5 +33,12 @@ def train_from_scratch(
         long_term_learning_rate=settings.training_learning_rate,
     )
     return long_term_finetune(
-        network, data, own, state=state, lock=lock, stop=stop, purpose="training", auxiliary=auxiliary
+        network,
+        data,
+        own,
+        state=state,
+        lock=lock,
+        stop=stop,
+        purpose="training",
+        loss_of=partial(with_auxiliary, auxiliary=auxiliary or {}),
     )

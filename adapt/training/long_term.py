@@ -1,6 +1,6 @@
 """LongTermFineTune (NetAdapt, Algorithm 1, line 14): epochs under a cosine to zero, resumable after each."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,10 +13,10 @@ from adapt.data.split import batches_per_epoch
 from adapt.events import EpochDone, Score
 from adapt.graph.network import Network, Weights
 from adapt.latency.machine_lock import MachineLock
-from adapt.modules import read_weights
+from adapt.modules import GraphModule, read_weights
 from adapt.spec import Settings, derive_seed
 from adapt.stop import Stop
-from adapt.training.losses import with_auxiliary
+from adapt.training.losses import Loss, cross_entropy
 from adapt.training.scoring import evaluate, reestimate_batch_norm
 from adapt.training.sgd import Sgd, cosine_to_zero, recipe_of, run_steps, trainable_module
 from adapt.training.supervision import Diverged, Pulse, supervised
@@ -35,22 +35,22 @@ def long_term_finetune(
     lock: MachineLock | None,
     stop: Stop,
     purpose: str = "long-term",
-    auxiliary: Mapping[str, float] | None = None,
+    loss_of: Callable[[GraphModule], Loss] = cross_entropy,
 ) -> Iterator[EpochDone]:
     """The epochs after the one that left `state` (None: all of `settings.long_term_epochs`).
 
     An epoch's seed is (job seed, `purpose`, epoch), so a run that goes on from a state ends as one that was never
     interrupted, byte for byte. Each epoch's score is the hold-out's with re-estimated batch-norm statistics, which
     the training itself never sees. When the loss is no number any more, the epochs end there with a score that is
-    worse than any network's (`scoring.WORST_LOSS`). `auxiliary` is as for `losses.with_auxiliary`. Between epochs
-    nothing is held. Raises Stopped.
+    worse than any network's (`scoring.WORST_LOSS`). `loss_of` says what is brought down.
+    Between epochs nothing is held. Raises Stopped.
     """
     done = 0 if state is None else int(state[EPOCH][0])
     if state is not None and not _finite(state):
         return  # the epoch that left it was the last: it diverged
     module = trainable_module(network if state is None else Network(network.graph, _of_kind(state, WEIGHTS)))
-    loss = with_auxiliary(module, auxiliary or {})
-    sgd = Sgd(module, data.normalization, recipe_of(settings, settings.long_term_learning_rate), loss)
+    recipe = recipe_of(settings, settings.long_term_learning_rate)
+    sgd = Sgd(module, data.normalization, recipe, loss_of(module))
     if state is not None:
         sgd.restore_momentum({name: torch.tensor(buffer) for name, buffer in _of_kind(state, MOMENTUM).items()})
     for epoch in range(done + 1, settings.long_term_epochs + 1):

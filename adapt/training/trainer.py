@@ -7,10 +7,12 @@ from adapt.data.dataset import Part, TrainingData
 from adapt.events import EpochDone, OriginalEvaluated, Score
 from adapt.graph.network import Network, Weights
 from adapt.latency.machine_lock import MachineLock
+from adapt.modules import GraphModule
 from adapt.spec import Settings
 from adapt.stop import Stop, never
 from adapt.training.evidence import TrainingEvidence
 from adapt.training.long_term import finetuned, long_term_finetune
+from adapt.training.losses import Loss, fine_tuning
 from adapt.training.onnx_scoring import OnnxModule
 from adapt.training.scoring import evaluate
 from adapt.training.sgd import trainable_module
@@ -18,11 +20,19 @@ from adapt.training.supervision import supervised
 
 
 class NetworkTrainer:
-    """`adapt.search.Trainer`. `test` is scored for reporting only; `lock_directory` None: no machine lock."""
+    """`adapt.search.Trainer`. `test` is scored for reporting only; `lock_directory` None: no machine lock; `teacher` is
+    the network whose scores the fine-tune learns too."""
 
     def __init__(
-        self, data: TrainingData, test: Part, settings: Settings, lock_directory: Path | None, stop: Stop = never
+        self,
+        data: TrainingData,
+        test: Part,
+        settings: Settings,
+        lock_directory: Path | None,
+        stop: Stop = never,
+        teacher: Network | None = None,
     ) -> None:
+        self._teacher = teacher
         self._data = data
         self._test = test
         self._settings = settings
@@ -39,7 +49,9 @@ class NetworkTrainer:
 
     def long_term_finetune(self, network: Network, state: Weights | None, stop: Stop) -> Iterator[EpochDone]:
         """The epochs after the one that left `state` (None: all). Raises Stopped."""
-        return long_term_finetune(network, self._data, self._settings, state=state, lock=self._lock, stop=stop)
+        return long_term_finetune(
+            network, self._data, self._settings, state=state, lock=self._lock, stop=stop, loss_of=self._loss_of
+        )
 
     def finetuned(self, network: Network, state: Weights) -> Network:
         """`network` with the tensors of the state that an epoch left."""
@@ -53,6 +65,9 @@ class NetworkTrainer:
         """Of a file that computes otherwise than its network, on the test set: for reporting only, too."""
         with supervised(self._lock, self._stop) as pulse:
             return evaluate(OnnxModule(onnx), self._test, self._data.normalization, pulse)
+
+    def _loss_of(self, module: GraphModule) -> Loss:
+        return fine_tuning(module, self._teacher, self._settings)
 
     def _score(self, network: Network, part: Part) -> Score:
         with supervised(self._lock, self._stop) as pulse:

@@ -58,9 +58,13 @@ def estimate_seconds(
     score = FORWARD * (images.holdout + statistics)
     candidate = settings.short_term_steps * batch + 2 * score
     at_once = speed.processes if settings.executor == "processes" else 1
-    search = iterations * (1 + math.ceil(proposals / at_once)) * candidate * (1 + left) / 2
-    epoch = batches_per_epoch(images.train, settings.batch_size) * batch + score
-    final = settings.long_term_epochs * epoch * left if settings.final == "finetune" and iterations else 0.0
+    rounds = iterations * (1 + math.ceil(proposals / at_once))
+    taught = FORWARD * batch if settings.distill else 0.0  # by the original in each step, however small the network is
+    search = rounds * (candidate * (1 + left) / 2 + settings.short_term_steps * taught)
+    steps = batches_per_epoch(images.train, settings.batch_size)
+    epoch = steps * batch + score
+    fine_tunes = settings.final == "finetune" and iterations
+    final = settings.long_term_epochs * (epoch * left + steps * taught) if fine_tunes else 0.0
     before = settings.training_epochs * epoch if pretrains else 0.0
     reports = FORWARD * (images.holdout + images.test) * (1 + left)
     plan = Plan()

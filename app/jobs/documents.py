@@ -7,8 +7,8 @@ from adapt.noise import standard_error
 from app.jobs.records import Checkpoint, Event, Iteration, Job, Proposal
 from app.timestamps import rfc3339
 
-_ONLY_CHOICES = {"distill": False, "search": "exact"}
-"""Settings of which this version has one value: echoed, but nothing that a job has to store."""
+_NOT_STORED = {"distill": False, "search": "exact"}
+"""Echoed of a job that does not store them: the first is new, of the second this version has one value."""
 
 
 def job_document(job: Job) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def job_document(job: Job) -> dict[str, Any]:
         "target": job.target_id,
         "budget": job.budget,
         "limits": job.limits,
-        "settings": job.settings | _ONLY_CHOICES,
+        "settings": _NOT_STORED | job.settings,
         "effective": job.effective,
         "continues": job.continues,
         "progress": asdict(job.progress),

@@ -9,7 +9,6 @@ from adapt.presets import PRESETS, effective_settings
 from adapt.spec import RESOURCES, ExecutorName, Final, Importance, NormalizationFrom, Pick, Proposals, Reward, Settings
 
 NOT_BUILT: Mapping[str, frozenset[Any]] = {
-    "distill": frozenset({True}),
     "search": frozenset({"racing"}),
     "final": frozenset({"from-scratch"}),
     "executor": frozenset({"ray"}),
@@ -29,8 +28,8 @@ def _built(name: str) -> BeforeValidator:
     """Refuses by name what is planned; what is not even planned the field's own type refuses."""
 
     def check(value: Any) -> Any:
-        if isinstance(value, str | bool) and value in NOT_BUILT[name]:
-            raise ValueError(f"{value!r} is not built yet; GET /v1/info lists what is".replace("True", "true"))
+        if isinstance(value, str) and value in NOT_BUILT[name]:
+            raise ValueError(f"{value!r} is not built yet; GET /v1/info lists what is")
         return value
 
     return BeforeValidator(check)
@@ -144,7 +143,14 @@ class SettingsIn(_Strict):
     group_limits: Annotated[dict[_Pattern, GroupLimitsIn], Field(max_length=100, description=_GLOB)] | None = None
     include: _Patterns | None = Field(default=None, description=f"Only these are cut. {_GLOB}")
     exclude: _Patterns | None = Field(default=None, description=f"These are never cut. {_GLOB}")
-    distill: Annotated[Literal[False] | None, _built("distill")] = None
+    distill: bool | None = Field(
+        default=None,
+        description="Short- and long-term training also learn the scores of the original (Hinton et al., 2015).",
+    )
+    distill_temperature: float | None = Field(default=None, ge=0.1, le=100, description="Both are softened by it.")
+    distill_weight: float | None = Field(
+        default=None, ge=0, le=1, description="Of the original's scores in the loss; the rest is the labels'."
+    )
     augment: bool | None = None
     normalization: NormalizationFrom | None = Field(
         default=None,
@@ -165,7 +171,7 @@ class SettingsIn(_Strict):
 
     def effective(self) -> Settings:
         """With the preset's values filled in."""
-        given = self.model_dump(exclude_none=True, exclude={"distill", "search"})
+        given = self.model_dump(exclude_none=True, exclude={"search"})
         return effective_settings(given)
 
 
@@ -180,7 +186,7 @@ def built_values() -> dict[str, Any]:
         "finals": list(get_args(Final)),
         "executors": list(get_args(ExecutorName)),
         "devices": ["cpu"],
-        "distill": [False],
+        "distill": [False, True],
         "augment": [False, True],
         "normalizations": list(get_args(NormalizationFrom)),
     }

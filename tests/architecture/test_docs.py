@@ -74,6 +74,13 @@ def test_the_page_about_choices_names_the_figures_of_the_noise_and_the_default_n
     )
 
 
+def test_the_page_about_choices_states_how_a_network_is_taught() -> None:
+    told, settings = " ".join(CHOICES.split()), Settings()
+    assert not settings.distill
+    assert f"T is `distill_temperature`, {settings.distill_temperature:g} by default" in told
+    assert f"`distill_weight`, {settings.distill_weight:g} by default" in told
+
+
 def test_the_page_about_networks_lists_every_operator_that_a_pt2_is_read_with() -> None:
     targets = [*READINGS, *(f"torch.ops.aten.{name}" for name in RULES)]
     read = {target.removeprefix("torch.ops.aten.").split(".")[0].rstrip("_") for target in targets}

@@ -86,6 +86,16 @@ class ExecutorContract:
     def executor(self, task: TrainingTask) -> Executor:
         raise NotImplementedError
 
+    def test_a_teacher_reaches_every_candidate_whole(self, make: Make) -> None:
+        task = small_task(teacher=small_network()[0], distill=True)
+        found = results(make(task), [control(), *proposals()[:1]])
+        same = results(SerialExecutor(task), [control(), *proposals()[:1]])
+        alone = results(SerialExecutor(small_task()), [control()])
+        assert {group: facts(result) for group, result in found.items()} == {
+            group: facts(result) for group, result in same.items()
+        }
+        assert facts(found[None]) != facts(alone[None])
+
     def test_order_and_company_do_not_change_a_result(self, make: Make, expected: dict[str | None, object]) -> None:
         executor = make(small_task())
         found = results(executor, [*proposals()[::-1], control()])

@@ -21,6 +21,7 @@ from adapt.modules import read_weights
 from adapt.spec import Normalization, Settings, default_normalization
 from adapt.stop import never
 from adapt.training.long_term import finetuned, long_term_finetune
+from adapt.training.losses import distilled, fine_tuning
 from adapt.training.scoring import WORST_LOSS, evaluate, reestimate_batch_norm, to_tensors
 from adapt.training.sgd import CLIP_NORM, Recipe, Sgd, cosine_to_zero, trainable_module, warm_up
 from adapt.training.short_term import short_term_finetune
@@ -257,6 +258,59 @@ def test_data_smaller_than_a_batch_train_all_the_same() -> None:
     short_term_finetune(module, replace(data, train=few), RECIPE, steps=2, seed=0, pulse=no_pulse)
     reestimate_batch_norm(module, few, GREY, most_batches=8, batch_size=64, seed=0, pulse=no_pulse)
     assert np.isfinite(evaluate(module, few, GREY, no_pulse).loss)
+
+
+def test_distillation_is_hintons_and_teaches_nothing_to_the_teacher() -> None:
+    student, teacher = trainable_module(small_network()[0]).eval(), trainable_module(small_network()[0]).eval()
+    with torch.no_grad():
+        teacher.get_parameter("6.bias").add_(torch.linspace(-2, 2, 10))
+    images, labels = to_tensors(*small_data().train.take(np.arange(32)), GREY)
+    with torch.no_grad():
+        own, soft = student(images).double(), teacher(images).double()
+    temperature, weight = 3.0, 0.7
+    divergence = (
+        (soft / temperature).softmax(1)
+        * ((soft / temperature).log_softmax(1) - (own / temperature).log_softmax(1))
+    ).sum(1).mean()  # fmt: skip
+    expected = (1 - weight) * F.cross_entropy(own, labels) + weight * temperature**2 * divergence
+    loss = distilled(student, teacher, temperature=temperature, weight=weight)(images, labels)
+    assert float(loss.detach()) == pytest.approx(float(expected), rel=1e-4)
+    loss.backward()
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+    assert all(parameter.grad is not None for parameter in student.parameters())
+
+
+def test_without_weight_a_teacher_changes_nothing_and_with_some_the_network_comes_nearer_to_it() -> None:
+    network, data = small_network()[0], small_data()
+    images, _ = to_tensors(*data.holdout.take(np.arange(len(data.holdout))), GREY)
+    sure = Network(network.graph, {**network.weights, "6.bias": np.linspace(-4, 4, 10).astype(np.float32)})
+    with torch.no_grad():
+        wanted = trainable_module(sure).eval()(images).softmax(1)
+
+    def distance(weight: float | None) -> tuple[float, bytes]:
+        module = trainable_module(network)
+        settings = replace(SETTINGS, distill_weight=weight or 0.0, distill_temperature=1.0)
+        loss = fine_tuning(module, None if weight is None else sure, settings)
+        short_term_finetune(module, data, RECIPE, steps=20, seed=1, pulse=no_pulse, loss=loss)
+        module.eval()
+        with torch.no_grad():
+            found = (module(images).softmax(1) - wanted).abs().sum()
+        return float(found), b"".join(tensor.tobytes() for tensor in read_weights(module).values())
+
+    assert distance(0.0) == distance(None)
+    assert distance(1.0)[0] < 0.5 * distance(None)[0]
+
+
+def test_a_taught_fine_tuning_that_was_killed_ends_as_one_that_was_not_byte_for_byte() -> None:
+    network = small_network()[0]
+    trainer = NetworkTrainer(small_data(), digits().test, SETTINGS, None, teacher=network)
+    undisturbed = list(trainer.long_term_finetune(network, None, never))
+    assert undisturbed[-1].holdout != epochs()[-1].holdout
+    state = {name: np.array(tensor) for name, tensor in undisturbed[0].state.items()}
+    resumed = list(trainer.long_term_finetune(network, state, never))
+    assert {name: tensor.tobytes() for name, tensor in resumed[-1].state.items()} == {
+        name: tensor.tobytes() for name, tensor in undisturbed[-1].state.items()
+    }
 
 
 def test_augmentation_changes_what_is_learnt_and_depends_on_the_seed_alone() -> None:

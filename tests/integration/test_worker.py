@@ -258,6 +258,22 @@ def test_a_job_that_looks_at_data_or_draws_ends_with_the_same_bytes_after_a_cut(
     assert final_sha256(service, cut_off) == final_sha256(service, undisturbed)
 
 
+def test_a_job_that_learns_from_the_original_ends_with_the_same_bytes_after_a_cut_on_any_executor(
+    service, model_id, monkeypatch
+):
+    chosen = {"distill": True, "pick": "mnasnet-reward", "long_term_epochs": 2}
+    undisturbed = submit(service, model_id, {"macs": "75%"}, **chosen, executor="processes")
+    work(service)
+    cut_off = submit(service, model_id, {"macs": "75%"}, **chosen)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, EpochDone, 1)
+        work(service)
+    run_out_of_lease(service)
+    work(service)
+    assert job_of(service, cut_off).state == "succeeded"
+    assert final_sha256(service, cut_off) == final_sha256(service, undisturbed)
+
+
 @on_both
 def test_a_job_that_continues_another_starts_from_its_last_iteration(service, model_id):
     first = submit(service, model_id, {"macs": "75%"})

@@ -9,11 +9,11 @@ from adapt.budget import Share
 from adapt.errors import ScheduleTooShort, TableDoesNotCover
 from adapt.graph.costs import costs
 from adapt.latency.whole_networks import WholeNetwork
-from adapt.spec import RESOURCES, GroupLimits, Step, TrainingSpeed
+from adapt.spec import RESOURCES, GroupLimits, Settings, Step, TrainingSpeed
 from adapt.training import scoring
 from app.feasibility import duration
 from app.feasibility.assessment import KnownLatency, LatencyKnown, Pace, assess
-from app.feasibility.duration import ImageCounts, image_counts
+from app.feasibility.duration import ImageCounts, estimate_seconds, image_counts
 from app.models.records import Structure
 from tests.feasible import NETWORK, SETTINGS, STRUCTURE, smallest, table
 
@@ -187,7 +187,19 @@ def test_images_are_counted_as_the_job_will_cut_them() -> None:
 
 def test_the_estimate_counts_with_the_batches_that_statistics_are_taken_over() -> None:
     assert duration.STATISTICS_BATCH_AT_LEAST == scoring.STATISTICS_BATCH_AT_LEAST
-    assert duration.STATISTICS_BATCH_AT_LEAST == scoring.STATISTICS_BATCH_AT_LEAST
+    more = replace(SETTINGS, batch_norm_batches=16)
+    assert estimated(replace(SETTINGS, batch_norm_batches=0)) < estimated(SETTINGS) < estimated(more)
+
+
+def test_the_estimate_counts_what_the_original_computes_to_teach() -> None:
+    assert estimated(replace(SETTINGS, distill=True)) > estimated(SETTINGS)
+
+
+def estimated(settings: Settings) -> float:
+    images, speed = ImageCounts(train=10_000, holdout=1000, test=1000), TrainingSpeed(ms_per_image=1.0, processes=2)
+    return estimate_seconds(
+        settings, images, speed, iterations=5, proposals=8, left=0.5, measures=False, pretrains=False
+    )
 
 
 def test_where_fewer_channels_take_longer_whole_blocks_are_what_can_be_reached() -> None:
