@@ -62,9 +62,13 @@ class Latency:
         return self.ms
 
 
+WORST_LOSS = 1e4
+"""Cross-entropy given to an image whose scores are not finite: an unknown figure must stay a number that compares."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """Accuracy as a fraction 0-1 and mean cross-entropy, over `images` images."""
+    """Accuracy as a fraction 0-1 and mean cross-entropy, over `images` images; the latter at most WORST_LOSS."""
 
     accuracy: float
     loss: float
@@ -74,6 +78,11 @@ class Score:
     def standard_error(self) -> float:
         """Of the accuracy, from the binomial law."""
         return standard_error(self.accuracy, self.images)
+
+    @property
+    def lost(self) -> bool:
+        """Of a network whose weights stopped being numbers."""
+        return self.loss >= WORST_LOSS
 
 
 @dataclass(frozen=True, kw_only=True)

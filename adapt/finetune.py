@@ -102,34 +102,44 @@ def next_network(job: Job, net: Current, iteration: int, picked: ProposalEvaluat
 
 
 def long_term_finetune(job: Job, budget: Budget, net: Current, progress: Progress) -> Generator[Event, None, Current]:
-    """Line 14 of Algorithm 1, and the measurement of what came out.
+    """Line 14 of Algorithm 1, or training from scratch in its place, and the measurement of what came out.
 
-    When the fine-tuned network's hold-out loss is worse than the pick's, the pick is kept. A network that was within
-    the budget from the start is handed back as it is.
+    A network that was within the budget from the start is handed back as it is.
     """
     if net.network is job.original:
         return net
-    if job.settings.final == "finetune":
-        net = yield from _finetuned(job, net, progress)
+    if job.settings.final != "none":
+        net = yield from _trained(job, net, progress)
     key = f"final-{net.iteration}"
     return (yield from take_empirical_measurement(job, net, budget=budget, key=key, report=True, phase="verifying"))
 
 
-def _finetuned(job: Job, net: Current, progress: Progress) -> Generator[Event, None, Current]:
+def _trained(job: Job, net: Current, progress: Progress) -> Generator[Event, None, Current]:
+    """When the fine-tuned network's hold-out loss is worse than the pick's, the pick is kept. One that was trained from
+    scratch was asked for: it is the result, unless its training lost its numbers."""
     yield PhaseChanged(phase="finetuning")
+    anew = job.settings.final == "from-scratch"
+    train = job.trainer.train_from_scratch if anew else job.trainer.long_term_finetune
     last = progress.epoch if progress.iteration == net.iteration else None
     state = None if last is None else last.state
-    for last in job.trainer.long_term_finetune(net.network, state, job.stop):
+    for last in train(net.network, state, job.stop):
         yield last
     if last is None:
         return net
     if last.holdout.loss > net.holdout.loss:
-        yield Message(
-            text=f"hold-out loss after the long-term fine-tune {last.holdout.loss:.4f}, of the pick "
-            f"{net.holdout.loss:.4f}: the pick is kept"
-        )
-        return net
+        yield Message(text=_worse(net, last.holdout, anew))
+        if last.holdout.lost or not anew:
+            return net
     return replace(net, network=job.trainer.finetuned(net.network, last.state), holdout=last.holdout)
+
+
+def _worse(net: Current, score: Score, anew: bool) -> str:
+    """In words, what is done about a training that ended with a higher loss than the pick had."""
+    if anew and score.lost:
+        return "training from scratch lost its numbers (a lower training_learning_rate avoids that): the pick is kept"
+    after = "training from scratch" if anew else "the long-term fine-tune"
+    kept = f"as asked it is the result, the pick is checkpoint {net.iteration}" if anew else "the pick is kept"
+    return f"hold-out loss after {after} {score.loss:.4f}, of the pick {net.holdout.loss:.4f}: {kept}"
 
 
 def _train_control(job: Job, net: Current, iteration: int) -> Evaluation:

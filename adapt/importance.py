@@ -6,6 +6,7 @@ compared. A further criterion is one function of the form of `Criterion` and a r
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Protocol
 
 import numpy as np
@@ -155,5 +156,4 @@ def _square_distances(filters: Figures) -> Figures:
 
 
 def _summed(figures: Iterator[Figures]) -> Figures:
-    total: Figures = np.sum(list(figures), axis=0)
-    return total
+    return reduce(np.add, figures)

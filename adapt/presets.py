@@ -40,7 +40,8 @@ def effective_settings(requested: Mapping[str, Any]) -> Settings:
 
     `schedule` is one {"initial", "decay"} for every resource or a map of them by resource; an explicit one has no
     floor, and resources it does not name keep the preset's. Types and bounds were checked by the caller. Raises
-    AdaptError for a word that is none of a setting's, KeyError for an unknown preset, TypeError for an unknown key.
+    AdaptError for a word that is none of a setting's and for settings that exclude each other, KeyError for an unknown
+    preset, TypeError for an unknown key.
     """
     values = dict(requested)
     preset = PRESETS[values.get("preset", "netadapt")]
@@ -48,6 +49,8 @@ def effective_settings(requested: Mapping[str, Any]) -> Settings:
         values["schedule"] = {**preset.schedule, **_explicit_schedule(values["schedule"])}
     settings = replace(preset, **_as_held(values))
     _check_words(settings)
+    if settings.final == "from-scratch" and settings.long_term_epochs < 1:
+        raise AdaptError("final: from-scratch trains for long_term_epochs, which are 0; at least 1 is needed")
     return settings
 
 

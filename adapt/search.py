@@ -55,6 +55,10 @@ class Trainer(Protocol):
         """The epochs after the one that left `state` (None: all). Raises Stopped."""
         ...
 
+    def train_from_scratch(self, network: Network, state: Weights | None, stop: Stop) -> Iterator[EpochDone]:
+        """The same from newly drawn weights. Raises Stopped."""
+        ...
+
     def finetuned(self, network: Network, state: Weights) -> Network:
         """`network` with the tensors of the state that an epoch left."""
         ...

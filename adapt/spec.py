@@ -16,7 +16,8 @@ Importance = Literal["l1", "l2", "geometric-median", "taylor", "activation", "ra
 """By which channels are ranked within a group (adapt.importance)."""
 NormalizationFrom = Literal["model", "data"]
 """Which mean and deviation pixels are normalised by: those stated with the model, or those of the training images."""
-Final = Literal["finetune", "none"]
+Final = Literal["finetune", "from-scratch", "none"]
+"""What becomes of the network that the search ends with: trained further, or anew from newly drawn weights."""
 Proposals = Literal["groups", "paper"]
 """Who shrinks in one proposal: what must be of one size, or what MobileNetV3 (section 4.2) shrinks at once."""
 ExecutorName = Literal["serial", "processes"]

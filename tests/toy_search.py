@@ -148,8 +148,8 @@ class StandInEvidence:
 class StandInTrainer:
     """Scores are fixed; the long-term fine-tune runs its epochs and changes nothing."""
 
-    def __init__(self, accuracy: float = 0.9, epochs: int = 2) -> None:
-        self.accuracy, self.epochs = accuracy, epochs
+    def __init__(self, accuracy: float = 0.9, epochs: int = 2, scratch_loss: float = 3.0) -> None:
+        self.accuracy, self.epochs, self.scratch_loss = accuracy, epochs, scratch_loss
         self.looked_at: list[StandInEvidence] = []
 
     def score_original(self, network: Network) -> OriginalEvaluated:
@@ -164,6 +164,13 @@ class StandInTrainer:
         for epoch in range(1, self.epochs + 1):
             score = Score(accuracy=self.accuracy, loss=0.0, images=200)
             yield EpochDone(epoch=epoch, epochs=self.epochs, holdout=score, state=network.weights)
+
+    def train_from_scratch(self, network: Network, state: Weights | None, stop: Stop) -> Iterator[EpochDone]:
+        """As far as anybody can see here: other weights, and a worse loss than any pick's unless they are lost."""
+        for epoch in range(1, self.epochs + 1):
+            score = Score(accuracy=self.accuracy, loss=self.scratch_loss, images=200)
+            drawn = {name: np.full_like(tensor, 7) for name, tensor in network.weights.items()}
+            yield EpochDone(epoch=epoch, epochs=self.epochs, holdout=score, state=drawn)
 
     def finetuned(self, network: Network, state: Weights) -> Network:
         return Network(network.graph, state)

@@ -12,7 +12,6 @@ from adapt.latency.machine_lock import MachineLock
 from adapt.stop import Stop
 from adapt.training.from_scratch import train_from_scratch
 from adapt.training.long_term import finetuned
-from adapt.training.scoring import WORST_LOSS
 from adapt.zoo.catalogue import get_architecture
 from adapt.zoo.initial import initial_network
 from app.database import unit_of_work
@@ -69,7 +68,7 @@ def _train(claimed: ClaimedJob, material: Material, dataset: Dataset, service: S
             recording.write(epoch)
             reporter.tell(epoch)
             last = epoch
-    if last is None or last.holdout.loss >= WORST_LOSS:
+    if last is None or last.holdout.lost:
         raise TrainingDiverged(settings.training_learning_rate)
     trained = finetuned(material.network, last.state)
     _record(claimed, trained, service)

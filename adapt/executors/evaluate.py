@@ -2,14 +2,14 @@
 
 import time
 
-from adapt.events import Evaluation, Score
+from adapt.events import WORST_LOSS, Evaluation, Score
 from adapt.executors.contract import Candidate
 from adapt.executors.task import TrainingTask
 from adapt.graph.network import Network
 from adapt.graph.pruning import Kept, prune
 from adapt.modules import read_weights
 from adapt.training.losses import fine_tuning
-from adapt.training.scoring import WORST_LOSS, evaluate, reestimate_batch_norm
+from adapt.training.scoring import evaluate, reestimate_batch_norm
 from adapt.training.sgd import recipe_of, trainable_module
 from adapt.training.short_term import short_term_finetune
 from adapt.training.supervision import Diverged, Pulse

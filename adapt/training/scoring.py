@@ -7,14 +7,12 @@ from torch.nn import functional as F
 from adapt.data.arrays import Images, Labels
 from adapt.data.dataset import Part
 from adapt.data.split import batches, batches_per_epoch, in_order
-from adapt.events import Score
+from adapt.events import WORST_LOSS, Score
 from adapt.spec import Normalization
 from adapt.training.supervision import Pulse
 
 EVALUATION_BATCH = 128
 STATISTICS_BATCH_AT_LEAST = 64  # images: the variance of a small batch is too noisy to average
-WORST_LOSS = 1e4
-"""Cross-entropy given to an image whose scores are not finite: an unknown figure must stay a number that compares."""
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 

@@ -11,6 +11,7 @@ from adapt.modules import GraphModule
 from adapt.spec import Settings
 from adapt.stop import Stop, never
 from adapt.training.evidence import TrainingEvidence
+from adapt.training.from_scratch import train_again
 from adapt.training.long_term import finetuned, long_term_finetune
 from adapt.training.losses import Loss, fine_tuning
 from adapt.training.onnx_scoring import OnnxModule
@@ -50,6 +51,12 @@ class NetworkTrainer:
     def long_term_finetune(self, network: Network, state: Weights | None, stop: Stop) -> Iterator[EpochDone]:
         """The epochs after the one that left `state` (None: all). Raises Stopped."""
         return long_term_finetune(
+            network, self._data, self._settings, state=state, lock=self._lock, stop=stop, loss_of=self._loss_of
+        )
+
+    def train_from_scratch(self, network: Network, state: Weights | None, stop: Stop) -> Iterator[EpochDone]:
+        """The same from newly drawn weights. Raises Stopped."""
+        return train_again(
             network, self._data, self._settings, state=state, lock=self._lock, stop=stop, loss_of=self._loss_of
         )
 

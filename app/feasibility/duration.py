@@ -63,7 +63,7 @@ def estimate_seconds(
     search = rounds * (candidate * (1 + left) / 2 + settings.short_term_steps * taught)
     steps = batches_per_epoch(images.train, settings.batch_size)
     epoch = steps * batch + score
-    fine_tunes = settings.final == "finetune" and iterations
+    fine_tunes = settings.final != "none" and iterations
     final = settings.long_term_epochs * (epoch * left + steps * taught) if fine_tunes else 0.0
     before = settings.training_epochs * epoch if pretrains else 0.0
     reports = FORWARD * (images.holdout + images.test) * (1 + left)

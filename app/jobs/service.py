@@ -185,10 +185,12 @@ def _check_fits(model: Model, dataset: Dataset) -> None:
 
 
 def _check_is_trained(model: Model, settings: SettingsIn) -> None:
-    """A setting of the training before the search means nothing to a network that has its weights."""
+    """A setting of the training before the search means nothing to a network that has its weights; its rate is that of
+    a training from scratch at the end, too."""
     if model.format == UNTRAINED:
         return
-    asked = [name for name in settings.asked_for() if name.startswith("training_")]
+    unread = {"training_epochs"} if settings.final == "from-scratch" else {"training_epochs", "training_learning_rate"}
+    asked = [name for name in settings.asked_for() if name in unread]
     detail = (
         f"is for a zoo name, whose architecture is trained first; model {model.id} came with its weights "
         "(its fine-tunes are set by short_term_steps, learning_rate, long_term_epochs, long_term_learning_rate)"

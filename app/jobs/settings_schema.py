@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from adapt.presets import PRESETS, effective_settings
 from adapt.spec import RESOURCES, ExecutorName, Final, Importance, NormalizationFrom, Pick, Proposals, Reward, Settings
 
 NOT_BUILT: Mapping[str, frozenset[Any]] = {
     "search": frozenset({"racing"}),
-    "final": frozenset({"from-scratch"}),
     "executor": frozenset({"ray"}),
     "device": frozenset({"cuda"}),
 }
@@ -120,7 +119,9 @@ class SettingsIn(_Strict):
     training_epochs: int | None = Field(
         default=None, ge=1, le=10_000, description="Of a zoo name only, which is trained on the data set first."
     )
-    training_learning_rate: float | None = Field(default=None, gt=0, le=10, description="As training_epochs.")
+    training_learning_rate: float | None = Field(
+        default=None, gt=0, le=10, description="Of that training, and of final: from-scratch."
+    )
     batch_norm_batches: int | None = Field(
         default=None,
         ge=0,
@@ -157,13 +158,24 @@ class SettingsIn(_Strict):
         description="`model` as stated with the model, `data` by mean and deviation of the training images.",
     )
     search: Annotated[Literal["exact"] | None, _built("search")] = None
-    final: Annotated[Final | None, _built("final")] = None
+    final: Final | None = Field(
+        default=None,
+        description="finetune: the network that the search ends with is trained further for long_term_epochs. "
+        "from-scratch: from newly drawn weights, from training_learning_rate on, as MobileNetV3 does. none: neither.",
+    )
     executor: Annotated[ExecutorName | None, _built("executor")] = None
     device: Annotated[Literal["cpu"] | None, _built("device")] = None
     holdout: float | None = Field(default=None, ge=0.01, le=0.5)
     allow_low_accuracy: bool | None = None
     seed: int | None = Field(default=None, ge=0, le=2**63 - 1)
     reward: RewardIn | None = None
+
+    @field_validator("final", mode="after")
+    @classmethod
+    def _has_epochs(cls, value: Final | None, others: ValidationInfo) -> Final | None:
+        if value == "from-scratch" and others.data.get("long_term_epochs") == 0:
+            raise ValueError("from-scratch trains for long_term_epochs, which are 0 here; at least 1 is needed")
+        return value
 
     def asked_for(self) -> dict[str, Any]:
         """What the request itself sets: null is as good as left out."""

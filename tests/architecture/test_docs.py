@@ -14,7 +14,7 @@ from adapt.graph.pruning import Kind
 from adapt.latency.conditions import Conditions
 from adapt.latency.runtimes.choice import MAX_BATCH, MAX_THREADS, PROVIDERS_OF_TORCH, Precision, RuntimeName
 from adapt.latency.table import Entry
-from adapt.spec import Importance, Pick, Proposals, Settings
+from adapt.spec import Final, Importance, Pick, Proposals, Settings
 from adapt.training.evidence import EVIDENCE_BATCHES
 from adapt.training.scoring import STATISTICS_BATCH_AT_LEAST
 from app.jobs.schemas import ProposalOut
@@ -79,6 +79,12 @@ def test_the_page_about_choices_states_how_a_network_is_taught() -> None:
     assert not settings.distill
     assert f"T is `distill_temperature`, {settings.distill_temperature:g} by default" in told
     assert f"`distill_weight`, {settings.distill_weight:g} by default" in told
+
+
+def test_the_page_about_choices_tells_every_end_of_a_search() -> None:
+    rows = re.findall(r"^\| `([\w-]+)`", CHOICES.partition("## The end")[2], flags=re.MULTILINE)
+    assert rows == ["final", *get_args(Final)]
+    assert f"the default of {Settings().long_term_epochs} is for" in CHOICES
 
 
 def test_the_page_about_networks_lists_every_operator_that_a_pt2_is_read_with() -> None:

@@ -189,6 +189,9 @@ class TestSubmitting:
             ({"settings": {"schedule": {"macs": {"initial": 2, "decay": 1}}}}, "/settings/schedule/macs/initial"),
             ({"settings": {"seed": 2**63 - 1, "holdout": 0.9}}, "/settings/holdout"),
             ({"settings": {"batch_norm_batches": -1}}, "/settings/batch_norm_batches"),
+            ({"settings": {"final": "scratch"}}, "/settings/final"),
+            ({"settings": {"final": "from-scratch", "long_term_epochs": 0}}, "/settings/final"),
+            ({"settings": {"training_learning_rate": 0.1}}, "/settings/training_learning_rate"),
             ({"settings": {"proposals": "all"}}, "/settings/proposals"),
             ({"settings": {"max_removed": 1.5}}, "/settings/max_removed"),
             (
@@ -230,6 +233,16 @@ class TestSubmitting:
         assert (soft["pick"], soft["reward"]) == ("mnasnet-reward", {"alpha": -0.07, "beta": -0.07})
         hard = submit(ann, model, settings={"pick": "mnasnet-reward", "reward": {"alpha": 0, "beta": -1}}).json()
         assert hard["settings"]["reward"] == {"alpha": 0, "beta": -1}
+
+    def test_every_value_that_info_lists_is_taken(self, ann, model):
+        built = ann.get("/v1/info").json()["built"]
+        assert built["distill"] == [False, True]
+        values = {"pick": built["picks"], "final": built["finals"], "distill": built["distill"]}
+        for name, value in ((name, value) for name, listed in values.items() for value in listed):
+            answer = submit(ann, model, settings={name: value})
+            assert (answer.status_code, answer.json()["settings"][name]) == (202, value)
+        scratch = submit(ann, model, settings={"final": "from-scratch", "training_learning_rate": 0.2})
+        assert scratch.json()["settings"]["training_learning_rate"] == 0.2
 
     def test_a_pattern_without_a_layer_is_named_with_the_nearest_that_there_are(self, ann, model):
         problem = submit(ann, model, settings={"exclude": ["First", "head"], "include": ["s*", "layer.*"]}).json()

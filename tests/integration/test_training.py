@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from adapt.data.dataset import Part, whole_part
 from adapt.data.digits import digits
 from adapt.errors import Stopped
-from adapt.events import EpochDone
+from adapt.events import WORST_LOSS, EpochDone
 from adapt.graph.network import Network
 from adapt.latency.machine_lock import MachineLock
 from adapt.modules import read_weights
@@ -22,7 +22,7 @@ from adapt.spec import Normalization, Settings, default_normalization
 from adapt.stop import never
 from adapt.training.long_term import finetuned, long_term_finetune
 from adapt.training.losses import distilled, fine_tuning
-from adapt.training.scoring import WORST_LOSS, evaluate, reestimate_batch_norm, to_tensors
+from adapt.training.scoring import evaluate, reestimate_batch_norm, to_tensors
 from adapt.training.sgd import CLIP_NORM, Recipe, Sgd, cosine_to_zero, trainable_module, warm_up
 from adapt.training.short_term import short_term_finetune
 from adapt.training.supervision import Diverged, reproducible, supervised
@@ -311,6 +311,23 @@ def test_a_taught_fine_tuning_that_was_killed_ends_as_one_that_was_not_byte_for_
     assert {name: tensor.tobytes() for name, tensor in resumed[-1].state.items()} == {
         name: tensor.tobytes() for name, tensor in undisturbed[-1].state.items()
     }
+
+
+def test_training_from_scratch_begins_with_new_weights_learns_and_can_be_killed() -> None:
+    network = small_network()[0]
+    settings = replace(SETTINGS, long_term_epochs=3, training_learning_rate=0.1)
+    trainer = NetworkTrainer(small_data(), digits().test, settings, None)
+    undisturbed = list(trainer.train_from_scratch(network, None, never))
+    assert [(done.epoch, done.epochs) for done in undisturbed] == [(1, 3), (2, 3), (3, 3)]
+    assert undisturbed[-1].holdout.accuracy > 0.3  # chance is 0.1
+    state = {name: np.array(tensor) for name, tensor in undisturbed[0].state.items()}
+    resumed = list(trainer.train_from_scratch(network, state, never))
+    assert {name: tensor.tobytes() for name, tensor in resumed[-1].state.items()} == {
+        name: tensor.tobytes() for name, tensor in undisturbed[-1].state.items()
+    }
+    other = Network(network.graph, {name: np.zeros_like(tensor) for name, tensor in network.weights.items()})
+    again = list(trainer.train_from_scratch(other, None, never))
+    assert again[-1].holdout == undisturbed[-1].holdout  # nothing of the found network's weights is left in it
 
 
 def test_augmentation_changes_what_is_learnt_and_depends_on_the_seed_alone() -> None:

@@ -23,7 +23,7 @@ from adapt.latency.watched import COLD_MS
 from adapt.presets import effective_settings, settings_to_document
 from adapt.spec import default_normalization
 from app.database import make_engine, make_sessions, reading, unit_of_work
-from app.jobs.documents import job_document
+from app.jobs.documents import job_document, proposal_document
 from app.jobs.history import JobHistory
 from app.jobs.queue import JobQueue
 from app.jobs.records import NewJob
@@ -272,6 +272,49 @@ def test_a_job_that_learns_from_the_original_ends_with_the_same_bytes_after_a_cu
     work(service)
     assert job_of(service, cut_off).state == "succeeded"
     assert final_sha256(service, cut_off) == final_sha256(service, undisturbed)
+
+
+def test_a_job_that_trains_from_scratch_at_its_end_is_recorded_like_a_fine_tuned_one(service, model_id, monkeypatch):
+    undisturbed = submit(service, model_id, {"macs": "75%"}, final="from-scratch")
+    work(service)
+    job = job_of(service, undisturbed)
+    assert (job.state, job.error) == ("succeeded", None)
+    assert job.result.accuracy is not None
+    assert job.result.latency_ms.measured is not None
+    with reading(service.sessions) as session:
+        events = JobHistory(session).list_events(ANN, undisturbed, after=0, limit=500)[1].items
+        checkpoints = JobHistory(session).list_checkpoints(ANN, undisturbed, after=0, limit=50).items
+    told = [event.data["text"] for event in events if event.event == "message"]
+    assert [text for text in told if text.startswith("epoch ")][-1].startswith("epoch 2 of 2: hold-out accuracy")
+    assert checkpoints[-1].kind == "final"
+    cut_off = submit(service, model_id, {"macs": "75%"}, final="from-scratch")
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, EpochDone, 1)
+        work(service)
+    run_out_of_lease(service)
+    work(service)
+    assert final_sha256(service, cut_off) == final_sha256(service, undisturbed)
+
+
+def test_proposals_are_told_with_their_standard_error_and_the_size_of_the_holdout(service, model_id):
+    job_id = submit(service, model_id, {"macs": "75%"})
+    work(service)
+    with reading(service.sessions) as session:
+        history = JobHistory(session)
+        proposals = history.list_proposals(ANN, job_id, after=0, limit=500).items
+        events = history.list_events(ANN, job_id, after=0, limit=500)[1].items
+        images = load_progress(session, job_id).finished[0].holdout["images"]
+    documents = [proposal_document(proposal) for proposal in proposals]
+    assert {document["holdout_images"] for document in documents} == {images}
+    for document in documents:
+        error = document["accuracy_standard_error"]
+        assert (error is None) == (document["accuracy"] is None)
+        if error is not None:
+            assert error >= 1 / images
+    told = [event.data for event in events if event.event == "proposal"]
+    assert {each["id"]: each["accuracy_standard_error"] for each in told} == {
+        each["id"]: each["accuracy_standard_error"] for each in documents
+    }
 
 
 @on_both

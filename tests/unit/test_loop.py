@@ -19,8 +19,10 @@ from adapt.errors import (
     Stopped,
 )
 from adapt.events import (
+    WORST_LOSS,
     BudgetResolved,
     ControlEvaluated,
+    EpochDone,
     Figure,
     Finished,
     IterationDone,
@@ -131,6 +133,26 @@ def test_proposals_that_the_holdout_does_not_tell_apart_are_said_to_be_so_once_i
         assert len(own) == (close > 0)
         assert all(f"does not tell {close} of {len(rivals) - 1} other" in text for text in own)
     assert told
+
+
+def test_training_from_scratch_ends_with_what_it_trained_and_says_where_a_better_pick_is():
+    trainer = StandInTrainer(scratch_loss=3.0)
+    events = run(toy_job({"macs": Share(0.7)}, replace(QUICK, final="from-scratch"), trainer=trainer))
+    finished = of(Finished, events)[0]
+    assert all((tensor == 7).all() for tensor in finished.network.weights.values())
+    assert finished.kept == of(IterationDone, events)[-1].kept
+    assert finished.holdout.loss == 3.0
+    assert len(of(EpochDone, events)) == trainer.epochs
+    where = f"as asked it is the result, the pick is checkpoint {finished.iteration}"
+    assert any(where in event.text for event in of(Message, events))
+
+
+def test_training_from_scratch_that_loses_its_numbers_keeps_the_pick_and_says_so():
+    trainer = StandInTrainer(scratch_loss=WORST_LOSS)
+    events = run(toy_job({"macs": Share(0.7)}, replace(QUICK, final="from-scratch"), trainer=trainer))
+    pick, finished = of(IterationDone, events)[-1], of(Finished, events)[0]
+    assert finished.network.weights is pick.network.weights
+    assert any("training from scratch lost its numbers" in event.text for event in of(Message, events))
 
 
 @pytest.mark.parametrize("exponents", [Reward(), Reward(alpha=0.0, beta=-1.0), Reward(alpha=-0.5, beta=-3.0)])

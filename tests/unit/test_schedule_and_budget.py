@@ -212,6 +212,11 @@ def test_a_word_that_is_none_of_a_settings_is_refused_with_those_that_are(name, 
         effective_settings({name: "other"})
 
 
+def test_training_from_scratch_for_no_epoch_is_refused():
+    with pytest.raises(AdaptError, match=r"^final: from-scratch trains for long_term_epochs"):
+        effective_settings({"final": "from-scratch", "long_term_epochs": 0})
+
+
 def test_seeds_depend_on_every_part_and_on_nothing_else():
     assert derive_seed(0, 1, "a") == derive_seed(0, 1, "a")
     assert len({derive_seed(0, 1, "a"), derive_seed(1, 1, "a"), derive_seed(0, 2, "a"), derive_seed(0, 1, "b")}) == 4
