@@ -240,7 +240,7 @@ def test_a_job_cut_off_anywhere_ends_with_the_same_bytes(service, model_id, monk
     assert final_sha256(service, cut_off) == final_sha256(service, undisturbed)
 
 
-@pytest.mark.parametrize("importance", ["geometric-median", "taylor", "activation", "random"])
+@pytest.mark.parametrize("importance", ["taylor", "random"])
 def test_a_job_that_looks_at_data_or_draws_ends_with_the_same_bytes_after_a_cut(
     service, model_id, monkeypatch, importance
 ):
