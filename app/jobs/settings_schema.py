@@ -132,7 +132,7 @@ class SettingsIn(_Strict):
     momentum: float | None = Field(default=None, ge=0, lt=1)
     weight_decay: float | None = Field(default=None, ge=0, le=1)
     importance: Importance | None = Field(
-        default=None, description="By which the channels of a group are ranked (docs/search.md)."
+        default=None, description="By which the channels of a group are ranked (docs/choices.md)."
     )
     round_channels_to: Annotated[int | Literal["auto"] | None, BeforeValidator(_whole_or_auto)] = Field(
         default=None,
