@@ -19,6 +19,9 @@ from app.security_headers import HEADERS
 from app.settings import Settings
 
 LINGER_S = 1.0
+KEEP_ALIVE_S = 30
+"""Longer than clients and proxies keep an idle connection for its next use (httpx 5 s): whichever end closes first must
+not be ours, or a request crosses the closing and is lost."""
 CROWDED = Problem(503, "too-many-connections", "Too many connections")
 
 
@@ -38,6 +41,7 @@ def guarded_config(app: Any, settings: Settings, **others: Any) -> Config:
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         **others,
     )
 

@@ -89,7 +89,7 @@ _Bearer = Annotated[object, Security(HTTPBearer(scheme_name="bearer", auto_error
 _Cookie = Annotated[object, Security(APIKeyCookie(name=COOKIE, scheme_name="cookie", auto_error=False))]
 
 
-def get_services(request: Request) -> Services:
+async def get_services(request: Request) -> Services:  # async: what only looks something up needs no thread
     return cast(Services, request.app.state.services)  # put there by create_app, the only one that does
 
 
@@ -135,7 +135,7 @@ def _is_of_this_machine(request: Request) -> bool:
     return local and not any(name in request.headers for name in FORWARDED)
 
 
-def get_caller(caller: Annotated[Caller, Depends(get_agent_caller)]) -> Caller:
+async def get_caller(caller: Annotated[Caller, Depends(get_agent_caller)]) -> Caller:
     """Raises SignInNeeded, BadCredentials; Forbidden for a device's token."""
     if caller.role == "agent":
         raise Forbidden("this token is for devices that measure: it opens nothing else")

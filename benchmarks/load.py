@@ -193,6 +193,7 @@ def _told(load: Load) -> dict[str, Any]:
         "lost": len(load.lost),
         "twice": len(load.twice),
         "faults": load.busy.faults + load.idle.faults,
+        "statuses": {str(status): count for status, count in (load.busy.statuses + load.idle.statuses).items()},
         "jobs_s": round(load.busy_s, 1),
         "busy": latencies(load.busy) | {"reads": len(load.busy.seconds), "events": load.busy.events},
         "idle": latencies(load.idle) | {"reads": len(load.idle.seconds)},

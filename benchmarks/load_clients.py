@@ -5,7 +5,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 import httpx
@@ -33,14 +33,18 @@ class Answers:
 
 @asynccontextmanager
 async def clients_at_work(address: str, jobs: Sequence[str], *, count: int, seed: int) -> AsyncIterator[Answers]:
-    """`count` clients from here to the end of the block."""
+    """`count` clients from here to the end of the block, each with connections of its own.
+
+    In one pool of a hundred connections each request would wait longer for httpx than for the service.
+    """
     answers = Answers()
-    async with httpx.AsyncClient(
-        base_url=address, timeout=60, trust_env=False, limits=httpx.Limits(max_connections=None)
-    ) as http:
-        randoms = [random.Random(1000 * seed + number) for number in range(count)]
-        tasks = [asyncio.create_task(_poll(http, each, jobs, answers)) for each in randoms]
-        tasks += [asyncio.create_task(_follow(http, each, jobs, answers)) for each in randoms]
+    async with AsyncExitStack() as stack:
+        tasks = []
+        for number in range(count):
+            http = httpx.AsyncClient(base_url=address, timeout=60, trust_env=False, verify=False)
+            await stack.enter_async_context(http)
+            chance = random.Random(1000 * seed + number)
+            tasks += [asyncio.create_task(each(http, chance, jobs, answers)) for each in (_poll, _follow)]
         try:
             yield answers
         finally:
