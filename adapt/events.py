@@ -87,7 +87,11 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """A candidate (or, with `group` None, the iteration's unpruned control) after its short-term fine-tune."""
+    """A candidate (or, with `group` None, the iteration's unpruned control) after its short-term fine-tune.
+
+    `right` says of each hold-out image, in order and packed eight to a byte, whether it was answered rightly.
+    `memory` are the tensors, beside the weights, that the next step of a fine-tune needs which stopped early.
+    """
 
     group: str | None
     accuracy_before_finetune: float
@@ -97,6 +101,8 @@ class Evaluation:
     attempts: int
     seconds: float
     weights: Weights | None = None  # None when read back from a record: trained again if it is picked
+    right: bytes | None = None  # None in records of before
+    memory: Weights | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapt.executors.handover import read_iteration, read_task, write_weights
+from adapt.executors.handover import beside, read_candidate, read_iteration, read_task, write_weights
 from adapt.executors.messages import Beat, Diverges, Done, Failed, Order, Report, Stepped
 from adapt.parent import wake_at_parents_end
 
@@ -100,12 +100,14 @@ def _evaluator(folder: Path, line: Line) -> Callable[[Order], Report]:
     def evaluate(order: Order) -> Report:
         try:
             network, iteration = read_iteration(order.iteration, task)
-            candidate = iteration.candidates[order.index]
+            candidate = read_candidate(order.iteration, iteration, order.index)
             with supervised(lock, never) as pulse:
                 result = evaluate_candidate(task, network, iteration.before, candidate, _telling(line, pulse))
             assert result.weights is not None, "a fresh evaluation has its weights"
             write_weights(result.weights, order.result)
-            return Done(replace(result, weights=None), tuple(result.weights))
+            if result.memory is not None:
+                write_weights(result.memory, beside(order.result))
+            return Done(replace(result, weights=None, memory=None), tuple(result.weights), result.memory is not None)
         except Diverged as diverged:
             return Diverges(str(diverged))
         except Exception as error:

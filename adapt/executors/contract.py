@@ -15,13 +15,17 @@ class Candidate:
     """One proposal to train: which channels of the original stay, and the seed of its short-term fine-tune.
 
     `group` names it, by the first of its groups where several shrink together. `group` None is the control: nothing
-    is cut. `seed` comes from (job seed, iteration, group) alone.
+    is cut. `seed` comes from (job seed, iteration, group) alone. A candidate may stop at step `until` (None: at its
+    end) and is then evaluated as it stands; whoever gives it again with that evaluation as `begun` lets it go on. It
+    ends with the bits of one that never stopped.
     """
 
     group: str | None
     kept: Kept
     seed: int
     learning_rate: float
+    until: int | None = None
+    begun: Evaluation | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

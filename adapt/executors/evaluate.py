@@ -2,14 +2,16 @@
 
 import time
 
+import numpy as np
+
 from adapt.events import WORST_LOSS, Evaluation, Score
 from adapt.executors.contract import Candidate
 from adapt.executors.task import TrainingTask
-from adapt.graph.network import Network
+from adapt.graph.network import Network, Weights
 from adapt.graph.pruning import Kept, prune
 from adapt.modules import read_weights
 from adapt.training.losses import fine_tuning
-from adapt.training.scoring import evaluate, reestimate_batch_norm
+from adapt.training.scoring import judge, reestimate_batch_norm
 from adapt.training.sgd import recipe_of, trainable_module
 from adapt.training.short_term import short_term_finetune
 from adapt.training.supervision import Diverged, Pulse
@@ -24,10 +26,13 @@ def evaluate_candidate(
     that by a lower rate; for a proposal it raises Diverged. Raises Stopped from the pulse.
     """
     started = time.perf_counter()
-    settings, data = task.settings, task.data
-    module = trainable_module(prune(task.original, task.groups, network, before, candidate.kept))
+    settings, data, begun = task.settings, task.data, candidate.begun
+    cut = prune(task.original, task.groups, network, before, candidate.kept)
+    if begun is not None and begun.weights is not None:
+        cut = Network(cut.graph, begun.weights)
+    module = trainable_module(cut)
 
-    def score() -> Score:
+    def score() -> tuple[Score, bytes]:
         reestimate_batch_norm(
             module,
             data.train,
@@ -37,27 +42,45 @@ def evaluate_candidate(
             seed=settings.seed,
             pulse=pulse,
         )
-        return evaluate(module, data.holdout, data.normalization, pulse)
+        found, answers = judge(module, data.holdout, data.normalization, pulse)
+        return found, np.packbits(answers).tobytes()
 
-    untrained = score()
+    untrained = score()[0].accuracy if begun is None else begun.accuracy_before_finetune
     recipe = recipe_of(settings, candidate.learning_rate)
     steps = settings.short_term_steps
+    leg = range(0 if begun is None else begun.steps, steps if candidate.until is None else candidate.until)
     loss = fine_tuning(module, task.teacher, settings)
+    memory: Weights | None
     try:
-        short_term_finetune(module, data, recipe, steps=steps, seed=candidate.seed, pulse=pulse, loss=loss)
-        trained = score()
+        memory = short_term_finetune(
+            module,
+            data,
+            recipe,
+            steps=steps,
+            seed=candidate.seed,
+            pulse=pulse,
+            loss=loss,
+            leg=leg,
+            memory=None if begun is None else begun.memory,
+        )
+        done = leg.stop
+        trained, right = score()
     except Diverged as diverged:
         if candidate.group is not None:
             raise
-        steps, trained = diverged.step, Score(accuracy=0.0, loss=WORST_LOSS, images=untrained.images)
+        images = len(data.holdout)
+        done, trained = diverged.step, Score(accuracy=0.0, loss=WORST_LOSS, images=images)
+        memory, right = None, bytes(-(-images // 8))
     weights = read_weights(module)
     return Evaluation(
         group=candidate.group,
-        accuracy_before_finetune=untrained.accuracy,
+        accuracy_before_finetune=untrained,
         accuracy=trained.accuracy,
         loss=trained.loss,
-        steps=steps,
+        steps=done,
         attempts=1,
-        seconds=time.perf_counter() - started,
+        seconds=time.perf_counter() - started + (0.0 if begun is None else begun.seconds),
         weights={name: weights[name] for name in network.weights},  # the module's own order is another
+        right=right,
+        memory=memory if done < steps else None,
     )

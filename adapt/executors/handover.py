@@ -7,7 +7,7 @@ us: the folder is the user's own (mode 0700) and holds only what the parent wrot
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +75,41 @@ def read_task(folder: Path) -> TrainingTask:
 
 
 def write_iteration(path: Path, network: Network, before: Kept, candidates: tuple[Candidate, ...]) -> None:
-    """`path` and, beside it, the weights of `network`."""
+    """`path` and, beside it, the weights of `network` and those of candidates that go on from where they stopped."""
     weights = path.with_suffix(".safetensors")
     write_weights(network.weights, weights)
     order = tuple(network.weights)
-    path.write_bytes(pickle.dumps(Iteration(weights, order, dict(before), candidates)))
+    bare = tuple(_written(path, index, candidate) for index, candidate in enumerate(candidates))
+    path.write_bytes(pickle.dumps(Iteration(weights, order, dict(before), bare)))
+
+
+def _written(path: Path, index: int, candidate: Candidate) -> Candidate:
+    """`candidate` without its tensors, which are in files then."""
+    begun = candidate.begun
+    if begun is None or begun.weights is None or begun.memory is None:
+        return candidate
+    write_weights(begun.weights, _begun(path, index))
+    write_weights(begun.memory, beside(_begun(path, index)))
+    return replace(candidate, begun=replace(begun, weights=None, memory=None))
+
+
+def read_candidate(path: Path, iteration: Iteration, index: int) -> Candidate:
+    """One of the iteration whose file is `path`, with the tensors that it goes on from."""
+    candidate = iteration.candidates[index]
+    if candidate.begun is None:
+        return candidate
+    weights = read_weights_in(_begun(path, index), iteration.order)
+    begun = replace(candidate.begun, weights=weights, memory=load_file(beside(_begun(path, index))))
+    return replace(candidate, begun=begun)
+
+
+def beside(path: Path) -> Path:
+    """Of a file of weights: where the memory of their training is."""
+    return path.with_suffix(".memory")
+
+
+def _begun(path: Path, index: int) -> Path:
+    return path.with_name(f"{path.stem}-begun-{index}.safetensors")
 
 
 def read_iteration(path: Path, task: TrainingTask) -> tuple[Network, Iteration]:

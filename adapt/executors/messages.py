@@ -27,10 +27,12 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Done:
-    """Child to parent; the weights, in this order of names, are in the order's `result`."""
+    """Child to parent; the weights, in this order of names, are in the order's `result`, and of one that stopped
+    before its end what it remembers lies beside them."""
 
     evaluation: Evaluation
     names: tuple[str, ...]
+    remembers: bool
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from pathlib import Path
 
+from safetensors.numpy import load_file
+
 from adapt.errors import Stopped
 from adapt.events import Evaluation
 from adapt.executors.child_process import ChildProcess, Patience, start_child
 from adapt.executors.contract import Candidate, Failure
-from adapt.executors.handover import read_weights_in, write_iteration, write_task
+from adapt.executors.handover import beside, read_weights_in, write_iteration, write_task
 from adapt.executors.messages import Diverges, Done, Failed, Order
 from adapt.executors.task import ATTEMPTS, TrainingTask
 from adapt.graph.network import Network
@@ -114,7 +116,11 @@ class ProcessExecutor:
         if isinstance(outcome, Done):
             weights = read_weights_in(order.result, outcome.names)
             order.result.unlink()
-            return replace(outcome.evaluation, attempts=attempt.number, weights=weights)
+            memory = None
+            if outcome.remembers:
+                memory = load_file(beside(order.result))
+                beside(order.result).unlink()
+            return replace(outcome.evaluation, attempts=attempt.number, weights=weights, memory=memory)
         if isinstance(outcome, Failed):
             name = candidate.group or "control"
             log.warning("candidate %s, attempt %d: %s\n%s", name, attempt.number, outcome.reason, outcome.traceback)

@@ -1,6 +1,8 @@
 """Pixels to tensors, batch-norm statistics, and what a network scores."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -70,20 +72,25 @@ def reestimate_batch_norm(
     module.eval()
 
 
-@torch.no_grad()
 def evaluate(module: nn.Module, part: Part, normalization: Normalization, pulse: Pulse) -> Score:
     """Accuracy and mean cross-entropy over `part`, in eval mode; the figures are always finite.
 
     An image whose scores are not finite counts as wrong, with a loss of WORST_LOSS.
     """
+    return judge(module, part, normalization, pulse)[0]
+
+
+@torch.no_grad()
+def judge(module: nn.Module, part: Part, normalization: Normalization, pulse: Pulse) -> tuple[Score, NDArray[np.bool_]]:
+    """The same, and image by image [n] which are answered rightly."""
     module.eval()
-    correct, loss = 0, 0.0
+    right, loss = [], 0.0
     for positions in in_order(len(part), EVALUATION_BATCH):
         pulse()
         images, labels = to_tensors(*part.take(positions), normalization)
         scores = module(images)
-        right = (scores.argmax(1) == labels) & scores.isfinite().all(1)
+        right.append((scores.argmax(1) == labels) & scores.isfinite().all(1))
         losses = F.cross_entropy(scores, labels, reduction="none").double()
-        correct += int(right.sum())
         loss += float(losses.nan_to_num(nan=WORST_LOSS, posinf=WORST_LOSS).clamp(max=WORST_LOSS).sum())
-    return Score(accuracy=correct / len(part), loss=loss / len(part), images=len(part))
+    answers = torch.cat(right).numpy()
+    return Score(accuracy=int(answers.sum()) / len(part), loss=loss / len(part), images=len(part)), answers

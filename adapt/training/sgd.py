@@ -116,16 +116,30 @@ def cosine_to_zero(step: int, steps: int) -> float:
 
 
 def run_steps(
-    sgd: Sgd, train: Part, *, steps: range, batch_size: int, share: Callable[[int], float], seed: int, pulse: Pulse
-) -> None:
+    sgd: Sgd,
+    train: Part,
+    *,
+    steps: range,
+    batch_size: int,
+    share: Callable[[int], float],
+    seed: int,
+    pulse: Pulse,
+    chance: torch.Tensor | None = None,
+) -> torch.Tensor:
     """These steps (counted from 0 in the whole training); order, augmentation and dropout depend on `seed` alone.
 
-    Raises Diverged.
+    Returns how far chance has come, the generator's state. Given as `chance`, the steps go on where those from 0 to
+    the first of them left it, with the batches that follow. Raises Diverged.
     """
     order = batches(len(train), batch_size, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        if chance is not None:
+            torch.set_rng_state(chance)
+            for _seen in range(steps.start):
+                next(order)
         sgd.module.train()
         for step in steps:
             pulse()
             sgd.step(train, next(order), share(step), step + 1, seed)
+        return torch.get_rng_state()

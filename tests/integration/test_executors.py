@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from adapt.errors import Stopped
@@ -105,6 +106,35 @@ class ExecutorContract:
 
     def test_another_seed_gives_other_weights(self, make: Make, expected: dict[str | None, object]) -> None:
         assert facts(results(make(small_task()), [control(seed=1)])[None]) != expected[None]
+
+    @pytest.mark.parametrize(
+        "changed", [{}, {"batch_norm_batches": 0, "augment": True}], ids=["", "stale and augmented"]
+    )
+    def test_one_that_stops_on_its_way_ends_with_the_bits_of_one_that_never_did(
+        self, make: Make, changed: dict[str, object]
+    ) -> None:
+        executor = make(small_task(**changed))
+        straight = results(executor, proposals())
+        begun: dict[str | None, Evaluation] = {}
+        for until in (1, 3, None):
+            legs = [replace(each, until=until, begun=begun.get(each.group)) for each in proposals()]
+            for group, found in results(executor, legs).items():
+                assert isinstance(found, Evaluation), found
+                assert found.steps == (until or 4)
+                assert (found.memory is None) == (until is None)
+                begun[group] = found
+        assert {group: facts(each) for group, each in begun.items()} == {
+            group: facts(each) for group, each in straight.items()
+        }
+
+    def test_the_answers_image_by_image_are_those_of_the_accuracy(self, make: Make) -> None:
+        found = results(make(small_task()), [control()])[None]
+        assert isinstance(found, Evaluation)
+        assert found.right is not None
+        images = len(small_task().data.holdout)
+        bits = np.unpackbits(np.frombuffer(found.right, np.uint8))
+        assert bits[:images].mean() == pytest.approx(found.accuracy)
+        assert not bits[images:].any()
 
     def test_a_result_is_the_cut_networks(self, make: Make) -> None:
         proposal = proposals()[0]
