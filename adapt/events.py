@@ -8,7 +8,7 @@ from adapt.graph.network import Network, Weights
 from adapt.graph.pruning import Kept
 from adapt.latency.staircase import Staircase
 from adapt.latency.table import Entry
-from adapt.noise import standard_error
+from adapt.noise import Difference, standard_error
 from adapt.spec import Resource, Resources
 
 
@@ -190,11 +190,10 @@ class ControlEvaluated:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProposalEvaluated:
-    """A proposal with its figures. `delta_accuracy` is against the control, `delta_latency_ms` against the current
-    network (predicted, negative: faster); `relative_reduction` is of the resource that had to fall, furthest from its
-    budget, and `reward` MnasNet's by it; `kept` are indices among the filters of the network *before* this iteration,
-    `further` the groups that shrink to the same count together with the first one, and what each of them keeps."""
+class Cut:
+    """What a proposal takes away. `delta_latency_ms` is against the current network (predicted, negative: faster);
+    `kept` are indices among the filters of the network *before* this iteration, `further` the groups that shrink to
+    the same count together with the first one, and what each of them keeps."""
 
     iteration: int
     group: str
@@ -205,17 +204,66 @@ class ProposalEvaluated:
     predicted: Resources
     next_larger_filters: int | None
     next_larger_predicted: Resources | None
-    evaluation: Evaluation
-    delta_accuracy: float
     delta_latency_ms: float | None
-    relative_reduction: float
-    slope: float
-    reward: float
 
     @property
     def positions(self) -> Mapping[str, tuple[int, ...]]:
         """What each of its groups keeps."""
         return {self.group: self.kept, **self.further}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalEvaluated(Cut):
+    """A proposal with its figures. `delta_accuracy` is against the control; `relative_reduction` is of the resource
+    that had to fall, furthest from its budget, and `reward` MnasNet's by it."""
+
+    evaluation: Evaluation
+    delta_accuracy: float
+    relative_reduction: float
+    slope: float
+    reward: float
+
+    @property
+    def reward_share(self) -> float:
+        """(LAT / T)^w: what the reward multiplies the accuracy by."""
+        accuracy = self.evaluation.accuracy
+        return self.reward / accuracy if accuracy else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalRacedOut(Cut):
+    """A proposal that left the race at `rung`, and its evaluation there; at rung 0 it was not let in, and has none.
+    `behind` is by how much the best one was ahead of it in what the pick compares."""
+
+    rung: int
+    evaluation: Evaluation | None
+    behind: Difference | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RungDone:
+    """One decision: all that leave the race at this rung, before anybody trains on. Rung 0 is who is let in."""
+
+    iteration: int
+    rung: int
+    raced_out: tuple[ProposalRacedOut, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutsJoined:
+    """Whether the effects of several proposals add up: `accuracy` is that of the network which has all of their cuts
+    after the same fine-tune, `expected` the control's with what each of them changed by itself; `behind` is the
+    difference image by image. Where they do not add up the first one is picked alone; `evaluation` is None where the
+    joint network could not be evaluated."""
+
+    iteration: int
+    groups: tuple[str, ...]
+    evaluation: Evaluation | None
+    expected: float
+    behind: Difference | None
+    adds_up: bool
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,6 +336,8 @@ Event = (
     | ControlEvaluated
     | ProposalEvaluated
     | ProposalGivenUp
+    | RungDone
+    | CutsJoined
     | IterationDone
     | EpochDone
     | Message

@@ -1,7 +1,8 @@
 """ShortTermFineTune of an iteration's proposals and control, and LongTermFineTune of the network that is left."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from adapt.budget import Budget
 from adapt.errors import ProposalFailed
@@ -17,7 +18,7 @@ from adapt.events import (
 )
 from adapt.executors.contract import Candidate, Failure
 from adapt.graph.network import Network
-from adapt.graph.pruning import pruned_graph
+from adapt.graph.pruning import Kept, pruned_graph
 from adapt.measurement import take_empirical_measurement
 from adapt.pick import Aim, mnasnet_reward, slope
 from adapt.proposals import Choice
@@ -41,7 +42,7 @@ def evaluate_control(job: Job, net: Current, iteration: int) -> Generator[Event,
     Fine-tuning alone raises accuracy, and the slope would then reward the smallest cut. When the control gets worse
     by more than the hold-out's standard error, the learning rate is too high: it is halved, once in a job.
     """
-    control = _train_control(job, net, iteration)
+    control = only_result(job, net, control_candidate(job, net, iteration))
     reason = None
     worst = net.holdout.accuracy - net.holdout.standard_error
     if control.accuracy < worst and net.learning_rate == job.settings.learning_rate:
@@ -50,33 +51,61 @@ def evaluate_control(job: Job, net: Current, iteration: int) -> Generator[Event,
             f"error {net.holdout.standard_error:.4f}: learning rate halved to {net.learning_rate / 2:g}"
         )
         net = replace(net, learning_rate=net.learning_rate / 2)
-        control = _train_control(job, net, iteration)
+        control = only_result(job, net, control_candidate(job, net, iteration))
     yield ControlEvaluated(iteration=iteration, evaluation=control, learning_rate=net.learning_rate, reason=reason)
     return control, net
 
 
 def short_term_finetune(
-    job: Job, net: Current, iteration: int, proposals: Sequence[Proposal], control: Evaluation, aim: Aim
+    job: Job,
+    net: Current,
+    iteration: int,
+    proposals: Sequence[Proposal],
+    control: Evaluation,
+    aim: Aim,
+    begun: Mapping[str, Evaluation] | None = None,
 ) -> Generator[Event, None, list[ProposalEvaluated]]:
     """Line 11 of Algorithm 1 for all proposals of an iteration, in whatever order the executor ends them.
 
-    Slope and reward are by the resource of `aim`. Raises ProposalFailed when not one could be evaluated.
+    Slope and reward are by the resource of `aim`. Those of `begun` go on from where they stopped. Raises
+    ProposalFailed when not one could be evaluated.
     """
-    by_group = {proposal.bundle.id: proposal for proposal in proposals}
-    candidates = [_candidate(job, net, iteration, group, proposal.kept) for group, proposal in by_group.items()]
     evaluated = []
     given_up = None
-    for result in job.executor.evaluate(net.network, net.kept, candidates, job.stop):
-        proposal = by_group[result.group or ""]
-        if isinstance(result, Failure):
-            given_up = _given_up(net, iteration, proposal, result)
+    for proposal, outcome in outcomes(job, net, iteration, proposals, begun or {}):
+        if isinstance(outcome, ProposalGivenUp):
+            given_up = outcome
             yield given_up
         else:
-            evaluated.append(_with_figures(net, iteration, proposal, result, control, aim, job.settings.reward))
+            evaluated.append(with_figures(net, iteration, proposal, outcome, control, aim, job.settings.reward))
             yield evaluated[-1]
     if not evaluated and given_up is not None:
         raise ProposalFailed(f"{given_up.group} of iteration {iteration}", given_up.attempts, given_up.reason)
     return evaluated
+
+
+def outcomes(
+    job: Job,
+    net: Current,
+    iteration: int,
+    proposals: Sequence[Proposal],
+    begun: Mapping[str, Evaluation],
+    until: int | None = None,
+) -> Iterator[tuple[Proposal, Evaluation | ProposalGivenUp]]:
+    """Of each proposal what the executor made of it, up to step `until` (None: to the end), as soon as it is there.
+    Those of `begun`, by group, go on from where they stopped."""
+    by_group = {proposal.bundle.id: proposal for proposal in proposals}
+    candidates = [
+        replace(candidate(job, net, iteration, group, proposal.kept), until=until, begun=begun.get(group))
+        for group, proposal in by_group.items()
+    ]
+    for result in job.executor.evaluate(net.network, net.kept, candidates, job.stop):
+        proposal = by_group[result.group or ""]
+        if isinstance(result, Failure):
+            yield proposal, _given_up(net, iteration, proposal, result)
+        else:
+            earlier = begun[proposal.bundle.id].attempts if proposal.bundle.id in begun else 1
+            yield proposal, replace(result, attempts=max(earlier, result.attempts))
 
 
 def next_network(job: Job, net: Current, iteration: int, picked: ProposalEvaluated) -> Current:
@@ -84,14 +113,18 @@ def next_network(job: Job, net: Current, iteration: int, picked: ProposalEvaluat
 
     One that was read back from the record has none any more: it is trained again, to the same bits.
     """
-    kept = net.keeping(picked.positions)
-    weights = picked.evaluation.weights
-    if weights is None:
-        candidate = _candidate(job, net, iteration, picked.group, picked.positions)
-        weights = _only_result(job, net, candidate).weights
+    evaluation = picked.evaluation
+    if evaluation.weights is None:
+        again = only_result(job, net, candidate(job, net, iteration, picked.group, picked.positions))
+        evaluation = replace(evaluation, weights=again.weights)
+    return network_of(job, net, iteration, net.keeping(picked.positions), evaluation)
+
+
+def network_of(job: Job, net: Current, iteration: int, kept: Kept, score: Evaluation) -> Current:
+    """What was trained and evaluated, as the network to go on with."""
+    weights = score.weights
     assert weights is not None, "an executor's own results carry their weights"
     graph = pruned_graph(job.original.graph, job.groups, {group: len(channels) for group, channels in kept.items()})
-    score = picked.evaluation
     return replace(
         net,
         iteration=iteration,
@@ -142,19 +175,20 @@ def _worse(net: Current, score: Score, anew: bool) -> str:
     return f"hold-out loss after {after} {score.loss:.4f}, of the pick {net.holdout.loss:.4f}: {kept}"
 
 
-def _train_control(job: Job, net: Current, iteration: int) -> Evaluation:
+def control_candidate(job: Job, net: Current, iteration: int) -> Candidate:
     seed = derive_seed(job.settings.seed, iteration, "control")
-    return _only_result(job, net, Candidate(group=None, kept=net.kept, seed=seed, learning_rate=net.learning_rate))
+    return Candidate(group=None, kept=net.kept, seed=seed, learning_rate=net.learning_rate)
 
 
-def _only_result(job: Job, net: Current, candidate: Candidate) -> Evaluation:
+def only_result(job: Job, net: Current, candidate: Candidate) -> Evaluation:
+    """Raises ProposalFailed."""
     (result,) = job.executor.evaluate(net.network, net.kept, [candidate], job.stop)
     if isinstance(result, Failure):
         raise ProposalFailed(candidate.group or "control", result.attempts, result.reason)
     return result
 
 
-def _candidate(job: Job, net: Current, iteration: int, group: str, positions: Mapping[str, Sequence[int]]) -> Candidate:
+def candidate(job: Job, net: Current, iteration: int, group: str, positions: Mapping[str, Sequence[int]]) -> Candidate:
     return Candidate(
         group=group,
         kept=net.keeping(positions),
@@ -163,7 +197,27 @@ def _candidate(job: Job, net: Current, iteration: int, group: str, positions: Ma
     )
 
 
-def _with_figures(
+def cut_of(net: Current, iteration: int, proposal: Proposal) -> dict[str, Any]:
+    """The fields of adapt.events.Cut."""
+    predicted: Resources = proposal.choice.option.predicted
+    larger = proposal.choice.next_larger
+    return {
+        "iteration": iteration,
+        "group": proposal.bundle.id,
+        "further": {group: proposal.kept[group] for group in proposal.bundle.further},
+        "filters_before": net.counts[proposal.bundle.id],
+        "filters_after": proposal.choice.option.filters,
+        "kept": proposal.kept[proposal.bundle.id],
+        "predicted": predicted,
+        "next_larger_filters": None if larger is None else larger.filters,
+        "next_larger_predicted": None if larger is None else larger.predicted,
+        "delta_latency_ms": (
+            predicted["latency_ms"] - net.resources["latency_ms"] if "latency_ms" in predicted else None
+        ),
+    }
+
+
+def with_figures(
     net: Current,
     iteration: int,
     proposal: Proposal,
@@ -173,23 +227,13 @@ def _with_figures(
     exponents: Reward,
 ) -> ProposalEvaluated:
     predicted: Resources = proposal.choice.option.predicted
-    larger = proposal.choice.next_larger
     delta_accuracy = result.accuracy - control.accuracy
     before, after = net.resources[aim.resource], predicted[aim.resource]
     reduction = (before - after) / before
     return ProposalEvaluated(
-        iteration=iteration,
-        group=proposal.bundle.id,
-        further={group: proposal.kept[group] for group in proposal.bundle.further},
-        filters_before=net.counts[proposal.bundle.id],
-        filters_after=proposal.choice.option.filters,
-        kept=proposal.kept[proposal.bundle.id],
-        predicted=predicted,
-        next_larger_filters=None if larger is None else larger.filters,
-        next_larger_predicted=None if larger is None else larger.predicted,
+        **cut_of(net, iteration, proposal),
         evaluation=result,
         delta_accuracy=delta_accuracy,
-        delta_latency_ms=predicted["latency_ms"] - net.resources["latency_ms"] if "latency_ms" in predicted else None,
         relative_reduction=reduction,
         slope=slope(delta_accuracy, reduction),
         reward=mnasnet_reward(result.accuracy, after / aim.limit, exponents),

@@ -7,7 +7,7 @@ The numbers in comments are the lines of Algorithm 1. What the paper does not ha
 alone gains, and the result is measured once more after line 14.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 
 from adapt.budget import Budget
@@ -21,7 +21,8 @@ from adapt.events import (
     ProposalEvaluated,
     ProposalSkipped,
 )
-from adapt.finetune import Proposal, evaluate_control, long_term_finetune, next_network, short_term_finetune
+from adapt.exact import Exact
+from adapt.finetune import Proposal, evaluate_control, long_term_finetune
 from adapt.graph.pruning import Layout
 from adapt.importance import Subject
 from adapt.measurement import (
@@ -31,12 +32,17 @@ from adapt.measurement import (
     network_to_go_on_from,
     take_empirical_measurement,
 )
-from adapt.pick import Aim, not_told_apart, pick, why_not
+from adapt.pick import Aim, why_not
 from adapt.proposals import Situation, choose_constraint, choose_num_filters, choose_which_filters, why_skipped
+from adapt.race import Racing
 from adapt.reach import Bundle, bundles
+from adapt.round import Lines, Round
 from adapt.rounding import with_rounding
 from adapt.search import Current, Job, Progress
-from adapt.spec import Pick, Resources, derive_seed
+from adapt.spec import Pick, Resources, Search, derive_seed
+
+SEARCHES: Mapping[Search, type[Exact] | type[Racing]] = {"exact": Exact, "racing": Racing}
+"""Who does lines 11 to 13."""
 
 
 def adapt_network(job: Job, progress: Progress) -> Generator[Event, None, None]:
@@ -50,8 +56,9 @@ def adapt_network(job: Job, progress: Progress) -> Generator[Event, None, None]:
     job = yield from with_rounding(job, progress)
     budget = yield from check_reachable(job, original)
     net = yield from network_to_go_on_from(job, progress, original, budget)
+    lines = SEARCHES[job.settings.search](progress)
     while True:  # once, unless the last measurement is over the budget after all
-        net = yield from shrink(job, budget, original, net)  # 3-13
+        net = yield from shrink(job, budget, original, net, lines)  # 3-13
         final = yield from long_term_finetune(job, budget, net, progress)  # 14
         if not budget.unmet(final.upper_ends):
             break
@@ -69,7 +76,7 @@ def adapt_network(job: Job, progress: Progress) -> Generator[Event, None, None]:
     )
 
 
-def shrink(job: Job, budget: Budget, original: Current, net: Current) -> Generator[Event, None, Current]:
+def shrink(job: Job, budget: Budget, original: Current, net: Current, lines: Lines) -> Generator[Event, None, Current]:
     """Lines 3-13: one iteration after the other until the measured network is within the budget."""
     layers = bundles(job.groups, job.settings)  # layers tied together shrink together
     while unmet := budget.unmet(net.upper_ends):  # 3: while Res_i > Bud
@@ -110,14 +117,12 @@ def shrink(job: Job, budget: Budget, original: Current, net: Current) -> Generat
         control, net = yield from evaluate_control(job, net, i)
         falling = situation.furthest_to_fall(constraint)
         aim = Aim(resource=falling, limit=budget.limits[falling])
-        results = yield from short_term_finetune(job, net, i, proposals, control, aim)  # 11: ShortTermFineTune
+        now = Round(job=job, budget=budget, net=net, iteration=i, situation=situation, control=control, aim=aim)
+        results = yield from lines.short_term_finetune(now, proposals)  # 11: ShortTermFineTune
 
-        best = pick(job.settings.pick, results)  # 12: PickHighestAccuracy, or another rule
-        if (noise := not_told_apart(results, best, net.holdout.images)) is not None:
-            yield Message(text=noise)
-        net = next_network(job, net, i, best)  # 12-13: Net_{i+1}; i = i + 1
+        picked, net = yield from lines.pick(now, results)  # 12-13: PickHighestAccuracy, Net_{i+1}; i = i + 1
         net = yield from take_empirical_measurement(job, net, budget=budget)  # 12: Res_{i+1}, and not as predicted
-        yield _done(net, best, results, job.settings.pick)
+        yield _done(net, picked, results, job.settings.pick)
     return net
 
 
@@ -140,11 +145,14 @@ def _skipped(iteration: int, situation: Situation, bundle: Bundle, constraint: R
     )
 
 
-def _done(net: Current, best: ProposalEvaluated, results: Sequence[ProposalEvaluated], rule: Pick) -> IterationDone:
+def _done(
+    net: Current, picked: Sequence[ProposalEvaluated], results: Sequence[ProposalEvaluated], rule: Pick
+) -> IterationDone:
+    groups = tuple(proposal.group for proposal in picked)
     return IterationDone(
         iteration=net.iteration,
-        picked=(best.group,),
-        reasons={result.group: why_not(rule, result, best) for result in results if result is not best},
+        picked=groups,
+        reasons={each.group: why_not(rule, each, picked[0]) for each in results if each.group not in groups},
         network=net.network,
         kept=net.kept,
         after=net.resources,

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from adapt.events import ProposalEvaluated
-from adapt.noise import images_to_tell_apart, standard_error
+import numpy as np
+from numpy.typing import NDArray
+
+from adapt.events import Evaluation, ProposalEvaluated
+from adapt.noise import Difference, images_to_tell_apart, paired_difference, standard_error
 from adapt.spec import Pick, Resource, Reward
 
 
@@ -39,17 +42,48 @@ RULES: Mapping[Pick, Callable[[ProposalEvaluated], float]] = {
     "best-slope": lambda proposal: proposal.slope,
     "mnasnet-reward": lambda proposal: proposal.reward,
 }
+_Images = NDArray[np.float64]
+BY_IMAGE: Mapping[Pick, Callable[[ProposalEvaluated, _Images, _Images], _Images]] = {
+    "highest-accuracy": lambda proposal, right, control: right,
+    "best-slope": lambda proposal, right, control: (right - control) / proposal.relative_reduction,
+    "mnasnet-reward": lambda proposal, right, control: right * proposal.reward_share,
+}
+"""The same image by image, from what a proposal and the control answered rightly; its mean is what RULES gives."""
 VALUES: Mapping[Pick, str] = {"highest-accuracy": "accuracy", "best-slope": "slope", "mnasnet-reward": "reward"}
 """What each rule compares, in a word."""
 
 
-def pick(rule: Pick, proposals: Sequence[ProposalEvaluated]) -> ProposalEvaluated:
-    """The best proposal by `rule`; ties go to the lower hold-out loss, the larger reduction, the group's id.
+def in_order(rule: Pick, proposals: Sequence[ProposalEvaluated]) -> list[ProposalEvaluated]:
+    """The best first by `rule`; ties go to the lower hold-out loss, the larger reduction, the group's id.
 
     Ties are the normal case when the uploaded network has seen the hold-out.
     """
     value = RULES[rule]
-    return min(proposals, key=lambda p: (-value(p), p.evaluation.loss, -p.relative_reduction, p.group))
+    return sorted(proposals, key=lambda p: (-value(p), p.evaluation.loss, -p.relative_reduction, p.group))
+
+
+def pick(rule: Pick, proposals: Sequence[ProposalEvaluated]) -> ProposalEvaluated:
+    """The first of them."""
+    return in_order(rule, proposals)[0]
+
+
+def answers(evaluation: Evaluation, images: int) -> NDArray[np.float64]:
+    """1 for each hold-out image that was answered rightly, 0 for each other [images]."""
+    assert evaluation.right is not None, "whatever is evaluated says which images it answered"
+    return np.unpackbits(np.frombuffer(evaluation.right, np.uint8), count=images).astype(np.float64)
+
+
+def behind(
+    rule: Pick, best: ProposalEvaluated, other: ProposalEvaluated, control: Evaluation, images: int
+) -> Difference:
+    """By how much `best` is ahead in what `rule` compares, which for each rule is a mean over the hold-out's images.
+
+    `control` took as many steps as these two.
+    """
+    baseline = answers(control, images)
+    worth = BY_IMAGE[rule]
+    first, second = (worth(each, answers(each.evaluation, images), baseline) for each in (best, other))
+    return paired_difference(first - second)
 
 
 def why_not(rule: Pick, proposal: ProposalEvaluated, picked: ProposalEvaluated) -> str:

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from adapt.errors import AdaptError
-from adapt.spec import RESOURCES, GroupLimits, Resource, Reward, Settings, Step
+from adapt.spec import RESOURCES, GroupLimits, Race, Resource, Reward, Settings, Step
 
 
 def _for_every_resource(step: Step) -> Mapping[Resource, Step]:
@@ -78,6 +78,8 @@ def _as_held(values: dict[str, Any]) -> dict[str, Any]:
     """JSON's lists and objects as the settings hold them."""
     if "reward" in values:
         values["reward"] = Reward(**values["reward"])
+    if "race" in values:
+        values["race"] = Race(**values["race"])
     for name in ("include", "exclude"):
         if name in values:
             values[name] = tuple(values[name])

@@ -1,7 +1,7 @@
 """What a search is given: its parts, as values and two interfaces, and where it stands."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from adapt.budget import Asked
@@ -11,6 +11,7 @@ from adapt.graph.network import Graph, Network, Weights
 from adapt.graph.pruning import ChannelGroup, Kept
 from adapt.importance import Evidence
 from adapt.latency.staircase import Staircase
+from adapt.noise import Difference
 from adapt.spec import Resource, Resources, Settings
 from adapt.stop import Stop
 
@@ -94,6 +95,23 @@ class Job:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Left:
+    """How a group left a race: at which rung (0: it was not let in), and how far the best one was ahead of it."""
+
+    rung: int
+    behind: Difference | None
+
+
+@dataclass(frozen=True)
+class Races:
+    """What is recorded of a job's races: who left, by (iteration, group), and the last (iteration, rung) that is
+    decided."""
+
+    left: Mapping[tuple[int, str], Left] = field(default_factory=dict)
+    decided: tuple[int, int] = (0, 0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Progress:
     """What the record holds of an earlier run; the default is a job that has not begun.
@@ -110,6 +128,7 @@ class Progress:
     original: OriginalEvaluated | None = None
     staircase: Staircase | None = None
     epoch: EpochDone | None = None
+    races: Races = Races()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,8 @@ NormalizationFrom = Literal["model", "data"]
 """Which mean and deviation pixels are normalised by: those stated with the model, or those of the training images."""
 Final = Literal["finetune", "from-scratch", "none"]
 """What becomes of the network that the search ends with: trained further, or anew from newly drawn weights."""
+Search = Literal["exact", "racing"]
+"""How the proposals of an iteration are judged: each trained to the end, or in a race (adapt.race)."""
 Proposals = Literal["groups", "paper"]
 """Who shrinks in one proposal: what must be of one size, or what MobileNetV3 (section 4.2) shrinks at once."""
 ExecutorName = Literal["serial", "processes"]
@@ -68,6 +70,17 @@ class Reward:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Race:
+    """Of the search `racing`. `standard_errors`: of a paired difference, above which the hold-out tells two networks
+    apart. `rest`: iterations for which a group is not let in that was told from the best at the first rung. `picks`:
+    proposals at most that become one network."""
+
+    standard_errors: float = 2.0
+    rest: int = 2
+    picks: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
 class GroupLimits:
     """What holds for the groups that a glob names, in place of the settings' own value; None: that value."""
 
@@ -85,6 +98,8 @@ class Settings:
     schedule: Mapping[Resource, Step] = field(
         default_factory=lambda: {resource: Step(initial=0.03, decay=0.98, floor=0.005) for resource in RESOURCES}
     )
+    search: Search = "exact"
+    race: Race = Race()  # of the search racing
     proposals: Proposals = "groups"
     largest_share: float = 1.0  # of a group's filters that one iteration may take; presets but `netadapt`: 0.5
     short_term_steps: int = 200

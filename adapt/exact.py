@@ -1,0 +1,27 @@
+"""`search: exact`: lines 11 to 13 of Algorithm 1 to the letter."""
+
+from collections.abc import Generator, Sequence
+
+from adapt.events import Event, Message, ProposalEvaluated
+from adapt.finetune import Proposal, next_network, short_term_finetune
+from adapt.pick import not_told_apart, pick
+from adapt.round import Picked, Round
+from adapt.search import Progress
+
+
+class Exact:
+    """Every proposal is trained to the end, and the best one is the next network. Implements adapt.round.Lines."""
+
+    def __init__(self, progress: Progress) -> None:
+        """What was recorded is no business of these lines."""
+
+    def short_term_finetune(
+        self, now: Round, proposals: Sequence[Proposal]
+    ) -> Generator[Event, None, list[ProposalEvaluated]]:
+        return (yield from short_term_finetune(now.job, now.net, now.iteration, proposals, now.control, now.aim))
+
+    def pick(self, now: Round, results: Sequence[ProposalEvaluated]) -> Generator[Event, None, Picked]:
+        best = pick(now.job.settings.pick, results)  # PickHighestAccuracy, or another rule
+        if (noise := not_told_apart(results, best, now.net.holdout.images)) is not None:
+            yield Message(text=noise)
+        return (best,), next_network(now.job, now.net, now.iteration, best)

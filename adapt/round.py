@@ -1,0 +1,44 @@
+"""Lines 11 to 13 of Algorithm 1 as a kind of search has them: what they are given, and what they have to give."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from adapt.budget import Budget
+from adapt.events import Evaluation, Event, ProposalEvaluated
+from adapt.finetune import Proposal
+from adapt.pick import Aim
+from adapt.proposals import Situation
+from adapt.search import Current, Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """One iteration, from where its proposals are known: `net` is Net_i, `control` what it scores after the same steps,
+    `aim` the resource that has to fall."""
+
+    job: Job
+    budget: Budget
+    net: Current
+    iteration: int
+    situation: Situation
+    control: Evaluation
+    aim: Aim
+
+
+Picked = tuple[Sequence[ProposalEvaluated], Current]
+"""The proposals that Net_{i+1} is made of, the best first, and that network; its resources are yet to be measured."""
+
+
+class Lines(Protocol):
+    """One object for a whole search."""
+
+    def short_term_finetune(
+        self, now: Round, proposals: Sequence[Proposal]
+    ) -> Generator[Event, None, list[ProposalEvaluated]]:
+        """Line 11. What is handed back was trained to the end. Raises ProposalFailed where that is nothing."""
+        ...
+
+    def pick(self, now: Round, results: Sequence[ProposalEvaluated]) -> Generator[Event, None, Picked]:
+        """Lines 12 and 13."""
+        ...
