@@ -316,6 +316,10 @@ class ProposalRow(Base):
     steps: Mapped[int | None]
     attempts: Mapped[int | None]
     seconds: Mapped[float | None]
+    rung: Mapped[int | None]
+    behind: Mapped[float | None]
+    behind_standard_error: Mapped[float | None]
+    answers: Mapped[str | None]
     created_at: Mapped[datetime]
 
 

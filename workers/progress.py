@@ -1,5 +1,6 @@
 """A job's record turned back into where its search stands, and values of the search into documents of the record."""
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -12,13 +13,16 @@ from adapt.executors.contract import Failure
 from adapt.graph.network import Network
 from adapt.latency.staircase import Staircase
 from adapt.latency.table import Entry
-from adapt.search import Progress
+from adapt.noise import Difference
+from adapt.search import Left, Progress, Races
 from app.jobs.holdout import ORIGINAL
 from app.jobs.records import Checkpoint, Iteration, JobProgressRecord, Proposal
 from app.storage import Storage
 from app.targets.staircases import staircase_from_document
 
 T = TypeVar("T")
+RACE = "race"
+"""Key of the value that names the last rung which is decided."""
 
 
 def read_progress(record: JobProgressRecord, storage: Storage) -> Progress:
@@ -27,7 +31,12 @@ def read_progress(record: JobProgressRecord, storage: Storage) -> Progress:
     original = None if scores is None else original_from_document(scores)
     staircase = read_staircase(record)
     if not record.finished or record.checkpoint is None:
-        return Progress(original=original, staircase=staircase, learning_rate=_learning_rate(record.open_iteration))
+        return Progress(
+            original=original,
+            staircase=staircase,
+            learning_rate=_learning_rate(record.open_iteration),
+            races=read_races(record),
+        )
     last = record.finished[-1]
     return Progress(
         iteration=last.iteration,
@@ -38,6 +47,7 @@ def read_progress(record: JobProgressRecord, storage: Storage) -> Progress:
         original=original,
         staircase=staircase,
         epoch=read_epoch(record, storage),
+        races=read_races(record),
     )
 
 
@@ -70,7 +80,8 @@ def read_outcomes(record: JobProgressRecord) -> dict[str | None, Evaluation | Fa
     """What was evaluated of the iteration that was interrupted, by group (None: the control)."""
     outcomes: dict[str | None, Evaluation | Failure] = {}
     if record.open_iteration is not None and record.open_iteration.control is not None:
-        outcomes[None] = Evaluation(**record.open_iteration.control["evaluation"])
+        control = record.open_iteration.control["evaluation"]
+        outcomes[None] = Evaluation(**{**control, "right": _bytes(control.get("right"))})
     for proposal in record.proposals:
         if proposal.state == "evaluated":
             outcomes[proposal.group] = _evaluation(proposal)
@@ -100,7 +111,30 @@ def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
         "steps": evaluation.steps,
         "attempts": evaluation.attempts,
         "seconds": evaluation.seconds,
+        "right": answers_text(evaluation),
     }
+
+
+def answers_text(evaluation: Evaluation) -> str | None:
+    """The packed bits as text."""
+    return None if evaluation.right is None else b64encode(evaluation.right).decode()
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else b64decode(text)
+
+
+def read_races(record: JobProgressRecord) -> Races:
+    """Who left the job's races, and what is decided of the last one."""
+    left = {(each.iteration, each.group): Left(_present(each.rung), _behind(each)) for each in record.raced_out}
+    decided = record.values.get(RACE)
+    return Races(left, (0, 0) if decided is None else (decided["iteration"], decided["rung"]))
+
+
+def _behind(proposal: Proposal) -> Difference | None:
+    if proposal.behind is None:
+        return None
+    return Difference(proposal.behind, _present(proposal.behind_standard_error))
 
 
 def original_document(scores: OriginalEvaluated) -> dict[str, Any]:
@@ -126,6 +160,7 @@ def _evaluation(proposal: Proposal) -> Evaluation:
         steps=_present(proposal.steps),
         attempts=_present(proposal.attempts),
         seconds=_present(proposal.seconds),
+        right=_bytes(proposal.answers),
     )
 
 

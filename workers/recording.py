@@ -14,7 +14,10 @@ from safetensors.numpy import save as save_tensors
 from adapt.events import (
     BudgetResolved,
     ControlEvaluated,
+    Cut,
+    CutsJoined,
     EpochDone,
+    Evaluation,
     Event,
     Finished,
     IterationDone,
@@ -26,7 +29,9 @@ from adapt.events import (
     PhaseChanged,
     ProposalEvaluated,
     ProposalGivenUp,
+    ProposalRacedOut,
     ProposalSkipped,
+    RungDone,
     StaircaseFound,
 )
 from adapt.graph.costs import costs
@@ -55,7 +60,15 @@ from app.targets.lookup import LookupRepository
 from app.targets.staircases import staircase_document
 from workers.assembly import Material
 from workers.checkpoints import MeasuredFiles, none_measured, store_files
-from workers.progress import evaluation_document, original_document, original_from_document
+from workers.progress import (
+    RACE,
+    answers_text,
+    evaluation_document,
+    original_document,
+    original_from_document,
+)
+
+_OfProposal = ProposalSkipped | ProposalGivenUp | ProposalEvaluated | ProposalRacedOut
 
 
 @dataclass
@@ -173,27 +186,40 @@ class Recording:
 
     @write.register
     def _(self, event: ProposalEvaluated) -> None:
-        larger = None
-        if event.next_larger_filters is not None and event.next_larger_predicted is not None:
-            larger = NextLarger(filters=event.next_larger_filters, predicted=by_name(event.next_larger_predicted))
-        outcome = event.evaluation
         self._add_proposal(
             event,
             state="evaluated",
-            filters_after=event.filters_after,
-            predicted=by_name(event.predicted),
-            next_larger=larger,
-            kept=list(event.kept),
-            accuracy_before_finetune=outcome.accuracy_before_finetune,
-            accuracy=outcome.accuracy,
-            loss=outcome.loss,
             delta_accuracy=event.delta_accuracy,
-            delta_latency_ms=event.delta_latency_ms,
             slope=event.slope,
-            steps=outcome.steps,
-            attempts=outcome.attempts,
-            seconds=outcome.seconds,
+            **_cut(event),
+            **_outcome(event.evaluation),
         )
+
+    @write.register
+    def _(self, event: RungDone) -> None:
+        """The whole decision at once: a resumed search takes it as it is."""
+        new = [proposal for each in event.raced_out if (proposal := self._raced_out(each)) is not None]
+        decided = {"iteration": event.iteration, "rung": event.rung}
+
+        def record(recorder: JobRecorder) -> None:
+            for proposal in new:
+                recorder.add_proposal(self._claimed, proposal)
+            recorder.set_value(self._claimed, RACE, decided)
+
+        self._in_transaction(record)
+
+    @write.register
+    def _(self, event: CutsJoined) -> None:
+        figures = {
+            "iteration": event.iteration,
+            "groups": list(event.groups),
+            "adds_up": event.adds_up,
+            "expected": event.expected,
+            "accuracy": None if event.evaluation is None else event.evaluation.accuracy,
+            "steps": 0 if event.evaluation is None else event.evaluation.steps,
+        }
+        if event.text not in self._known.messages:
+            self._in_transaction(lambda recorder: recorder.add_message(self._claimed, event.text, figures))
 
     @write.register
     def _(self, event: IterationDone) -> None:
@@ -269,13 +295,31 @@ class Recording:
 
         self._in_transaction(record)
 
-    def _add_proposal(self, event: ProposalSkipped | ProposalGivenUp | ProposalEvaluated, **values: Any) -> None:
+    def _raced_out(self, event: ProposalRacedOut) -> NewProposal | None:
+        behind = event.behind
+        return self._new_proposal(
+            event,
+            state="raced-out",
+            reason=event.reason,
+            rung=event.rung,
+            behind=None if behind is None else behind.mean,
+            behind_standard_error=None if behind is None else behind.standard_error,
+            **_cut(event),
+            **({"steps": 0} if event.evaluation is None else _outcome(event.evaluation)),
+        )
+
+    def _add_proposal(self, event: _OfProposal, **values: Any) -> None:
+        if (proposal := self._new_proposal(event, **values)) is not None:
+            self._in_transaction(lambda recorder: recorder.add_proposal(self._claimed, proposal))
+
+    def _new_proposal(self, event: _OfProposal, **values: Any) -> NewProposal | None:
+        """None where it is recorded already."""
         key = (event.iteration, event.group)
         if key in self._known.proposals:
-            return
+            return None
         self._known.proposals.add(key)
         first, *others = (self._groups[group] for group in (event.group, *event.further))
-        proposal = NewProposal(
+        return NewProposal(
             iteration=event.iteration,
             group=first.id,
             further=further_of(event),
@@ -284,7 +328,6 @@ class Recording:
             filters_before=event.filters_before,
             **values,
         )
-        self._in_transaction(lambda recorder: recorder.add_proposal(self._claimed, proposal))
 
     def _checkpoint(
         self, kind: CheckpointKind, iteration: int, figures: Figures, network: Network, kept: Kept
@@ -319,11 +362,37 @@ def figures_of(network: Network, latency: Latency | None, accuracy: float, check
     )
 
 
-def further_of(event: ProposalSkipped | ProposalGivenUp | ProposalEvaluated) -> dict[str, Sequence[int] | None]:
+def further_of(event: _OfProposal) -> dict[str, Sequence[int] | None]:
     """The groups that shrink with the proposal's first one, and what each keeps where that was decided."""
-    if isinstance(event, ProposalEvaluated):
+    if isinstance(event, Cut):
         return dict(event.further)
     return dict.fromkeys(event.further)
+
+
+def _cut(event: Cut) -> dict[str, Any]:
+    """What a proposal takes away, as a row has it."""
+    larger = None
+    if event.next_larger_filters is not None and event.next_larger_predicted is not None:
+        larger = NextLarger(filters=event.next_larger_filters, predicted=by_name(event.next_larger_predicted))
+    return {
+        "filters_after": event.filters_after,
+        "predicted": by_name(event.predicted),
+        "next_larger": larger,
+        "kept": list(event.kept),
+        "delta_latency_ms": event.delta_latency_ms,
+    }
+
+
+def _outcome(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "accuracy_before_finetune": evaluation.accuracy_before_finetune,
+        "accuracy": evaluation.accuracy,
+        "loss": evaluation.loss,
+        "steps": evaluation.steps,
+        "attempts": evaluation.attempts,
+        "seconds": evaluation.seconds,
+        "answers": answers_text(evaluation),
+    }
 
 
 def by_name(resources: Resources) -> dict[str, float]:

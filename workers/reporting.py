@@ -12,6 +12,7 @@ from adapt.events import (
     PhaseChanged,
     ProposalEvaluated,
     ProposalGivenUp,
+    RungDone,
 )
 from adapt.spec import Resources
 from app.database import Sessions, unit_of_work
@@ -78,8 +79,8 @@ class Reporter:
             self._iteration, self._done, self._total = event.iteration, 0, event.candidates
             self._leg = (self._way(event.before), self._way({**event.before, **event.constraint}))
             self._fraction = max(self._fraction, self._leg[0])
-        elif isinstance(event, ProposalEvaluated | ProposalGivenUp):
-            self._done += 1
+        elif isinstance(event, ProposalEvaluated | ProposalGivenUp | RungDone):
+            self._done += len(event.raced_out) if isinstance(event, RungDone) else 1
             begun, ends = self._leg
             self._fraction = max(self._fraction, begun + (ends - begun) * self._done / self._total)
         elif isinstance(event, IterationDone):

@@ -148,6 +148,7 @@ def proposals(
         "kind": lambda row: row.get("kind"),
         "filters": lambda row: f"{row['filters_before']} -> {row['filters_after'] or '-'}",
         "state": lambda row: row["state"],
+        "steps": lambda row: figure(row.get("steps")),
         "accuracy": lambda row: percent(row.get("accuracy")),
         "change": lambda row: percent(row.get("delta_accuracy")),
         "ms": lambda row: figure(row.get("delta_latency_ms")),

@@ -7,6 +7,7 @@ from typing import Any
 
 from adapt.data.split import HOLDOUT_AT_MOST, HOLDOUT_SMALL_SHARE, batches_per_epoch
 from adapt.latency.reading import Plan
+from adapt.rungs import rungs
 from adapt.spec import Settings, TrainingSpeed
 
 FORWARD = 1 / 3
@@ -52,13 +53,14 @@ def estimate_seconds(
     `left` is the share of the original's mult-adds that the search ends with: it trains faster and faster. Rough, by a
     factor of two to either side: every step of the schedule is taken to be made just as asked (rounding makes larger
     ones), every iteration to have a proposal of each group, and the machine to be as busy as when `speed` was measured.
+    In a race nobody rests, and one group shrinks in an iteration.
     """
     batch = min(settings.batch_size, images.train)
     statistics = min(settings.batch_norm_batches * max(batch, STATISTICS_BATCH_AT_LEAST), images.train)
     score = FORWARD * (images.holdout + statistics)
     candidate = settings.short_term_steps * batch + 2 * score
     at_once = speed.processes if settings.executor == "processes" else 1
-    rounds = iterations * (1 + math.ceil(proposals / at_once))
+    rounds = iterations * (1 + math.ceil(_whole_trainings(settings, proposals) / at_once))
     taught = FORWARD * batch if settings.distill else 0.0  # by the original in each step, however small the network is
     search = rounds * (candidate * (1 + left) / 2 + settings.short_term_steps * taught)
     steps = batches_per_epoch(images.train, settings.batch_size)
@@ -70,3 +72,16 @@ def estimate_seconds(
     plan = Plan()
     measurements = (iterations + 4 if measures else 2) * math.sqrt(plan.minimum_s * plan.maximum_s)
     return START_S + measurements + speed.ms_per_image / 1000 * (search + final + before + reports)
+
+
+def _whole_trainings(settings: Settings, proposals: int) -> float:
+    """How many proposals trained to the end take as many steps as those of one iteration."""
+    if settings.search == "exact" or not proposals:
+        return proposals
+    steps, picks = settings.short_term_steps, settings.race.picks
+    racing, before, trained = proposals, 0, 0
+    for until in rungs(steps):
+        trained += racing * (until - before)
+        racing, before = min(racing, max(math.ceil(racing / 2), picks)), until
+    joint = steps if picks > 1 else 0
+    return (trained + racing * (steps - before) + joint) / steps

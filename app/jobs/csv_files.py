@@ -29,6 +29,7 @@ PROPOSAL_COLUMNS: tuple[str, ...] = (
     *_of_resources("next_larger.predicted"),
     *("kept", "further", "accuracy_before_finetune", "accuracy", "loss", "delta_accuracy", "delta_latency_ms", "slope"),
     *("picked", "steps", "attempts", "seconds", "accuracy_standard_error", "holdout_images"),
+    *("rung", "behind", "behind_standard_error"),
 )
 ITERATION_COLUMNS: tuple[str, ...] = (
     "iteration",

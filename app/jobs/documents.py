@@ -8,7 +8,7 @@ from app.jobs.records import Checkpoint, Event, Iteration, Job, Proposal
 from app.timestamps import rfc3339
 
 _NOT_STORED = {"distill": False, "search": "exact"}
-"""Echoed of a job that does not store them: the first is new, of the second this version has one value."""
+"""Echoed of a job that does not store them: when it was submitted there was nothing else."""
 
 
 def job_document(job: Job) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def iteration_document(iteration: Iteration) -> dict[str, Any]:
 
 def proposal_document(proposal: Proposal) -> dict[str, Any]:
     document = asdict(proposal) | {"accuracy_standard_error": _standard_error(proposal)}
-    del document["job_id"], document["number"]
+    del document["job_id"], document["number"], document["answers"]
     first = ("id", "iteration", "group")
     return {key: document[key] for key in first} | {
         key: list(value) if isinstance(value, tuple) else value for key, value in document.items() if key not in first

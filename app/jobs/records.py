@@ -162,7 +162,9 @@ class NextLarger:
 class NewProposal:
     """`kept` are indices among the filters before this iteration; what was not evaluated leaves figures None.
 
-    `further` names the groups that get the same count together with `group`, each with what it keeps.
+    `further` names the groups that get the same count together with `group`, each with what it keeps. `rung` is where
+    it left a race (0: it was not let in), `behind` how far the best one was ahead of it there. `answers` says which
+    hold-out images were answered rightly (packed bits, base64).
     """
 
     iteration: int
@@ -186,6 +188,10 @@ class NewProposal:
     attempts: int | None = None
     seconds: float | None = None
     further: Mapping[str, Sequence[int] | None] = field(default_factory=dict)
+    rung: int | None = None
+    behind: float | None = None
+    behind_standard_error: float | None = None
+    answers: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,7 +261,8 @@ class JobProgressRecord:
 
     `finished` are the finished iterations in order; `checkpoint` the one that the last of them (or, without any, the
     original) was stored as; `open_iteration` one that began and did not end, with its `proposals` recorded so far;
-    `measurements` every latency by key; `values` what the worker kept by `set_value`; `messages` what it has told.
+    `measurements` every latency by key; `values` what the worker kept by `set_value`; `messages` what it has
+    told; `raced_out` whoever left a race, in any iteration.
     """
 
     finished: tuple[Iteration, ...]
@@ -266,3 +273,4 @@ class JobProgressRecord:
     values: Mapping[str, Document]
     epoch_state: EpochState | None
     messages: frozenset[str]
+    raced_out: tuple[Proposal, ...] = ()

@@ -39,6 +39,11 @@ def load_progress(session: Session, job_id: str) -> JobProgressRecord:
     measurements = session.scalars(select(MeasurementRow).where(MeasurementRow.job_id == job_id))
     messages = session.scalars(select(EventRow.data).where(EventRow.job_id == job_id, EventRow.event == "message"))
     values = session.scalars(select(JobValueRow).where(JobValueRow.job_id == job_id))
+    raced_out = session.scalars(
+        select(ProposalRow)
+        .where(ProposalRow.job_id == job_id, ProposalRow.state == "raced-out")
+        .order_by(ProposalRow.number)
+    )
     return JobProgressRecord(
         finished=finished,
         checkpoint=None if checkpoint is None else to_checkpoint(checkpoint),
@@ -48,4 +53,5 @@ def load_progress(session: Session, job_id: str) -> JobProgressRecord:
         values={row.key: row.value for row in values},
         epoch_state=None if epoch is None else to_epoch_state(epoch),
         messages=frozenset(message["text"] for message in messages),
+        raced_out=tuple(to_proposal(row) for row in raced_out),
     )

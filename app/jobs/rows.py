@@ -103,6 +103,10 @@ def to_proposal(row: ProposalRow, holdout_images: int | None = None) -> Proposal
         steps=row.steps,
         attempts=row.attempts,
         seconds=row.seconds,
+        rung=row.rung,
+        behind=row.behind,
+        behind_standard_error=row.behind_standard_error,
+        answers=row.answers,
     )
 
 

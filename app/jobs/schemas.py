@@ -212,6 +212,13 @@ class ProposalOut(BaseModel):
     steps: int | None
     attempts: int | None
     seconds: float | None
+    rung: int | None = Field(
+        description="Where a `raced-out` proposal left the race: 1 is the first rung; 0, it was not let in."
+    )
+    behind: float | None = Field(
+        description="Of a `raced-out` one: how far the best of its rung was ahead in what the pick compares."
+    )
+    behind_standard_error: float | None = Field(description="Of `behind`, from the differences image by image.")
 
 
 class ProposalListing(BaseModel):

@@ -6,10 +6,21 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from adapt.presets import PRESETS, effective_settings
-from adapt.spec import RESOURCES, ExecutorName, Final, Importance, NormalizationFrom, Pick, Proposals, Reward, Settings
+from adapt.spec import (
+    RESOURCES,
+    ExecutorName,
+    Final,
+    Importance,
+    NormalizationFrom,
+    Pick,
+    Proposals,
+    Race,
+    Reward,
+    Search,
+    Settings,
+)
 
 NOT_BUILT: Mapping[str, frozenset[Any]] = {
-    "search": frozenset({"racing"}),
     "executor": frozenset({"ray"}),
     "device": frozenset({"cuda"}),
 }
@@ -64,6 +75,29 @@ class RewardIn(_Strict):
 
     alpha: float = Field(default=Reward.alpha, ge=-10, le=0)
     beta: float = Field(default=Reward.beta, ge=-10, le=0)
+
+
+class RaceIn(_Strict):
+    """Of the search racing (docs/racing.md)."""
+
+    standard_errors: float = Field(
+        default=Race.standard_errors,
+        ge=0.5,
+        le=10,
+        description="Of a difference image by image, above which the hold-out tells two networks apart.",
+    )
+    rest: int = Field(
+        default=Race.rest,
+        ge=0,
+        le=20,
+        description="Iterations for which a group is not let in that was told from the best at the first rung.",
+    )
+    picks: int = Field(
+        default=Race.picks,
+        ge=1,
+        le=8,
+        description="Proposals at most that become one network, if their effects add up.",
+    )
 
 
 class GroupLimitsIn(_Strict):
@@ -157,7 +191,12 @@ class SettingsIn(_Strict):
         default=None,
         description="`model` as stated with the model, `data` by mean and deviation of the training images.",
     )
-    search: Annotated[Literal["exact"] | None, _built("search")] = None
+    search: Search | None = Field(
+        default=None,
+        description="exact: every proposal is trained to the end, Algorithm 1 to the letter. racing: the worse half "
+        "leaves early, and several may be picked at once (docs/racing.md).",
+    )
+    race: RaceIn | None = None
     final: Final | None = Field(
         default=None,
         description="finetune: the network that the search ends with is trained further for long_term_epochs. "
@@ -183,8 +222,7 @@ class SettingsIn(_Strict):
 
     def effective(self) -> Settings:
         """With the preset's values filled in."""
-        given = self.model_dump(exclude_none=True, exclude={"search"})
-        return effective_settings(given)
+        return effective_settings(self.model_dump(exclude_none=True))
 
 
 def built_values() -> dict[str, Any]:
@@ -194,7 +232,7 @@ def built_values() -> dict[str, Any]:
         "picks": list(get_args(Pick)),
         "proposals": list(get_args(Proposals)),
         "importances": list(get_args(Importance)),
-        "searches": ["exact"],
+        "searches": list(get_args(Search)),
         "finals": list(get_args(Final)),
         "executors": list(get_args(ExecutorName)),
         "devices": ["cpu"],

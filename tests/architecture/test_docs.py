@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import get_args
 
@@ -14,7 +14,8 @@ from adapt.graph.pruning import Kind
 from adapt.latency.conditions import Conditions
 from adapt.latency.runtimes.choice import MAX_BATCH, MAX_THREADS, PROVIDERS_OF_TORCH, Precision, RuntimeName
 from adapt.latency.table import Entry
-from adapt.spec import Final, Importance, Pick, Proposals, Settings
+from adapt.rungs import rungs
+from adapt.spec import Final, Importance, Pick, Proposals, Race, Search, Settings
 from adapt.training.evidence import EVIDENCE_BATCHES
 from adapt.training.scoring import STATISTICS_BATCH_AT_LEAST
 from app.jobs.schemas import ProposalOut
@@ -28,6 +29,7 @@ NETWORKS = (ROOT / "docs" / "networks.md").read_text()
 TARGETS = (ROOT / "docs" / "targets.md").read_text()
 SEARCH = (ROOT / "docs" / "search.md").read_text()
 CHOICES = (ROOT / "docs" / "choices.md").read_text()
+RACING = (ROOT / "docs" / "racing.md").read_text()
 
 
 def test_every_page_that_the_readme_names_is_there() -> None:
@@ -85,6 +87,18 @@ def test_the_page_about_choices_tells_every_end_of_a_search() -> None:
     rows = re.findall(r"^\| `([\w-]+)`", CHOICES.partition("## The end")[2], flags=re.MULTILINE)
     assert rows == ["final", *get_args(Final)]
     assert f"the default of {Settings().long_term_epochs} is for" in CHOICES
+
+
+def test_the_page_about_races_tells_every_setting_with_its_default_and_the_fields_of_the_record() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", RACING, flags=re.MULTILINE))
+    assert {name: float(value) for name, value in rows.items()} == asdict(Race())
+    assert set(get_args(Search)) <= set(re.findall(r"`(\w+)`", RACING))
+    fields_of_race = {"rung", "behind", "behind_standard_error", "steps", "reason"}
+    assert fields_of_race <= set(ProposalOut.model_fields)
+    assert all(f"`{name}`" in RACING for name in fields_of_race)
+    told = " ".join(RACING.split())
+    assert f"200 steps have theirs at {rungs(200)[0]}, {rungs(200)[1]} and {rungs(200)[2]}, 4 at" in told
+    assert (rungs(4), rungs(1)) == ((1, 2), ())
 
 
 def test_the_page_about_networks_lists_every_operator_that_a_pt2_is_read_with() -> None:

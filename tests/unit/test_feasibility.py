@@ -9,7 +9,7 @@ from adapt.budget import Share
 from adapt.errors import ScheduleTooShort, TableDoesNotCover
 from adapt.graph.costs import costs
 from adapt.latency.whole_networks import WholeNetwork
-from adapt.spec import RESOURCES, GroupLimits, Settings, Step, TrainingSpeed
+from adapt.spec import RESOURCES, GroupLimits, Race, Settings, Step, TrainingSpeed
 from adapt.training import scoring
 from app.feasibility import duration
 from app.feasibility.assessment import KnownLatency, LatencyKnown, Pace, assess
@@ -193,6 +193,12 @@ def test_the_estimate_counts_with_the_batches_that_statistics_are_taken_over() -
 
 def test_the_estimate_counts_what_the_original_computes_to_teach() -> None:
     assert estimated(replace(SETTINGS, distill=True)) > estimated(SETTINGS)
+
+
+def test_the_estimate_counts_with_a_race() -> None:
+    racing = replace(SETTINGS, search="racing", executor="serial")
+    alone = replace(racing, race=Race(picks=1))
+    assert estimated(alone) < estimated(racing) < estimated(replace(SETTINGS, executor="serial"))
 
 
 def estimated(settings: Settings) -> float:
