@@ -57,6 +57,13 @@ class Record:
     def evaluated(self) -> list[Json]:
         return [proposal for proposal in self.proposals if proposal["state"] == "evaluated"]
 
+    def raced_out(self) -> list[Json]:
+        return [proposal for proposal in self.proposals if proposal["state"] == "raced-out"]
+
+    @property
+    def races(self) -> bool:
+        return bool(self.job["settings"].get("search") == "racing")
+
     def counts_before(self) -> dict[int, dict[str, int]]:
         """Filters by group before each iteration, from the picks alone; key n+1 is what the search ended with."""
         counts, found = dict(self.prunable), {}
@@ -99,7 +106,8 @@ def one_proposal_per_group_and_iteration(record: Record) -> Iterator[str]:
     for proposal in record.proposals:
         if list(_kept(proposal)) != together.get(proposal["group"]):
             yield f"{_name(proposal)} shrinks {list(_kept(proposal))}, its group is one of {together}"
-        if proposal["state"] not in ("evaluated", "skipped", "failed"):
+        known = ("evaluated", "skipped", "failed", *(["raced-out"] if record.races else []))
+        if proposal["state"] not in known:
             yield f"{_name(proposal)} is {proposal['state']}"
         if not proposal["picked"] and not proposal["reason"]:
             yield f"{_name(proposal)} was not picked, and no reason is given"
@@ -123,7 +131,7 @@ def every_count_follows_from_the_picks(record: Record) -> Iterator[str]:
 def every_count_is_the_largest_that_meets_the_constraint(record: Record) -> Iterator[str]:
     settings = record.job["settings"] | (record.job.get("effective") or {})
     constraints = {iteration["iteration"]: iteration["constraint"] for iteration in record.iterations}
-    for proposal in record.evaluated():
+    for proposal in [*record.evaluated(), *record.raced_out()]:
         constraint = constraints.get(proposal["iteration"], {})
         before, after = proposal["filters_before"], proposal["filters_after"]
         groups = record.together.get(proposal["group"], [])
@@ -174,8 +182,37 @@ def every_proposal_was_trained(record: Record) -> Iterator[str]:
             yield f"{_name(proposal)} was trained for {proposal['steps']} steps, {steps} are set"
 
 
+def the_race_is_told_to_the_end(record: Record) -> Iterator[str]:
+    """Who left, where and after how many steps; at each rung at least half of those that were in it, unless so few were
+    left that they might be picked together; a group that rests is let in again."""
+    if not record.races:
+        return
+    race, steps = record.job["settings"]["race"], record.job["settings"]["short_term_steps"]
+    ends = sorted({math.ceil(steps / share) for share in (8, 4, 2)} - {steps})
+    sat_out: dict[str, int] = {}
+    for iteration in record.iterations:
+        entered = [each for each in record.of_iteration(iteration["iteration"]) if each["state"] != "skipped"]
+        resting = {each["group"] for each in entered if each["rung"] == 0}
+        for proposal in [each for each in entered if each["state"] == "raced-out"]:
+            rung = proposal["rung"]
+            if rung not in range(len(ends) + 1) or proposal["steps"] != [0, *ends][rung]:
+                yield f"{_name(proposal)} left at rung {rung} after {proposal['steps']} steps, the rungs are {ends}"
+            if (proposal["behind"] is None) != (rung == 0):
+                yield f"{_name(proposal)} left at rung {rung}, {proposal['behind']} behind the best"
+        sat_out = {group: sat_out.get(group, 0) + 1 for group in resting}
+        for group in [group for group, count in sat_out.items() if count > race["rest"]]:
+            yield f"{group} was not let in for {sat_out[group]} iterations up to {iteration['iteration']}"
+        racing = len(entered) - len(resting)
+        for rung in range(1, len(ends) + 1):
+            left = sum(each["rung"] == rung for each in entered)
+            failed = sum(each["state"] == "failed" for each in entered)
+            if racing - left - failed > max(math.ceil(racing / 2), race["picks"]):
+                yield f"iteration {iteration['iteration']}, rung {rung}: {left} of {racing} left the race"
+            racing -= left
+
+
 def kept_filters_are_whole(record: Record) -> Iterator[str]:
-    for proposal in record.evaluated():
+    for proposal in [*record.evaluated(), *record.raced_out()]:
         for group, kept in _kept(proposal).items():
             inside = all(0 <= index < proposal["filters_before"] for index in kept)
             if len(kept) != proposal["filters_after"] or kept != sorted(set(kept)) or not inside:
@@ -198,7 +235,8 @@ def deltas_are_against_the_control(record: Record) -> Iterator[str]:
 
 
 def the_pick_is_the_rules_best(record: Record) -> Iterator[str]:
-    """Ties go to the lower hold-out loss, the larger reduction, the group's id."""
+    """Ties go to the lower hold-out loss, the larger reduction, the group's id. A race may pick several: the best of
+    those that came to the end, and others that did."""
     for iteration in record.iterations:
         evaluated = [each for each in record.of_iteration(iteration["iteration"]) if each["state"] == "evaluated"]
         if not evaluated:
@@ -210,7 +248,9 @@ def the_pick_is_the_rules_best(record: Record) -> Iterator[str]:
         ]
         best = min(ranked)[-1]
         marked = [each["id"] for each in record.of_iteration(iteration["iteration"]) if each["picked"]]
-        if not (iteration["picked"] == marked == [best]):
+        most = record.job["settings"]["race"]["picks"] if record.races else 1
+        others = {each["id"] for each in evaluated}
+        if not (iteration["picked"] == marked and best in marked and len(marked) <= most and others >= set(marked)):
             yield f"iteration {iteration['iteration']} picked {iteration['picked']}, the rule's best is {best}"
 
 
@@ -235,6 +275,7 @@ RULES: tuple[Callable[[Record], Iterator[str]], ...] = (
     every_count_is_the_largest_that_meets_the_constraint,
     the_constraint_follows_the_schedule,
     every_proposal_was_trained,
+    the_race_is_told_to_the_end,
     kept_filters_are_whole,
     deltas_are_against_the_control,
     the_pick_is_the_rules_best,

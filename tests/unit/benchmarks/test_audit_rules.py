@@ -152,3 +152,60 @@ def test_each_lie_is_named(lie: str) -> None:
     parts = sound_parts()
     change(parts)
     assert any(said in text for text in found(parts)), found(parts)
+
+
+def racing_parts() -> Parts:
+    """The same by races of 4 steps, with rungs at 1 and 2: b leaves the first one at its first rung and rests, so a is
+    picked once more."""
+    parts = sound_parts()
+    parts["job"]["settings"] |= {"search": "racing", "race": {"standard_errors": 2.0, "rest": 1, "picks": 1}}
+    for each in parts["proposals"]:
+        each |= {"rung": None, "behind": None}
+    first, rests = parts["proposals"][1], parts["proposals"][3]
+    first |= {"state": "raced-out", "rung": 1, "steps": 1, "behind": 0.03}
+    rests |= {"state": "raced-out", "rung": 0, "steps": 0, "accuracy": None, "picked": False, "reason": "rests"}
+    parts["proposals"][2] |= {"picked": True, "reason": None}
+    parts["iterations"][1] |= {"picked": ["prp_2a"], "after": {"macs": 790.0}}
+    parts["job"]["result"] = {"macs": 790}
+    for checkpoint in parts["checkpoints"][2:]:
+        checkpoint["filters"] = {"a": 8, "b": 16}
+    return parts
+
+
+def test_a_sound_record_of_races_passes() -> None:
+    assert found(racing_parts()) == []
+
+
+def test_several_picks_of_a_race_pass_when_the_best_is_among_them() -> None:
+    parts = racing_parts()
+    parts["job"]["settings"]["race"]["picks"] = 2
+    parts["iterations"].pop()
+    parts["proposals"], parts["checkpoints"] = parts["proposals"][:2], parts["checkpoints"][:2]
+    both = parts["proposals"]
+    both[1] |= {"state": "evaluated", "rung": None, "behind": None, "steps": 4, "picked": True, "reason": None}
+    parts["iterations"][0] |= {"picked": ["prp_1a", "prp_1b"], "after": {"macs": 790.0}}
+    parts["checkpoints"][1]["filters"] = {"a": 16, "b": 8}
+    assert found(parts) == []
+    both[0]["picked"], parts["iterations"][0]["picked"] = False, ["prp_1b"]
+    assert any("the rule's best is prp_1a" in text for text in found(parts))
+
+
+RACING_LIES: dict[str, tuple[Callable[[Parts], None], str]] = {
+    "steps of another rung": (lambda p: p["proposals"][1].update(steps=2), "left at rung 1 after 2 steps"),
+    "a rung that is none": (lambda p: p["proposals"][1].update(rung=3), "left at rung 3"),
+    "no distance": (lambda p: p["proposals"][1].update(behind=None), "None behind the best"),
+    "a rest that never ends": (lambda p: p["job"]["settings"]["race"].update(rest=0), "was not let in for 1"),
+    "nobody left": (
+        lambda p: p["proposals"][1].update(state="evaluated", rung=None, steps=4, behind=None),
+        "0 of 2 left the race",
+    ),
+    "a race in an exact search": (lambda p: p["job"]["settings"].update(search="exact"), "is raced-out"),
+}
+
+
+@pytest.mark.parametrize("lie", RACING_LIES)
+def test_each_lie_about_a_race_is_named(lie: str) -> None:
+    tell, named = RACING_LIES[lie]
+    parts = racing_parts()
+    tell(parts)
+    assert any(named in text for text in found(parts)), found(parts)
