@@ -3,7 +3,7 @@
 from collections.abc import Generator, Sequence
 
 from adapt.events import Event, Message, ProposalEvaluated
-from adapt.finetune import Proposal, next_network, short_term_finetune
+from adapt.finetune import Proposal, next_network, outcomes_of, short_term_finetune
 from adapt.pick import not_told_apart, pick
 from adapt.round import Picked, Round
 from adapt.search import Progress
@@ -15,10 +15,14 @@ class Exact:
     def __init__(self, progress: Progress) -> None:
         """What was recorded is no business of these lines."""
 
+    def beside_the_control(self, proposals: Sequence[Proposal]) -> Sequence[Proposal]:
+        return proposals
+
     def short_term_finetune(
         self, now: Round, proposals: Sequence[Proposal]
     ) -> Generator[Event, None, list[ProposalEvaluated]]:
-        return (yield from short_term_finetune(now.job, now.net, now.iteration, proposals, now.control, now.aim))
+        outcomes = outcomes_of(now.net, now.iteration, proposals, now.under_way)
+        return (yield from short_term_finetune(now.job, now.net, now.iteration, outcomes, now.control, now.aim))
 
     def pick(self, now: Round, results: Sequence[ProposalEvaluated]) -> Generator[Event, None, Picked]:
         best = pick(now.job.settings.pick, results)  # PickHighestAccuracy, or another rule

@@ -1,6 +1,6 @@
 """ShortTermFineTune of an iteration's proposals and control, and LongTermFineTune of the network that is left."""
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,13 +36,33 @@ class Proposal:
     kept: Mapping[str, tuple[int, ...]]
 
 
-def evaluate_control(job: Job, net: Current, iteration: int) -> Generator[Event, None, tuple[Evaluation, Current]]:
+@dataclass(frozen=True)
+class UnderWay:
+    """The results of an iteration's proposals: those that are there, and those that are being trained."""
+
+    early: Sequence[Evaluation | Failure]
+    running: Generator[Evaluation | Failure, None, None]
+
+    def __iter__(self) -> Iterator[Evaluation | Failure]:
+        yield from self.early
+        yield from self.running
+
+    def close(self) -> None:
+        """Ends the training of those that are not through."""
+        self.running.close()
+
+
+def evaluate_control(
+    job: Job, net: Current, iteration: int, beside: Sequence[Proposal]
+) -> Generator[Event, None, tuple[Evaluation, Current, UnderWay]]:
     """The unpruned network after the same fine-tune as the proposals get: dAcc is measured against it.
 
     Fine-tuning alone raises accuracy, and the slope would then reward the smallest cut. When the control gets worse
     by more than the hold-out's standard error, the learning rate is too high: it is halved, once in a job.
+    The proposals `beside` it are begun with it, so that no process idles meanwhile; those that end before it wait for
+    it, and what was begun at too high a rate is begun anew.
     """
-    control = only_result(job, net, control_candidate(job, net, iteration))
+    control, under_way = _begin(job, net, iteration, beside)
     reason = None
     worst = net.holdout.accuracy - net.holdout.standard_error
     if control.accuracy < worst and net.learning_rate == job.settings.learning_rate:
@@ -51,28 +71,26 @@ def evaluate_control(job: Job, net: Current, iteration: int) -> Generator[Event,
             f"error {net.holdout.standard_error:.4f}: learning rate halved to {net.learning_rate / 2:g}"
         )
         net = replace(net, learning_rate=net.learning_rate / 2)
-        control = only_result(job, net, control_candidate(job, net, iteration))
+        under_way.close()
+        control, under_way = _begin(job, net, iteration, beside)
     yield ControlEvaluated(iteration=iteration, evaluation=control, learning_rate=net.learning_rate, reason=reason)
-    return control, net
+    return control, net, under_way
+
+
+Outcomes = Iterator[tuple[Proposal, Evaluation | ProposalGivenUp]]
+"""Of each proposal what the executor made of it, as soon as it is there."""
 
 
 def short_term_finetune(
-    job: Job,
-    net: Current,
-    iteration: int,
-    proposals: Sequence[Proposal],
-    control: Evaluation,
-    aim: Aim,
-    begun: Mapping[str, Evaluation] | None = None,
+    job: Job, net: Current, iteration: int, outcomes: Outcomes, control: Evaluation, aim: Aim
 ) -> Generator[Event, None, list[ProposalEvaluated]]:
     """Line 11 of Algorithm 1 for all proposals of an iteration, in whatever order the executor ends them.
 
-    Slope and reward are by the resource of `aim`. Those of `begun` go on from where they stopped. Raises
-    ProposalFailed when not one could be evaluated.
+    Slope and reward are by the resource of `aim`. Raises ProposalFailed when not one could be evaluated.
     """
     evaluated = []
     given_up = None
-    for proposal, outcome in outcomes(job, net, iteration, proposals, begun or {}):
+    for proposal, outcome in outcomes:
         if isinstance(outcome, ProposalGivenUp):
             given_up = outcome
             yield given_up
@@ -91,21 +109,27 @@ def outcomes(
     proposals: Sequence[Proposal],
     begun: Mapping[str, Evaluation],
     until: int | None = None,
-) -> Iterator[tuple[Proposal, Evaluation | ProposalGivenUp]]:
-    """Of each proposal what the executor made of it, up to step `until` (None: to the end), as soon as it is there.
-    Those of `begun`, by group, go on from where they stopped."""
-    by_group = {proposal.bundle.id: proposal for proposal in proposals}
+) -> Outcomes:
+    """Up to step `until` (None: to the end). Those of `begun`, by group, go on from where they stopped."""
     candidates = [
-        replace(candidate(job, net, iteration, group, proposal.kept), until=until, begun=begun.get(group))
-        for group, proposal in by_group.items()
+        replace(of_proposal(job, net, iteration, proposal), until=until, begun=begun.get(proposal.bundle.id))
+        for proposal in proposals
     ]
-    for result in job.executor.evaluate(net.network, net.kept, candidates, job.stop):
+    results = job.executor.evaluate(net.network, net.kept, candidates, job.stop)
+    for proposal, outcome in outcomes_of(net, iteration, proposals, results):
+        if isinstance(outcome, Evaluation) and (earlier := begun.get(proposal.bundle.id)) is not None:
+            outcome = replace(outcome, attempts=max(earlier.attempts, outcome.attempts))
+        yield proposal, outcome
+
+
+def outcomes_of(
+    net: Current, iteration: int, proposals: Sequence[Proposal], results: Iterable[Evaluation | Failure]
+) -> Outcomes:
+    by_group = {proposal.bundle.id: proposal for proposal in proposals}
+    for result in results:
         proposal = by_group[result.group or ""]
-        if isinstance(result, Failure):
-            yield proposal, _given_up(net, iteration, proposal, result)
-        else:
-            earlier = begun[proposal.bundle.id].attempts if proposal.bundle.id in begun else 1
-            yield proposal, replace(result, attempts=max(earlier, result.attempts))
+        failed = isinstance(result, Failure)
+        yield proposal, _given_up(net, iteration, proposal, result) if failed else result
 
 
 def next_network(job: Job, net: Current, iteration: int, picked: ProposalEvaluated) -> Current:
@@ -180,12 +204,29 @@ def control_candidate(job: Job, net: Current, iteration: int) -> Candidate:
     return Candidate(group=None, kept=net.kept, seed=seed, learning_rate=net.learning_rate)
 
 
+def _begin(job: Job, net: Current, iteration: int, beside: Sequence[Proposal]) -> tuple[Evaluation, UnderWay]:
+    """The control, and the results of the proposals as they come. Raises ProposalFailed when the control failed."""
+    others = [of_proposal(job, net, iteration, proposal) for proposal in beside]
+    control = control_candidate(job, net, iteration)
+    running = job.executor.evaluate(net.network, net.kept, [control, *others], job.stop)
+    early = []
+    while (result := next(running)).group is not None:
+        early.append(result)
+    if isinstance(result, Failure):
+        raise ProposalFailed("control", result.attempts, result.reason)
+    return result, UnderWay(early, running)
+
+
 def only_result(job: Job, net: Current, candidate: Candidate) -> Evaluation:
     """Raises ProposalFailed."""
     (result,) = job.executor.evaluate(net.network, net.kept, [candidate], job.stop)
     if isinstance(result, Failure):
         raise ProposalFailed(candidate.group or "control", result.attempts, result.reason)
     return result
+
+
+def of_proposal(job: Job, net: Current, iteration: int, proposal: Proposal) -> Candidate:
+    return candidate(job, net, iteration, proposal.bundle.id, proposal.kept)
 
 
 def candidate(job: Job, net: Current, iteration: int, group: str, positions: Mapping[str, Sequence[int]]) -> Candidate:

@@ -114,10 +114,19 @@ def shrink(job: Job, budget: Budget, original: Current, net: Current, lines: Lin
         yield from skipped
 
         yield PhaseChanged(phase="adapting")
-        control, net = yield from evaluate_control(job, net, i)
+        control, net, under_way = yield from evaluate_control(job, net, i, lines.beside_the_control(proposals))
         falling = situation.furthest_to_fall(constraint)
         aim = Aim(resource=falling, limit=budget.limits[falling])
-        now = Round(job=job, budget=budget, net=net, iteration=i, situation=situation, control=control, aim=aim)
+        now = Round(
+            job=job,
+            budget=budget,
+            net=net,
+            iteration=i,
+            situation=situation,
+            control=control,
+            under_way=under_way,
+            aim=aim,
+        )
         results = yield from lines.short_term_finetune(now, proposals)  # 11: ShortTermFineTune
 
         picked, net = yield from lines.pick(now, results)  # 12-13: PickHighestAccuracy, Net_{i+1}; i = i + 1

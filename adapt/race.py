@@ -35,6 +35,9 @@ class Racing:
         self._left = dict(progress.races.left)
         self._decided = progress.races.decided
 
+    def beside_the_control(self, proposals: Sequence[Proposal]) -> Sequence[Proposal]:
+        return ()  # who is let in, and how far it trains first, is the race's to say
+
     def short_term_finetune(
         self, now: Round, proposals: Sequence[Proposal]
     ) -> Generator[Event, None, list[ProposalEvaluated]]:
@@ -48,7 +51,8 @@ class Racing:
                 racing = [proposal for proposal in racing if proposal.bundle.id in begun]
                 yield from self._judge(now, rung, racing, begun, control)
                 racing = self._still_in(now, racing)
-        return (yield from short_term_finetune(now.job, now.net, now.iteration, racing, now.control, now.aim, begun))
+        ends = outcomes(now.job, now.net, now.iteration, racing, begun)
+        return (yield from short_term_finetune(now.job, now.net, now.iteration, ends, now.control, now.aim))
 
     def pick(self, now: Round, results: Sequence[ProposalEvaluated]) -> Generator[Event, None, Picked]:
         ranked = in_order(now.job.settings.pick, results)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from adapt.budget import Budget
 from adapt.events import Evaluation, Event, ProposalEvaluated
-from adapt.finetune import Proposal
+from adapt.finetune import Proposal, UnderWay
 from adapt.pick import Aim
 from adapt.proposals import Situation
 from adapt.search import Current, Job
@@ -15,7 +15,7 @@ from adapt.search import Current, Job
 @dataclass(frozen=True, kw_only=True)
 class Round:
     """One iteration, from where its proposals are known: `net` is Net_i, `control` what it scores after the same steps,
-    `aim` the resource that has to fall."""
+    `under_way` the proposals that were begun beside it, `aim` the resource that has to fall."""
 
     job: Job
     budget: Budget
@@ -23,6 +23,7 @@ class Round:
     iteration: int
     situation: Situation
     control: Evaluation
+    under_way: UnderWay
     aim: Aim
 
 
@@ -32,6 +33,10 @@ Picked = tuple[Sequence[ProposalEvaluated], Current]
 
 class Lines(Protocol):
     """One object for a whole search."""
+
+    def beside_the_control(self, proposals: Sequence[Proposal]) -> Sequence[Proposal]:
+        """Those that are trained to the end whatever the control scores."""
+        ...
 
     def short_term_finetune(
         self, now: Round, proposals: Sequence[Proposal]

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -99,7 +99,7 @@ class StandInExecutor:
 
     def evaluate(
         self, network: Network, before: Kept, candidates: Sequence[Candidate], stop: Stop
-    ) -> Iterator[Evaluation | Failure]:
+    ) -> Generator[Evaluation | Failure, None, None]:
         for candidate in candidates:
             self.evaluated.append((candidate.group, candidate.seed))
             if candidate.group in self.fail:

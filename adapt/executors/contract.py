@@ -1,6 +1,6 @@
 """What every executor promises. Implementations: serial, processes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,7 +49,7 @@ class Executor(Protocol):
 
     def evaluate(
         self, network: Network, before: Kept, candidates: Sequence[Candidate], stop: Stop
-    ) -> Iterator[Evaluation | Failure]: ...
+    ) -> Generator[Evaluation | Failure, None, None]: ...
 
     def close(self) -> None:
         """Ends child processes; safe to call twice."""

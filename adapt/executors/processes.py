@@ -5,7 +5,7 @@ import logging
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -60,7 +60,7 @@ class ProcessExecutor:
 
     def evaluate(
         self, network: Network, before: Kept, candidates: Sequence[Candidate], stop: Stop
-    ) -> Iterator[Evaluation | Failure]:
+    ) -> Generator[Evaluation | Failure, None, None]:
         """Results in the order in which they end. Raises Stopped, and then nothing trains any more."""
         self._iterations += 1
         iteration = self._folder / f"iteration-{self._iterations}.pickle"

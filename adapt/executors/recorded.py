@@ -1,6 +1,6 @@
 """An interrupted iteration goes on: what was evaluated before is answered from the record, the rest is trained."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 
 from adapt.events import Evaluation
 from adapt.executors.contract import Candidate, Executor, Failure
@@ -21,7 +21,7 @@ class RecordedExecutor:
 
     def evaluate(
         self, network: Network, before: Kept, candidates: Sequence[Candidate], stop: Stop
-    ) -> Iterator[Evaluation | Failure]:
+    ) -> Generator[Evaluation | Failure, None, None]:
         to_train = []
         for candidate in candidates:
             if candidate.group in self._recorded:

@@ -1,7 +1,7 @@
 """Candidates one after the other, in this process."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 
 from adapt.errors import Stopped
@@ -27,7 +27,7 @@ class SerialExecutor:
 
     def evaluate(
         self, network: Network, before: Kept, candidates: Sequence[Candidate], stop: Stop
-    ) -> Iterator[Evaluation | Failure]:
+    ) -> Generator[Evaluation | Failure, None, None]:
         """Results in the order of `candidates`. Raises Stopped."""
         for candidate in candidates:
             yield self._evaluate(network, before, candidate, stop)

@@ -252,6 +252,43 @@ def test_a_network_that_guesses_is_refused_unless_asked_otherwise():
     assert of(Finished, run(toy_job({"macs": Share(0.8)}, allowed, trainer=StandInTrainer(accuracy=0.12))))
 
 
+def test_proposals_that_end_before_the_control_wait_for_it_and_change_nothing():
+    class ControlLast(StandInExecutor):
+        def evaluate(self, network, before, candidates, stop):
+            yield from super().evaluate(network, before, [*candidates[1:], candidates[0]], stop)
+
+    network = chain_network()
+    usual = run(toy_job({"macs": Share(0.5)}, QUICK))
+    late = run(toy_job({"macs": Share(0.5)}, QUICK, executor=ControlLast(network, chain_groups(network))))
+    kinds = (ControlEvaluated, ProposalEvaluated, IterationDone)
+    assert [type(event) for event in late if isinstance(event, kinds)] == [
+        type(event) for event in usual if isinstance(event, kinds)
+    ]
+    assert [event.picked for event in of(IterationDone, late)] == [event.picked for event in of(IterationDone, usual)]
+
+
+def test_a_control_that_falls_has_every_proposal_trained_at_the_halved_rate():
+    class Noting(StandInExecutor):
+        closed, rates = 0, []
+
+        def evaluate(self, network, before, candidates, stop):
+            self.rates.append({candidate.learning_rate for candidate in candidates})
+            try:
+                yield from super().evaluate(network, before, candidates, stop)
+            except GeneratorExit:
+                type(self).closed += 1
+                raise
+
+    network = chain_network()
+    executor = Noting(network, chain_groups(network))
+    events = run(toy_job({"macs": Share(0.5)}, QUICK, trainer=StandInTrainer(accuracy=1.0), executor=executor))
+    halved = next(event for event in of(ControlEvaluated, events) if event.reason is not None)
+    rate = QUICK.learning_rate
+    assert all(len(rates) == 1 for rates in executor.rates)
+    assert executor.rates[: halved.iteration + 1] == [{rate}] * halved.iteration + [{rate / 2}]
+    assert executor.closed == 1
+
+
 def test_a_control_that_falls_halves_the_learning_rate_once():
     events = run(toy_job({"macs": Share(0.5)}, QUICK, trainer=StandInTrainer(accuracy=1.0)))
     controls = of(ControlEvaluated, events)
