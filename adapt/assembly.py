@@ -1,6 +1,5 @@
 """A search put together from a network, data and settings: the one way, for the worker and for `netadapt.run`."""
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -14,6 +13,7 @@ from adapt.data.report import of_images
 from adapt.data.split import split_holdout
 from adapt.events import Evaluation
 from adapt.executors.contract import Executor, Failure
+from adapt.executors.in_flight import in_flight
 from adapt.executors.processes import ProcessExecutor
 from adapt.executors.recorded import RecordedExecutor
 from adapt.executors.serial import SerialExecutor
@@ -26,6 +26,7 @@ from adapt.reach import why_left_alone
 from adapt.search import Job, Meter
 from adapt.spec import Normalization, Resource, Settings
 from adapt.stop import Stop
+from adapt.training.device import released_after, training_device
 from adapt.training.trainer import NetworkTrainer
 
 
@@ -74,9 +75,11 @@ def assembled(
     `classes` are the names of the network's outputs, where it has names. `meters` is given training images as the
     network takes them: the file that a meter measures may depend on them.
 
-    Raises DatasetRefused when the data do not fit the network, NotEnoughData when no hold-out can be cut from them.
+    Raises DatasetRefused when the data do not fit the network, NotEnoughData when no hold-out can be cut from them,
+    DeviceAbsent for a GPU that is not there.
     """
-    with fitted_data(original, dataset, normalization, settings, classes) as (fitted, data):
+    training_device(settings.device)
+    with released_after(), fitted_data(original, dataset, normalization, settings, classes) as (fitted, data):
         teacher = original if settings.distill else None
         task = TrainingTask(
             original=original.graph,
@@ -140,4 +143,4 @@ def class_count(network: Network) -> int:
 def _executor(task: TrainingTask) -> Executor:
     if task.settings.executor == "serial":
         return SerialExecutor(task)
-    return ProcessExecutor(task, workers=len(os.sched_getaffinity(0)))
+    return ProcessExecutor(task, workers=in_flight(task.original, task.settings))

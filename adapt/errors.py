@@ -18,6 +18,8 @@ AdaptError
  ├─ TableDoesNotCover         a fixed look-up table lacks operators of this network
  ├─ MeasurementFailed         the runtime refused or crashed
  ├─ ProposalFailed            a proposal killed its process every time
+ ├─ OutOfMemory               not even the smallest batch fits
+ ├─ DeviceAbsent              a GPU was asked for, and there is none
  └─ Stopped                   whoever runs us asked to stop
 
 Arguments are positional, so that an error survives the way back from a worker process.
@@ -209,6 +211,28 @@ class ProposalFailed(AdaptError):
 
     def __str__(self) -> str:
         return f"proposal {self.proposal}: given up after {self.attempts} attempts: {self.why}"
+
+
+class OutOfMemory(AdaptError):
+    """`images` is how many were trained on at once in the last attempt."""
+
+    def __init__(self, images: int, why: str) -> None:
+        super().__init__(images, why)
+        self.images, self.why = images, why
+
+    def __str__(self) -> str:
+        return (
+            f"out of memory, even with {self.images} images at once: {self.why}; smaller images or networks need less"
+        )
+
+
+class DeviceAbsent(AdaptError):
+    def __init__(self, device: str, why: str) -> None:
+        super().__init__(device, why)
+        self.device, self.why = device, why
+
+    def __str__(self) -> str:
+        return f"device: {self.device} was asked for, and {self.why}; ask for cpu, or run a worker where there is one"
 
 
 class Stopped(AdaptError):

@@ -100,6 +100,7 @@ class Evaluation:
     steps: int
     attempts: int
     seconds: float
+    parts: int = 1  # in which each batch was computed, more than one where memory ran out
     weights: Weights | None = None  # None when read back from a record: trained again if it is picked
     right: bytes | None = None  # None in records of before
     memory: Weights | None = None

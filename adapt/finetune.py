@@ -74,6 +74,7 @@ def evaluate_control(
         under_way.close()
         control, under_way = _begin(job, net, iteration, beside)
     yield ControlEvaluated(iteration=iteration, evaluation=control, learning_rate=net.learning_rate, reason=reason)
+    yield from _told_of_parts(job, iteration, control)
     return control, net, under_way
 
 
@@ -97,6 +98,7 @@ def short_term_finetune(
         else:
             evaluated.append(with_figures(net, iteration, proposal, outcome, control, aim, job.settings.reward))
             yield evaluated[-1]
+            yield from _told_of_parts(job, iteration, outcome)
     if not evaluated and given_up is not None:
         raise ProposalFailed(f"{given_up.group} of iteration {iteration}", given_up.attempts, given_up.reason)
     return evaluated
@@ -111,10 +113,8 @@ def outcomes(
     until: int | None = None,
 ) -> Outcomes:
     """Up to step `until` (None: to the end). Those of `begun`, by group, go on from where they stopped."""
-    candidates = [
-        replace(of_proposal(job, net, iteration, proposal), until=until, begun=begun.get(proposal.bundle.id))
-        for proposal in proposals
-    ]
+    candidates = [_going_on(of_proposal(job, net, iteration, each), begun.get(each.bundle.id)) for each in proposals]
+    candidates = [replace(each, until=until) for each in candidates]
     results = job.executor.evaluate(net.network, net.kept, candidates, job.stop)
     for proposal, outcome in outcomes_of(net, iteration, proposals, results):
         if isinstance(outcome, Evaluation) and (earlier := begun.get(proposal.bundle.id)) is not None:
@@ -128,8 +128,10 @@ def outcomes_of(
     by_group = {proposal.bundle.id: proposal for proposal in proposals}
     for result in results:
         proposal = by_group[result.group or ""]
-        failed = isinstance(result, Failure)
-        yield proposal, _given_up(net, iteration, proposal, result) if failed else result
+        if isinstance(result, Failure):
+            yield proposal, _given_up(net, iteration, proposal, result)
+        else:
+            yield proposal, result
 
 
 def next_network(job: Job, net: Current, iteration: int, picked: ProposalEvaluated) -> Current:
@@ -139,8 +141,9 @@ def next_network(job: Job, net: Current, iteration: int, picked: ProposalEvaluat
     """
     evaluation = picked.evaluation
     if evaluation.weights is None:
-        again = only_result(job, net, candidate(job, net, iteration, picked.group, picked.positions))
-        evaluation = replace(evaluation, weights=again.weights)
+        again = candidate(job, net, iteration, picked.group, picked.positions)
+        again = replace(again, parts=evaluation.parts)
+        evaluation = replace(evaluation, weights=only_result(job, net, again).weights)
     return network_of(job, net, iteration, net.keeping(picked.positions), evaluation)
 
 
@@ -199,6 +202,17 @@ def _worse(net: Current, score: Score, anew: bool) -> str:
     return f"hold-out loss after {after} {score.loss:.4f}, of the pick {net.holdout.loss:.4f}: {kept}"
 
 
+def _told_of_parts(job: Job, iteration: int, result: Evaluation) -> Iterator[Message]:
+    """That memory ran out, and what was done about it."""
+    if result.parts > 1:
+        at_once = job.settings.batch_size // result.parts
+        yield Message(
+            text=f"{result.group or 'the control'} of iteration {iteration} ran out of memory with batches of "
+            f"{job.settings.batch_size}: trained with {at_once} images at once, the gradients of {result.parts} such "
+            f"parts added up; batch norm sees {at_once} images at a time"
+        )
+
+
 def control_candidate(job: Job, net: Current, iteration: int) -> Candidate:
     seed = derive_seed(job.settings.seed, iteration, "control")
     return Candidate(group=None, kept=net.kept, seed=seed, learning_rate=net.learning_rate)
@@ -227,6 +241,10 @@ def only_result(job: Job, net: Current, candidate: Candidate) -> Evaluation:
 
 def of_proposal(job: Job, net: Current, iteration: int, proposal: Proposal) -> Candidate:
     return candidate(job, net, iteration, proposal.bundle.id, proposal.kept)
+
+
+def _going_on(candidate: Candidate, begun: Evaluation | None) -> Candidate:
+    return candidate if begun is None else replace(candidate, begun=begun, parts=begun.parts)
 
 
 def candidate(job: Job, net: Current, iteration: int, group: str, positions: Mapping[str, Sequence[int]]) -> Candidate:

@@ -23,6 +23,8 @@ Search = Literal["exact", "racing"]
 Proposals = Literal["groups", "paper"]
 """Who shrinks in one proposal: what must be of one size, or what MobileNetV3 (section 4.2) shrinks at once."""
 ExecutorName = Literal["serial", "processes"]
+DeviceName = Literal["cpu", "cuda"]
+"""Where networks are trained and scored; where latency is measured is the target's affair."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +128,7 @@ class Settings:
     normalization: NormalizationFrom = "model"
     final: Final = "finetune"
     executor: ExecutorName = "processes"
-    device: Literal["cpu"] = "cpu"
+    device: DeviceName = "cpu"
     holdout: float = 0.1  # at least; small data sets give more (see adapt.data)
     allow_low_accuracy: bool = False
     seed: int = 0
@@ -145,6 +147,10 @@ class TrainingSpeed:
 
     ms_per_image: float
     processes: int
+
+
+FEWEST_AT_ONCE = 2
+"""Images, where memory is short: a batch norm has nothing to compare a single one with."""
 
 
 def derive_seed(*parts: int | str) -> int:

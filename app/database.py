@@ -114,6 +114,12 @@ def unit_of_work(sessions: Sessions) -> Iterator[Session]:
         yield session
 
 
+def on_one_machine(sessions: Sessions) -> bool:
+    """Whether every process of the service is on this machine: SQLite's file is not shared over a network."""
+    with sessions() as session:
+        return session.get_bind().dialect.name == "sqlite"
+
+
 @contextmanager
 def reading(sessions: Sessions) -> Iterator[Session]:
     """A session that changes nothing: on SQLite it takes no write lock. What it did is rolled back."""

@@ -117,6 +117,8 @@ PROBLEMS: dict[type[Exception], Problem] = {
     adapt_errors.TableRefused: Problem(422, "table-refused", "The look-up table is refused"),
     adapt_errors.ReadingRefused: Problem(422, "reading-refused", "The reading is refused"),
     adapt_errors.MeasurementFailed: Problem(500, "measurement-failed", "Measurement failed"),
+    adapt_errors.OutOfMemory: Problem(500, "out-of-memory", "Out of memory"),
+    adapt_errors.DeviceAbsent: Problem(422, "device-absent", "The device is not there"),
     adapt_errors.ProposalFailed: Problem(500, "proposal-failed", "A proposal failed"),
     adapt_errors.Stopped: Problem(409, "stopped", "Stopped"),
 }

@@ -11,6 +11,7 @@ from adapt.errors import AdaptError, Stopped
 from adapt.events import Message
 from adapt.loop import adapt_network
 from adapt.search import Progress
+from adapt.training.device import training_device
 from app.database import DATABASE_AWAY, unit_of_work
 from app.jobs.queue import JobQueue
 from app.jobs.recorder import JobRecorder
@@ -84,6 +85,7 @@ def _search(claimed: ClaimedJob, service: Service, signal: StopSignal) -> None:
     with unit_of_work(service.sessions) as session:
         job = JobQueue(session).get_claimed(claimed)
     material = read_material(job, service)
+    training_device(material.settings.device)  # before anything is trained for it
     with read_dataset(job, service) as dataset:
         refuse_out_of_reach(claimed, material, service, signal)
         material = with_trained_network(claimed, material, dataset, service, signal)

@@ -2,7 +2,7 @@
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 from safetensors.numpy import load as load_tensors
@@ -84,12 +84,18 @@ def read_outcomes(record: JobProgressRecord) -> dict[str | None, Evaluation | Fa
         outcomes[None] = Evaluation(**{**control, "right": _bytes(control.get("right"))})
     for proposal in record.proposals:
         if proposal.state == "evaluated":
-            outcomes[proposal.group] = _evaluation(proposal)
+            parts = record.values.get(parts_key(proposal.iteration, proposal.group), {"parts": 1})
+            outcomes[proposal.group] = replace(_evaluation(proposal), parts=parts["parts"])
         elif proposal.state == "failed":
             outcomes[proposal.group] = Failure(
                 group=proposal.group, attempts=_present(proposal.attempts), reason=_present(proposal.reason)
             )
     return outcomes
+
+
+def parts_key(iteration: int, group: str) -> str:
+    """Names the value that says in how many parts a proposal's batches were computed, where that is more than one."""
+    return f"parts-{iteration}-{group}"
 
 
 def read_measurements(record: JobProgressRecord) -> dict[str, Latency]:
@@ -112,6 +118,7 @@ def evaluation_document(evaluation: Evaluation) -> dict[str, Any]:
         "attempts": evaluation.attempts,
         "seconds": evaluation.seconds,
         "right": answers_text(evaluation),
+        "parts": evaluation.parts,
     }
 
 

@@ -66,6 +66,7 @@ from workers.progress import (
     evaluation_document,
     original_document,
     original_from_document,
+    parts_key,
 )
 
 _OfProposal = ProposalSkipped | ProposalGivenUp | ProposalEvaluated | ProposalRacedOut
@@ -186,6 +187,9 @@ class Recording:
 
     @write.register
     def _(self, event: ProposalEvaluated) -> None:
+        if (parts := event.evaluation.parts) > 1:  # before the proposal: a resume trains a picked one again just so
+            key = parts_key(event.iteration, event.group)
+            self._in_transaction(lambda recorder: recorder.set_value(self._claimed, key, {"parts": parts}))
         self._add_proposal(
             event,
             state="evaluated",

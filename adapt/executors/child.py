@@ -92,15 +92,17 @@ def _evaluator(folder: Path, line: Line) -> Callable[[Order], Report]:
     from adapt.executors.evaluate import evaluate_candidate
     from adapt.latency.machine_lock import MachineLock
     from adapt.stop import never
+    from adapt.training.device import training_device
     from adapt.training.supervision import Diverged, supervised
 
     task = read_task(folder)
+    training_device(task.settings.device)  # a GPU is woken up before the first candidate's time begins
     lock = None if task.lock_directory is None else MachineLock(task.lock_directory)
 
     def evaluate(order: Order) -> Report:
         try:
             network, iteration = read_iteration(order.iteration, task)
-            candidate = read_candidate(order.iteration, iteration, order.index)
+            candidate = replace(read_candidate(order.iteration, iteration, order.index), parts=order.parts)
             with supervised(lock, never) as pulse:
                 result = evaluate_candidate(task, network, iteration.before, candidate, _telling(line, pulse))
             assert result.weights is not None, "a fresh evaluation has its weights"

@@ -19,6 +19,7 @@ START = (
     "from adapt.executors.child import main; main(int(sys.argv[2]), pathlib.Path(sys.argv[3]))"
 )
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+VMSTAT = Path("/proc/vmstat")  # Linux alone has it
 NOTICED_S = 1.0  # at most so much silence counts per look: when this process was halted itself, nobody is to blame
 
 
@@ -42,6 +43,7 @@ class ChildProcess:
     silent_s: float = 0.0
     stalled_s: float = 0.0
     looked: float = field(default_factory=time.monotonic)
+    killed_for_memory: int = 0  # on this machine, when it was given its order
 
     @property
     def pid(self) -> int:
@@ -50,6 +52,7 @@ class ChildProcess:
     def give(self, order: Order) -> None:
         """Whether it is there to take it is found out by listening."""
         self.order = order
+        self.killed_for_memory = killed_for_memory()
         self.silent_s = self.stalled_s = 0.0
         self.looked = time.monotonic()
         with suppress(BrokenPipeError, ConnectionResetError):
@@ -67,7 +70,7 @@ class ChildProcess:
                     self.order = None
                     return report
         except (EOFError, OSError):
-            return Failed(self._end())
+            return self._end()
         return self._lose_patience(patience)
 
     def kill(self) -> None:
@@ -96,15 +99,25 @@ class ChildProcess:
                 return Failed(f"its process hung: it {what} for {limit_s:g} s")
         return None
 
-    def _end(self) -> str:
-        """Why it died, in words."""
+    def _end(self) -> Failed:
+        """Why it died."""
         self.kill()
         code = self.process.returncode
+        if code == -signal.SIGKILL and killed_for_memory() > self.killed_for_memory:
+            return Failed("its process was killed because the machine ran out of memory", out_of_memory=True)
         if code < 0:
             memory = "; perhaps it was out of memory" if code == -signal.SIGKILL else ""
-            return f"its process was killed by {signal.Signals(-code).name}{memory}"
+            return Failed(f"its process was killed by {signal.Signals(-code).name}{memory}")
         lines = self.log.read_text(errors="replace").strip().splitlines()
-        return f"its process ended with exit code {code}" + (f": {lines[-1]}" if lines else "")
+        return Failed(f"its process ended with exit code {code}" + (f": {lines[-1]}" if lines else ""))
+
+
+def killed_for_memory() -> int:
+    """How many processes the kernel has killed since it started because memory ran out; 0 where it does not count."""
+    if not VMSTAT.exists():
+        return 0
+    counts = (line.split() for line in VMSTAT.read_text().splitlines())
+    return next((int(count) for name, count in counts if name == "oom_kill"), 0)
 
 
 def start_child(folder: Path, number: int) -> ChildProcess:

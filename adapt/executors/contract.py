@@ -17,7 +17,7 @@ class Candidate:
     `group` names it, by the first of its groups where several shrink together. `group` None is the control: nothing
     is cut. `seed` comes from (job seed, iteration, group) alone. A candidate may stop at step `until` (None: at its
     end) and is then evaluated as it stands; whoever gives it again with that evaluation as `begun` lets it go on. It
-    ends with the bits of one that never stopped.
+    ends with the bits of one that never stopped. Batches are computed in `parts`, or in more where memory runs out.
     """
 
     group: str | None
@@ -26,6 +26,7 @@ class Candidate:
     learning_rate: float
     until: int | None = None
     begun: Evaluation | None = None
+    parts: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +44,9 @@ class Executor(Protocol):
     Duties: one thread per candidate; a result depends on `network`, `before`, the candidate and the data alone,
     never on order, process or clock, and is the same bit for bit whichever executor made it. Results may come in any
     order. A candidate whose process dies or hangs is tried again elsewhere, three times in all, then a Failure
-    is *yielded* in its place. While anything trains the machine's lock is held shared. `stop` is asked at least
-    every training step; when it turns true, Stopped is raised and nothing keeps running. Not thread-safe.
+    is *yielded* in its place. One that runs out of memory is tried again with its batches in twice as many parts.
+    While anything trains the machine's lock is held shared. `stop` is asked at least every training step; when it
+    turns true, Stopped is raised and nothing keeps running. Not thread-safe.
     """
 
     def evaluate(

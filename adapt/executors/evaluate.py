@@ -1,6 +1,8 @@
 """One candidate from cut to score: what every executor does, wherever it does it."""
 
 import time
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -11,7 +13,8 @@ from adapt.graph.network import Network, Weights
 from adapt.graph.pruning import Kept, prune
 from adapt.modules import read_weights
 from adapt.training.losses import fine_tuning
-from adapt.training.scoring import judge, reestimate_batch_norm
+from adapt.training.out_of_memory import in_parts
+from adapt.training.scoring import EVALUATION_BATCH, judge, reestimate_batch_norm
 from adapt.training.sgd import recipe_of, trainable_module
 from adapt.training.short_term import short_term_finetune
 from adapt.training.supervision import Diverged, Pulse
@@ -23,14 +26,26 @@ def evaluate_candidate(
     """ChooseWhichFilters carried out, ShortTermFineTune, and the accuracy on the hold-out before and after.
 
     To be called under `supervised`. A control that diverges gets the worst score there is, since the search answers
-    that by a lower rate; for a proposal it raises Diverged. Raises Stopped from the pulse.
+    that by a lower rate; for a proposal it raises Diverged. Where memory runs out, all is done again with batches in
+    twice as many parts, statistics and evaluation included. Raises OutOfMemory, and Stopped from the pulse.
     """
     started = time.perf_counter()
-    settings, data, begun = task.settings, task.data, candidate.begun
+    begun = candidate.begun
     cut = prune(task.original, task.groups, network, before, candidate.kept)
     if begun is not None and begun.weights is not None:
         cut = Network(cut.graph, begun.weights)
-    module = trainable_module(cut)
+    evaluation, parts = in_parts(
+        partial(_evaluated, task, cut, candidate, pulse),
+        batch=min(task.settings.batch_size, len(task.data.train)),
+        parts=candidate.parts,
+    )
+    seconds = time.perf_counter() - started + (0.0 if begun is None else begun.seconds)
+    return replace(evaluation, parts=parts, seconds=seconds)
+
+
+def _evaluated(task: TrainingTask, cut: Network, candidate: Candidate, pulse: Pulse, parts: int) -> Evaluation:
+    settings, data, begun = task.settings, task.data, candidate.begun
+    module = trainable_module(cut, settings.device)
 
     def score() -> tuple[Score, bytes]:
         reestimate_batch_norm(
@@ -38,15 +53,16 @@ def evaluate_candidate(
             data.train,
             data.normalization,
             most_batches=settings.batch_norm_batches,
-            batch_size=settings.batch_size,
+            batch_size=settings.batch_size // parts,
             seed=settings.seed,
             pulse=pulse,
         )
-        found, answers = judge(module, data.holdout, data.normalization, pulse)
+        at_once = max(1, EVALUATION_BATCH // parts)
+        found, answers = judge(module, data.holdout, data.normalization, pulse, at_once)
         return found, np.packbits(answers).tobytes()
 
     untrained = score()[0].accuracy if begun is None else begun.accuracy_before_finetune
-    recipe = recipe_of(settings, candidate.learning_rate)
+    recipe = recipe_of(settings, candidate.learning_rate, parts)
     steps = settings.short_term_steps
     leg = range(0 if begun is None else begun.steps, steps if candidate.until is None else candidate.until)
     loss = fine_tuning(module, task.teacher, settings)
@@ -79,8 +95,8 @@ def evaluate_candidate(
         loss=trained.loss,
         steps=done,
         attempts=1,
-        seconds=time.perf_counter() - started + (0.0 if begun is None else begun.seconds),
-        weights={name: weights[name] for name in network.weights},  # the module's own order is another
+        seconds=0.0,  # not known yet
+        weights={name: weights[name] for name in cut.weights},  # the module's own order is another
         right=right,
         memory=memory if done < steps else None,
     )

@@ -8,11 +8,13 @@ from adapt.events import Evaluation
 
 @dataclass(frozen=True)
 class Order:
-    """Parent to child: evaluate candidate `index` of this iteration's file; its weights go to `result`."""
+    """Parent to child: evaluate candidate `index` of this iteration's file with its batches in `parts`; its weights go
+    to `result`."""
 
     iteration: Path
     index: int
     result: Path
+    parts: int
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,12 @@ class Diverges:
 
 @dataclass(frozen=True)
 class Failed:
-    """Child to parent, or said of a dead child: another attempt may do better. `traceback` is for the log."""
+    """Child to parent, or said of a dead child: another attempt may do better. `traceback` is for the log;
+    `out_of_memory`: the kernel killed the child because the machine had no memory left."""
 
     reason: str
     traceback: str = ""
+    out_of_memory: bool = False
 
 
 Report = Beat | Stepped | Done | Diverges | Failed

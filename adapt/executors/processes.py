@@ -21,6 +21,7 @@ from adapt.executors.messages import Diverges, Done, Failed, Order
 from adapt.executors.task import ATTEMPTS, TrainingTask
 from adapt.graph.network import Network
 from adapt.graph.pruning import Kept
+from adapt.spec import FEWEST_AT_ONCE
 from adapt.stop import Stop
 
 LOOK_S = 0.1  # how often `stop` is asked while nothing is heard
@@ -29,8 +30,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Attempt:
+    """`parts` are those in which the candidate's batches are computed."""
+
     index: int
     number: int
+    parts: int
 
 
 class ProcessExecutor:
@@ -43,6 +47,7 @@ class ProcessExecutor:
         if workers < 1:
             raise ValueError(f"workers: {workers} asked, at least one is needed")
         self._workers = workers
+        self._batch = min(task.settings.batch_size, len(task.data.train))
         self._patience = Patience() if patience is None else patience
         self._children: list[ChildProcess] = []
         self._started = self._iterations = 0
@@ -65,7 +70,7 @@ class ProcessExecutor:
         self._iterations += 1
         iteration = self._folder / f"iteration-{self._iterations}.pickle"
         write_iteration(iteration, network, before, tuple(candidates))
-        waiting = deque(_Attempt(index, 1) for index in range(len(candidates)))
+        waiting = deque(_Attempt(index, 1, candidate.parts) for index, candidate in enumerate(candidates))
         running: dict[int, _Attempt] = {}  # by the child's pid
         try:
             while waiting or running:
@@ -75,7 +80,7 @@ class ProcessExecutor:
                 for attempt, order, outcome in self._listen(running):
                     result = self._result(candidates[attempt.index], attempt, order, outcome)
                     if result is None:
-                        waiting.append(_Attempt(attempt.index, attempt.number + 1))
+                        waiting.append(_again(attempt, outcome))
                     else:
                         yield result
         finally:  # also when nobody asks for the other results: nothing keeps running
@@ -95,7 +100,7 @@ class ProcessExecutor:
             child = self._idle_child()
             attempt = waiting[0]
             result = self._folder / f"{iteration.stem}-{attempt.index}-{attempt.number}.safetensors"
-            child.give(Order(iteration, attempt.index, result))
+            child.give(Order(iteration, attempt.index, result, attempt.parts))
             running[child.pid] = waiting.popleft()
 
     def _listen(self, running: dict[int, _Attempt]) -> Iterator[tuple[_Attempt, Order, Done | Diverges | Failed]]:
@@ -124,9 +129,12 @@ class ProcessExecutor:
         if isinstance(outcome, Failed):
             name = candidate.group or "control"
             log.warning("candidate %s, attempt %d: %s\n%s", name, attempt.number, outcome.reason, outcome.traceback)
-            if attempt.number < ATTEMPTS:
+            if attempt.number < ATTEMPTS or (outcome.out_of_memory and self._can_halve(attempt)):
                 return None
         return Failure(group=candidate.group, attempts=attempt.number, reason=outcome.reason)
+
+    def _can_halve(self, attempt: _Attempt) -> bool:
+        return self._batch // (2 * attempt.parts) >= FEWEST_AT_ONCE
 
     def _idle_child(self) -> ChildProcess:
         for child in [child for child in self._children if child.order is None]:
@@ -142,3 +150,9 @@ class ProcessExecutor:
         child.kill()
         if child in self._children:
             self._children.remove(child)
+
+
+def _again(attempt: _Attempt, outcome: Done | Diverges | Failed) -> _Attempt:
+    """What died for memory takes twice as many parts."""
+    halved = isinstance(outcome, Failed) and outcome.out_of_memory
+    return _Attempt(attempt.index, attempt.number + 1, attempt.parts * (2 if halved else 1))

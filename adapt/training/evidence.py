@@ -19,7 +19,7 @@ from adapt.modules import GraphModule
 from adapt.spec import Settings
 from adapt.stop import Stop
 from adapt.training.losses import cross_entropy
-from adapt.training.scoring import to_tensors
+from adapt.training.scoring import batch_for
 from adapt.training.sgd import trainable_module
 from adapt.training.supervision import Pulse, supervised
 
@@ -39,39 +39,39 @@ class TrainingEvidence:
     ) -> None:
         self.seed = seed
         self._network, self._data, self._lock, self._stop = network, data, lock, stop
-        self._batch_size = settings.batch_size
+        self._batch_size, self._device = settings.batch_size, settings.device
         self.activations = cache(self._activations)
         self.saliences = cache(self._saliences)
 
     def _activations(self) -> ByColumn:
         """Eight forward passes."""
-        module = trainable_module(self._network).eval()
+        module = trainable_module(self._network, self._device).eval()
         seen: dict[str, list[Figures]] = defaultdict(list)
         for name, reader in _readers(module):
             reader.register_forward_pre_hook(_noting(seen[f"{name}.weight"]))
         with supervised(self._lock, self._stop) as pulse, torch.no_grad():
-            for images, _labels in self._batches(pulse):
+            for images, _labels in self._batches(module, pulse):
                 module(images)
         return {tensor: np.mean(figures, axis=0) for tensor, figures in seen.items() if figures}
 
     def _saliences(self) -> list[ByColumn]:
         """Eight forward and backward passes."""
-        module = trainable_module(self._network).eval()
+        module = trainable_module(self._network, self._device).eval()
         loss = cross_entropy(module)
         found: list[ByColumn] = []
         with supervised(self._lock, self._stop) as pulse:
-            for images, labels in self._batches(pulse):
+            for images, labels in self._batches(module, pulse):
                 module.zero_grad()
                 loss(images, labels).backward()  # type: ignore[no-untyped-call]
                 found.append({f"{name}.weight": _salience(reader.weight) for name, reader in _readers(module)})
         return found
 
-    def _batches(self, pulse: Pulse) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self, module: GraphModule, pulse: Pulse) -> Iterator[tuple[Tensor, Tensor]]:
         train = self._data.train
         number = min(EVIDENCE_BATCHES, batches_per_epoch(len(train), self._batch_size))
         for positions in islice(batches(len(train), self._batch_size, self.seed), number):
             pulse()
-            yield to_tensors(*train.take(positions), self._data.normalization)
+            yield batch_for(module, train, positions, self._data.normalization)
 
 
 def _readers(module: GraphModule) -> Iterator[tuple[str, Any]]:
@@ -85,7 +85,7 @@ def _noting(figures: list[Figures]) -> Any:
         (value,) = inputs
         axis = value.ndim - 1 if isinstance(layer, nn.Linear) else 1
         others = [other for other in range(value.ndim) if other != axis]
-        by_channel = value.abs().mean(others, dtype=torch.float64).numpy()
+        by_channel = value.abs().mean(others, dtype=torch.float64).cpu().numpy()
         # The groups of a convolution read by the same columns.
         figures.append(by_channel.reshape(getattr(layer, "groups", 1), -1).mean(axis=0))
 
@@ -97,5 +97,5 @@ def _salience(weight: nn.Parameter) -> Figures:
     if weight.grad is None:
         return np.zeros(weight.shape[1])
     others = [axis for axis in range(weight.ndim) if axis != 1]
-    figures: Figures = (weight.detach().double() * weight.grad.double()).sum(others).numpy()
+    figures: Figures = (weight.detach().double() * weight.grad.double()).sum(others).cpu().numpy()
     return figures

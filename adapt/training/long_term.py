@@ -48,7 +48,8 @@ def long_term_finetune(
     done = 0 if state is None else int(state[EPOCH][0])
     if state is not None and not _finite(state):
         return  # the epoch that left it was the last: it diverged
-    module = trainable_module(network if state is None else Network(network.graph, _of_kind(state, WEIGHTS)))
+    start = network if state is None else Network(network.graph, _of_kind(state, WEIGHTS))
+    module = trainable_module(start, settings.device)
     recipe = recipe_of(settings, settings.long_term_learning_rate)
     sgd = Sgd(module, data.normalization, recipe, loss_of(module))
     if state is not None:
@@ -110,7 +111,7 @@ def _close_epoch(
     parameters = dict(module.named_parameters())
     state = {EPOCH: np.array([epoch], dtype=np.int64)}
     state |= {WEIGHTS + name: tensor for name, tensor in weights.items()}
-    state |= {MOMENTUM + name: buffer.contiguous().numpy().copy() for name, buffer in sgd.momentum.items()}
+    state |= {MOMENTUM + name: buffer.cpu().contiguous().numpy().copy() for name, buffer in sgd.momentum.items()}
     state |= {FINISHED + name: tensor for name, tensor in finished.items() if name not in parameters}
     return holdout, state
 

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from adapt.graph.network import Network
 from adapt.modules import GraphModule, build_module
 from adapt.spec import Settings
+from adapt.training.device import device_of
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(images, labels) -> one number."""
@@ -53,6 +54,6 @@ def fine_tuning(module: nn.Module, teacher: Network | None, settings: Settings) 
     """What a fine-tune of `module` brings down: with a teacher its scores count too."""
     if teacher is None:
         return cross_entropy(module)
-    original = build_module(teacher).eval().requires_grad_(False)
+    original = build_module(teacher).eval().requires_grad_(False).to(device_of(module))
     original.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's own types
     return distilled(module, original, temperature=settings.distill_temperature, weight=settings.distill_weight)

@@ -6,11 +6,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from adapt.data.arrays import Images, Labels
+from adapt.data.arrays import Images, Labels, Rows
 from adapt.data.dataset import Part
 from adapt.data.split import batches, batches_per_epoch, in_order
 from adapt.events import WORST_LOSS, Score
 from adapt.spec import Normalization
+from adapt.training.device import device_of, raw_batch
 from adapt.training.supervision import Pulse
 
 EVALUATION_BATCH = 128
@@ -24,10 +25,21 @@ def to_tensors(images: Images, labels: Labels, normalization: Normalization) -> 
 
     Done batch by batch: beside a training step it costs nothing, and a whole data set in float32 is four times as big.
     """
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32)  # keeps NHWC: that is channels_last
+    return normalized(torch.from_numpy(images), normalization), torch.from_numpy(labels)
+
+
+def batch_for(module: nn.Module, part: Part, positions: Rows, normalization: Normalization) -> tuple[Tensor, Tensor]:
+    """What `to_tensors` makes of these positions, where the module is."""
+    pixels, labels = raw_batch(part, positions, device_of(module))
+    return normalized(pixels, normalization), labels
+
+
+def normalized(pixels: Tensor, normalization: Normalization) -> Tensor:
+    """[n, H, W, C] uint8 to [n, C, H, W] float32, where they lie."""
+    floats = pixels.permute(0, 3, 1, 2).to(torch.float32)  # keeps NHWC: that is channels_last
     mean, std = torch.tensor(normalization.mean), torch.tensor(normalization.std)
-    scale, shift = 1 / (255 * std), -mean / std
-    return pixels.mul_(scale.view(1, -1, 1, 1)).add_(shift.view(1, -1, 1, 1)), torch.from_numpy(labels)
+    scale, shift = (values.view(1, -1, 1, 1).to(pixels.device) for values in (1 / (255 * std), -mean / std))
+    return floats.mul_(scale).add_(shift)
 
 
 def batch_norms(module: nn.Module) -> list[BatchNorm]:
@@ -65,32 +77,36 @@ def reestimate_batch_norm(
     picked = batches(len(train), size, seed)
     for _ in range(min(most_batches, batches_per_epoch(len(train), size))):
         pulse()
-        images, _labels = to_tensors(*train.take(next(picked)), normalization)
+        images, _labels = batch_for(module, train, next(picked), normalization)
         module(images)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     module.eval()
 
 
-def evaluate(module: nn.Module, part: Part, normalization: Normalization, pulse: Pulse) -> Score:
+def evaluate(
+    module: nn.Module, part: Part, normalization: Normalization, pulse: Pulse, batch_size: int = EVALUATION_BATCH
+) -> Score:
     """Accuracy and mean cross-entropy over `part`, in eval mode; the figures are always finite.
 
     An image whose scores are not finite counts as wrong, with a loss of WORST_LOSS.
     """
-    return judge(module, part, normalization, pulse)[0]
+    return judge(module, part, normalization, pulse, batch_size)[0]
 
 
 @torch.no_grad()
-def judge(module: nn.Module, part: Part, normalization: Normalization, pulse: Pulse) -> tuple[Score, NDArray[np.bool_]]:
+def judge(
+    module: nn.Module, part: Part, normalization: Normalization, pulse: Pulse, batch_size: int = EVALUATION_BATCH
+) -> tuple[Score, NDArray[np.bool_]]:
     """The same, and image by image [n] which are answered rightly."""
     module.eval()
     right, loss = [], 0.0
-    for positions in in_order(len(part), EVALUATION_BATCH):
+    for positions in in_order(len(part), batch_size):
         pulse()
-        images, labels = to_tensors(*part.take(positions), normalization)
+        images, labels = batch_for(module, part, positions, normalization)
         scores = module(images)
         right.append((scores.argmax(1) == labels) & scores.isfinite().all(1))
         losses = F.cross_entropy(scores, labels, reduction="none").double()
         loss += float(losses.nan_to_num(nan=WORST_LOSS, posinf=WORST_LOSS).clamp(max=WORST_LOSS).sum())
-    answers = torch.cat(right).numpy()
+    answers = torch.cat(right).cpu().numpy()
     return Score(accuracy=int(answers.sum()) / len(part), loss=loss / len(part), images=len(part)), answers

@@ -78,4 +78,4 @@ class NetworkTrainer:
 
     def _score(self, network: Network, part: Part) -> Score:
         with supervised(self._lock, self._stop) as pulse:
-            return evaluate(trainable_module(network), part, self._data.normalization, pulse)
+            return evaluate(trainable_module(network, self._settings.device), part, self._data.normalization, pulse)

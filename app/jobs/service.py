@@ -15,11 +15,12 @@ from adapt.presets import settings_from_document, settings_to_document
 from adapt.spec import RESOURCES
 from adapt.zoo.architecture import ArchitectureNotFound
 from adapt.zoo.catalogue import get_architecture
-from app.database import Sessions, reading, unit_of_work
+from app.database import Sessions, on_one_machine, reading, unit_of_work
 from app.datasets.records import Dataset
 from app.datasets.repository import DatasetRepository
 from app.feasibility.assessment import Feasibility
 from app.feasibility.service import FeasibilityService
+from app.gpu import driver_is_here
 from app.jobs.errors import ReferenceNotFound, WrongState
 from app.jobs.history import JobHistory
 from app.jobs.records import Job, NewJob
@@ -122,6 +123,7 @@ class JobService:
         """Raises as `_check_material`, NoSuchLayer, and InvalidFields for a setting that this model has no use for."""
         model, graph = self._check_material(caller, asked.model, asked.dataset, asked.target)
         _check_is_trained(model, asked.settings)
+        _check_device(asked.settings, self._sessions)
         check_patterns(graph, asked.settings.effective())
 
     def _check_material(self, caller: Caller, model_id: str, dataset_id: str, target_id: str) -> tuple[Model, Graph]:
@@ -140,6 +142,14 @@ class JobService:
         _check_measures(target)
         _check_fits(model, dataset)
         return model, structure.graph
+
+
+def _check_device(settings: SettingsIn, sessions: Sessions) -> None:
+    """Raises InvalidFields where the workers are known to have no GPU: beside an SQLite file they are on this machine.
+    Anywhere else a job finds out on its worker, before it trains anything."""
+    if settings.device == "cuda" and on_one_machine(sessions) and not driver_is_here():
+        detail = "cuda was asked for, and this machine has no NVIDIA driver; leave it out, or ask for cpu"
+        raise InvalidFields([{"pointer": "/settings/device", "detail": detail}])
 
 
 def _no_model(name: str) -> str:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from adapt.presets import PRESETS, effective_settings
 from adapt.spec import (
     RESOURCES,
+    DeviceName,
     ExecutorName,
     Final,
     Importance,
@@ -22,7 +23,6 @@ from adapt.spec import (
 
 NOT_BUILT: Mapping[str, frozenset[Any]] = {
     "executor": frozenset({"ray"}),
-    "device": frozenset({"cuda"}),
 }
 """Values that the public contract names and this version does not have."""
 
@@ -203,7 +203,11 @@ class SettingsIn(_Strict):
         "from-scratch: from newly drawn weights, from training_learning_rate on, as MobileNetV3 does. none: neither.",
     )
     executor: Annotated[ExecutorName | None, _built("executor")] = None
-    device: Annotated[Literal["cpu"] | None, _built("device")] = None
+    device: DeviceName | None = Field(
+        default=None,
+        description="Where networks are trained and scored. cuda needs a worker with a GPU that torch can use; "
+        "latency is measured on the target all the same.",
+    )
     holdout: float | None = Field(default=None, ge=0.01, le=0.5)
     allow_low_accuracy: bool | None = None
     seed: int | None = Field(default=None, ge=0, le=2**63 - 1)
@@ -235,7 +239,7 @@ def built_values() -> dict[str, Any]:
         "searches": list(get_args(Search)),
         "finals": list(get_args(Final)),
         "executors": list(get_args(ExecutorName)),
-        "devices": ["cpu"],
+        "devices": list(get_args(DeviceName)),
         "distill": [False, True],
         "augment": [False, True],
         "normalizations": list(get_args(NormalizationFrom)),

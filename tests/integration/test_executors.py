@@ -16,6 +16,7 @@ import pytest
 
 from adapt.errors import Stopped
 from adapt.events import Evaluation
+from adapt.executors import child_process
 from adapt.executors.child_process import Patience
 from adapt.executors.contract import Candidate, Executor, Failure
 from adapt.executors.processes import ProcessExecutor
@@ -245,6 +246,27 @@ def test_a_child_that_is_killed_or_hangs_is_replaced_with_the_same_result(
     found = results(executor, [control(), *proposals()], signalling(executor, number, times=1))
     assert {group: facts(result, attempts=False) for group, result in found.items()} == expected
     assert sorted(result.attempts for result in found.values())[-2:] == [1, 2]
+
+
+def test_a_child_that_the_kernel_kills_for_memory_is_replaced_and_trains_in_smaller_parts(
+    processes: Callable[..., ProcessExecutor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor, killed = processes(), iter(range(100))
+    monkeypatch.setattr(child_process, "killed_for_memory", lambda: next(killed))
+    found = results(executor, [control()], signalling(executor, signal.SIGKILL, times=4))[None]
+    (same,) = SerialExecutor(small_task()).evaluate(small_network()[0], whole(), [replace(control(), parts=16)], never)
+    assert isinstance(found, Evaluation)
+    assert (found.parts, found.attempts) == (16, 5)
+    assert facts(found, attempts=False) == facts(same, attempts=False)
+
+
+def test_the_kernels_count_of_processes_killed_for_memory_is_read_where_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child_process, "VMSTAT", tmp_path / "vmstat")
+    assert child_process.killed_for_memory() == 0
+    (tmp_path / "vmstat").write_text("nr_free_pages 4711\noom_kill 3\n")
+    assert child_process.killed_for_memory() == 3
 
 
 def test_a_candidate_that_kills_its_process_every_time_is_given_up_and_the_next_goes_on(

@@ -181,7 +181,7 @@ class TestSubmitting:
             ({"settings": {"distill": "yes"}}, "/settings/distill"),
             ({"settings": {"distill": True, "distill_temperature": 0}}, "/settings/distill_temperature"),
             ({"settings": {"distill_weight": 1.1}}, "/settings/distill_weight"),
-            ({"settings": {"device": "cuda"}}, "/settings/device"),
+            ({"settings": {"device": "tpu"}}, "/settings/device"),
             ({"settings": {"preset": "fast"}}, "/settings/preset"),
             ({"settings": {"schedule": {"initial": 0.03}}}, "/settings/schedule/decay"),
             ({"settings": {"schedule": []}}, "/settings/schedule"),
@@ -218,6 +218,18 @@ class TestSubmitting:
         assert answer.headers["content-type"] == "application/problem+json"
         assert pointer in [field["pointer"] for field in answer.json()["errors"]]
         assert ann.get("/v1/jobs").json() == before
+
+    @pytest.mark.parametrize("driver", [False, True])
+    def test_a_gpu_is_refused_at_once_only_where_it_is_known_that_there_is_none(self, ann, model, driver, monkeypatch):
+        monkeypatch.setattr("app.jobs.service.driver_is_here", lambda: driver)
+        monkeypatch.setattr("app.jobs.service.on_one_machine", lambda sessions: True)
+        answer = submit(ann, model, settings={"device": "cuda"})
+        assert answer.status_code == (202 if driver else 422)
+        if not driver:
+            (field,) = answer.json()["errors"]
+            assert field["pointer"] == "/settings/device"
+            assert "no NVIDIA driver" in field["detail"]
+        assert "cuda" in ann.get("/v1/info").json()["built"]["devices"]
 
     def test_an_unknown_importance_is_refused_with_those_that_there_are(self, ann, model):
         (field,) = submit(ann, model, settings={"importance": "hessian"}).json()["errors"]

@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from sqlalchemy import text, update
 
 from adapt.checkpoint import read_network, write_safetensors
 from adapt.errors import Stopped
 from adapt.events import ControlEvaluated, EpochDone, IterationDone, Latency, Measured, ProposalEvaluated
+from adapt.executors import evaluate
 from adapt.graph.costs import costs
 from adapt.graph.shapes import infer_shapes
 from adapt.graph.shares import shares_by_kind
@@ -22,6 +24,7 @@ from adapt.latency.staircase import Ratio, Staircase
 from adapt.latency.watched import COLD_MS
 from adapt.presets import effective_settings, settings_to_document
 from adapt.spec import default_normalization
+from adapt.training.losses import fine_tuning
 from app.database import make_engine, make_sessions, reading, unit_of_work
 from app.jobs.documents import job_document, proposal_document
 from app.jobs.history import JobHistory
@@ -482,6 +485,57 @@ def test_a_storage_that_is_away_makes_a_job_wait_and_costs_it_nothing(service, m
     work(service)
     assert job_of(service, waiting).state == "succeeded"
     assert final_sha256(service, waiting) == final_sha256(service, undisturbed)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
+def test_a_job_for_a_gpu_that_is_not_there_fails_before_training_by_name(service, model_id):
+    job_id = submit(service, model_id, {"macs": "60%"}, device="cuda")
+    work(service)
+    job = job_of(service, job_id)
+    assert (job.state, job.error["type"]) == ("failed", "urn:netadapt:problem:device-absent")
+    assert "ask for cpu" in job.error["detail"]
+    assert job.original is None
+
+
+def test_a_proposal_that_ran_out_of_memory_says_so_and_a_cut_off_job_trains_it_again_just_so(
+    service, model_id, monkeypatch
+):
+    """Only the first attempts meet the shortage: what is trained again finds memory, and must not use it."""
+    short = Shortage(candidates=4)  # the control and all proposals of the first iteration
+    monkeypatch.setattr(evaluate, "fine_tuning", short.of)
+    undisturbed = submit(service, model_id, {"macs": "60%"})
+    work(service)
+    with reading(service.sessions) as session:
+        events = JobHistory(session).list_events(ANN, undisturbed, after=0, limit=500)[1].items
+    texts = [event.data["text"] for event in events if event.event == "message"]
+    told = [text for text in texts if "ran out of memory with batches of 64: trained with 32 images at once" in text]
+    assert len(told) == 4
+    short.left = 4
+    cut_off = submit(service, model_id, {"macs": "60%"})
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, ProposalEvaluated, 2)
+        work(service)
+    run_out_of_lease(service)
+    work(service)
+    assert final_sha256(service, cut_off) == final_sha256(service, undisturbed)
+
+
+class Shortage:
+    """Memory for half a batch only, while the first so many candidates of it are trained."""
+
+    def __init__(self, candidates: int) -> None:
+        self.left = candidates
+
+    def of(self, module, teacher, settings):
+        usual, is_short = fine_tuning(module, teacher, settings), self.left > 0
+
+        def loss(images, labels):
+            if is_short and len(images) > settings.batch_size // 2:
+                self.left -= 1
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+            return usual(images, labels)
+
+        return loss
 
 
 def test_a_job_whose_network_is_gone_for_good_fails_and_says_so(service, model_id):

@@ -1,0 +1,123 @@
+"""A proposal that runs out of memory is tried again in smaller parts, with the same step but for batch norms."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from adapt.errors import OutOfMemory
+from adapt.events import Evaluation
+from adapt.executors import evaluate
+from adapt.executors.serial import SerialExecutor
+from adapt.stop import never
+from adapt.training.losses import cross_entropy
+from adapt.training.out_of_memory import in_parts
+from adapt.training.sgd import Recipe, Sgd, trainable_module
+from tests.small_task import (
+    as_network,
+    control,
+    proposals,
+    small_data,
+    small_network,
+    small_task,
+    whole,
+    without_batch_norm,
+)
+
+RECIPE = {"batch_size": 64, "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-4}
+OUT_OF_MEMORY = (
+    MemoryError(),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+)
+
+
+def weights_after_a_step(parts: int) -> dict[str, Tensor]:
+    module = trainable_module(as_network(without_batch_norm()))
+    sgd = Sgd(module, small_data().normalization, Recipe(**RECIPE, parts=parts))
+    sgd.step(small_data().train, np.arange(64), 1.0, 1, 0)
+    return dict(module.named_parameters())
+
+
+def test_a_step_in_parts_is_the_same_step() -> None:
+    torch.manual_seed(0)
+    whole_batch = weights_after_a_step(1)
+    torch.manual_seed(0)
+    in_four = weights_after_a_step(4)
+    for name, tensor in whole_batch.items():
+        torch.testing.assert_close(in_four[name], tensor, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda error: type(error).__name__)
+def test_batches_are_halved_until_they_fit(error: Exception) -> None:
+    tried = []
+
+    def train(parts: int) -> str:
+        tried.append(parts)
+        if parts < 8:
+            raise error
+        return "done"
+
+    assert in_parts(train, batch=64) == ("done", 8)
+    assert tried == [1, 2, 4, 8]
+
+
+def test_where_not_even_two_images_fit_it_says_so() -> None:
+    def train(parts: int) -> None:
+        raise MemoryError
+
+    with pytest.raises(OutOfMemory, match="out of memory, even with 2 images at once"):
+        in_parts(train, batch=64)
+
+
+def test_another_error_is_not_taken_for_it() -> None:
+    def train(parts: int) -> None:
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        in_parts(train, batch=64)
+
+
+@pytest.fixture
+def scarce(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Memory for so many images at once in a training step, and no more."""
+
+    def most(images: int) -> None:
+        def loss(module: Any, teacher: Any, settings: Any) -> Callable[[Tensor, Tensor], Tensor]:
+            def of(pixels: Tensor, labels: Tensor) -> Tensor:
+                if len(pixels) > images:
+                    raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+                return cross_entropy(module)(pixels, labels)
+
+            return of
+
+        monkeypatch.setattr(evaluate, "fine_tuning", loss)
+
+    return most
+
+
+def test_a_candidate_says_in_how_many_parts_it_was_trained_and_trains_so_again(scarce: Callable[[int], None]) -> None:
+    network, _groups = small_network()
+    executor = SerialExecutor(small_task())
+    scarce(20)
+    (found,) = executor.evaluate(network, whole(), proposals()[:1], never)
+    assert isinstance(found, Evaluation)
+    assert (found.parts, found.attempts) == (4, 1)
+    scarce(64)
+
+    (again,) = executor.evaluate(network, whole(), [replace(proposals()[0], parts=4)], never)
+    assert isinstance(again, Evaluation)
+    assert again.weights is not None
+    assert found.weights is not None
+    assert all(np.array_equal(again.weights[name], tensor) for name, tensor in found.weights.items())
+
+
+def test_a_candidate_that_never_fits_is_a_failure_in_words(scarce: Callable[[int], None]) -> None:
+    scarce(1)
+    (failure,) = SerialExecutor(small_task()).evaluate(small_network()[0], whole(), [control()], never)
+    assert not isinstance(failure, Evaluation)
+    assert "out of memory, even with 2 images at once" in failure.reason
