@@ -1,0 +1,110 @@
+"""The search on a GPU: an iteration against bare loops, and what it finds against an evenly thinned network.
+
+`make bench NAME=gpu` takes about four minutes and writes docs/results/gpu.md. Exits with 2 where there is no
+CUDA. The overhead is that of benchmarks/overhead.py with `device: cuda`: one candidate after the other, and as many in
+flight as memory and cores allow, each against as many plain loops. The trade-off is on scikit-learn's digits, which is
+an easy task: one seed, to show that it works there, and no claim.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.bare_loop import arithmetic, bare_loops
+from benchmarks.overhead import PROPOSALS, SETTINGS
+from benchmarks.results import write_page
+from benchmarks.searches import random_images, searching, zoo_network
+from benchmarks.small_tradeoff import small_tradeoff
+
+ARCHITECTURES = ("mobilenet_v1_0.50_32", "mobilenet_v2_96")
+TIMED = 2
+LONG_ENOUGH_S = 150.0  # then no further row is begun
+
+
+def main() -> int:
+    if not torch.cuda.is_available():
+        print("no CUDA here: nothing was measured", file=sys.stderr)
+        return 2
+    began = time.monotonic()
+    rows: list[dict[str, Any]] = []
+    for architecture in ARCHITECTURES:
+        for processes in (1, 0):
+            if time.monotonic() - began < LONG_ENOUGH_S:
+                rows.append(_overhead(architecture, processes))
+                print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+    line = {
+        "bench": "gpu",
+        "overhead": rows,
+        "tradeoff": small_tradeoff("cuda"),
+        "conditions": {
+            "gpu": torch.cuda.get_device_name(),
+            "gpu_memory_gb": round(torch.cuda.mem_get_info()[1] / 2**30, 1),
+            "cores": len(os.sched_getaffinity(0)),
+            "torch": torch.__version__,
+            "cuda": torch.version.cuda,
+            "proposals": PROPOSALS,
+            "settings": SETTINGS,
+            "precision": "bfloat16 in training steps, float32 elsewhere",
+            "seconds": round(time.monotonic() - began),
+        },
+    }
+    write_page("gpu", __doc__ or "", rows, line)
+    print(json.dumps(line))
+    return 0
+
+
+def _overhead(architecture: str, processes: int) -> dict[str, Any]:
+    """`processes` 0: as many in flight as there is room for."""
+    network = zoo_network(architecture)
+    with (
+        tempfile.TemporaryDirectory(prefix="netadapt-gpu-") as folder,
+        _on_cores(processes) as cores,
+        searching(
+            network,
+            random_images(2340, network.graph.input_shape),
+            Path(folder),
+            budget={"macs": "30%"},
+            settings={**SETTINGS, "device": "cuda"},
+        ) as search,
+        bare_loops(search.data, search.settings, cores[: search.processes]) as loops,
+    ):
+        first = search.iterate()
+        arithmetic(first, search, loops)
+        steps = [search.iterate() for _ in range(TIMED)]
+        bare = [arithmetic(step, search, loops) for step in steps]
+    wall, whole = (sum(values) / TIMED for values in ([s.seconds for s in steps], [b["whole"] for b in bare]))
+    return {
+        "architecture": architecture,
+        "in_flight": search.processes,
+        "candidates": len(steps[0].candidates),
+        "wall_s": round(wall, 3),
+        "arithmetic_s": round(whole, 3),
+        "wall_over_arithmetic": round(wall / whole, 3),
+        "before_training_s": round(sum(step.chosen_s for step in steps) / TIMED, 3),
+        "after_training_s": round(sum(step.seconds - step.trained_s for step in steps) / TIMED, 3),
+        "first_iteration_s": round(first.seconds, 2),
+    }
+
+
+@contextmanager
+def _on_cores(processes: int) -> Iterator[list[int]]:
+    """A search has at most as many processes as its own has cores."""
+    cores = sorted(os.sched_getaffinity(0))
+    chosen = cores[: processes or len(cores)]
+    os.sched_setaffinity(0, chosen)
+    try:
+        yield chosen
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
