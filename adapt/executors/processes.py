@@ -77,12 +77,15 @@ class ProcessExecutor:
                 if stop():
                     raise Stopped("stopped while candidates were evaluated")
                 self._hand_out(iteration, waiting, running)
+                ended = []
                 for attempt, order, outcome in self._listen(running):
                     result = self._result(candidates[attempt.index], attempt, order, outcome)
                     if result is None:
                         waiting.append(_again(attempt, outcome))
                     else:
-                        yield result
+                        ended.append(result)
+                self._hand_out(iteration, waiting, running)  # nobody idles while the results are recorded
+                yield from ended
         finally:  # also when nobody asks for the other results: nothing keeps running
             for child in [child for child in self._children if child.pid in running]:
                 self._discard(child)
