@@ -14,8 +14,9 @@ from adapt.data.dataset import Part
 from adapt.errors import DeviceAbsent
 from adapt.spec import DeviceName
 
-RESIDENT_SHARE = 0.05
-"""Of the GPU's free memory that a part's images may take in a process; a larger part is sent batch by batch."""
+RESIDENT_SHARE = 0.02
+"""Of the GPU's free memory that a part's images may take in a process, of which there are several with two parts each;
+a larger part is sent batch by batch."""
 PIECE = 4096  # images that are sent at once
 
 
