@@ -30,6 +30,7 @@ from adapt.measurement import (
     calibrated,
     check_reachable,
     network_to_go_on_from,
+    resolved_budget,
     take_empirical_measurement,
 )
 from adapt.pick import Aim, why_not
@@ -39,7 +40,7 @@ from adapt.reach import Bundle, bundles
 from adapt.round import Lines, Round
 from adapt.rounding import with_rounding
 from adapt.search import Current, Job, Progress
-from adapt.spec import Pick, Resources, Search, derive_seed
+from adapt.spec import Pick, Resource, Resources, Search, derive_seed
 
 SEARCHES: Mapping[Search, type[Exact] | type[Racing]] = {"exact": Exact, "racing": Racing}
 """Who does lines 11 to 13."""
@@ -64,16 +65,21 @@ def adapt_network(job: Job, progress: Progress) -> Generator[Event, None, None]:
             break
         yield Message(text="measured again after the fine-tune it is over the budget: the search goes on")
         net = replace(net, resources=final.resources, figures=final.figures)
-    yield Finished(  # 15
-        iteration=final.iteration,
-        network=final.network,
-        kept=final.kept,
-        resources=final.resources,
-        figures=final.figures,
-        latency=final.latency,
-        holdout=final.holdout,
-        test=job.trainer.test(final.network),
-    )
+    yield _finished(job, final)  # 15
+
+
+def finish_pick(job: Job, progress: Progress) -> Generator[Event, None, None]:
+    """Line 14 alone, of the network that an iteration of another job picked: a member of that job's family.
+
+    Whatever it is measured at now, it stays that network. Raises OriginalAccuracyTooLow, Stopped, MeasurementFailed.
+    """
+    original = yield from begin(job, progress)
+    budget = yield from resolved_budget(job, original)
+    net = yield from network_to_go_on_from(job, progress, original, budget)
+    final = yield from long_term_finetune(job, budget, net, progress)
+    if over := budget.unmet(final.upper_ends):
+        yield Message(text=_over_budget(budget, final, over))
+    yield _finished(job, final)
 
 
 def shrink(job: Job, budget: Budget, original: Current, net: Current, lines: Lines) -> Generator[Event, None, Current]:
@@ -142,6 +148,24 @@ def _subject(job: Job, net: Current, iteration: int) -> Subject:
         layout=Layout(job.original.graph, job.groups, net.kept),
         evidence=job.trainer.evidence(net.network, derive_seed(job.settings.seed, iteration, "importance")),
     )
+
+
+def _finished(job: Job, final: Current) -> Finished:
+    return Finished(
+        iteration=final.iteration,
+        network=final.network,
+        kept=final.kept,
+        resources=final.resources,
+        figures=final.figures,
+        latency=final.latency,
+        holdout=final.holdout,
+        test=job.trainer.test(final.network),
+    )
+
+
+def _over_budget(budget: Budget, final: Current, over: Sequence[Resource]) -> str:
+    figures = ", ".join(f"{name} up to {final.upper_ends[name]:.4g} where {budget.limits[name]:.4g}" for name in over)
+    return f"measured again, this pick has {figures} is asked; a later iteration's has less"
 
 
 def _skipped(iteration: int, situation: Situation, bundle: Bundle, constraint: Resources) -> ProposalSkipped:

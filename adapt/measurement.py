@@ -114,14 +114,20 @@ def _measured(
     return figure
 
 
+def resolved_budget(job: Job, original: Current) -> Generator[Event, None, Budget]:
+    """The budget in absolute figures, told."""
+    margins = {name: meter.margin for name, meter in job.meters.items()}
+    budget = resolve(job.asked, original.resources, original.upper_ends, margins)
+    yield BudgetResolved(original=original.resources, limits=budget.limits)
+    return budget
+
+
 def check_reachable(job: Job, original: Current) -> Generator[Event, None, Budget]:
     """The budget in absolute figures. Says before the first iteration whether it can be met, and by how much not.
 
     The smallest networks are measured, not extrapolated. Raises ScheduleTooShort, BudgetUnreachable.
     """
-    margins = {name: meter.margin for name, meter in job.meters.items()}
-    budget = resolve(job.asked, original.resources, original.upper_ends, margins)
-    yield BudgetResolved(original=original.resources, limits=budget.limits)
+    budget = yield from resolved_budget(job, original)
     if not budget.unmet(original.upper_ends):
         yield Message(text="the original network is within the budget already: nothing is cut")
         return budget

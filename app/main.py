@@ -14,6 +14,7 @@ import app.datasets.router
 import app.documentation
 import app.health
 import app.info
+import app.jobs.family_router
 import app.jobs.parts_router
 import app.jobs.router
 import app.models.router
@@ -45,6 +46,7 @@ ROUTERS = (
     app.targets.router.router,
     app.jobs.router.router,
     app.jobs.parts_router.router,
+    app.jobs.family_router.router,
     app.agent.router.router,
     app.webhooks.router.router,
 )

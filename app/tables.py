@@ -212,6 +212,7 @@ class JobRow(Base):
     settings: Mapped[dict[str, Any]]  # effective
     effective: Mapped[dict[str, Any] | None]  # what those settings came to that left it to the job
     continues: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), index=True)
+    from_iteration: Mapped[int | None]  # of `continues`: whose pick this member of its family trains to the end
     lane: Mapped[str]
     fence: Mapped[int] = mapped_column(default=0)
     lease_owner: Mapped[str | None]
@@ -226,6 +227,7 @@ class JobRow(Base):
     original: Mapped[dict[str, Any] | None]
     current: Mapped[dict[str, Any] | None]
     result: Mapped[dict[str, Any] | None]
+    uniform: Mapped[dict[str, Any] | None]  # figures of the network that the result is compared with
     error: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
@@ -309,6 +311,7 @@ class ProposalRow(Base):
     accuracy_before_finetune: Mapped[float | None]
     accuracy: Mapped[float | None]
     loss: Mapped[float | None]
+    judged_again: Mapped[dict[str, Any] | None]  # its score on a larger hold-out, where the first told it from none
     delta_accuracy: Mapped[float | None]
     delta_latency_ms: Mapped[float | None]
     slope: Mapped[float | None]
@@ -342,6 +345,7 @@ class CheckpointRow(Base):
     memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     peak_memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     accuracy: Mapped[float | None]
+    holdout_accuracy: Mapped[float | None]
     filters: Mapped[dict[str, Any]]
     kept: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime]

@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from adapt.assembly import assembled
 from adapt.data.dataset import Dataset
 from adapt.errors import AdaptError, Stopped
 from adapt.events import Message
-from adapt.loop import adapt_network
+from adapt.loop import adapt_network, finish_pick
 from adapt.search import Progress
 from adapt.training.device import training_device
 from app.database import DATABASE_AWAY, unit_of_work
@@ -26,7 +27,7 @@ from workers.job_clock import JobClock
 from workers.lease import Reason, StopSignal, held_lease, persistently
 from workers.metering import FindStaircase, MeterOf, meter_of
 from workers.pretraining import with_trained_network
-from workers.progress import continued_progress, read_outcomes, read_progress
+from workers.progress import continued_progress, read_epoch, read_outcomes, read_progress
 from workers.reach import refuse_out_of_reach
 from workers.recording import Recording
 from workers.remote_device import DeviceAway
@@ -120,7 +121,8 @@ def _adapt(
         for note in search.notes:
             recording.write(Message(text=note))
         reporter = Reporter(claimed, service.sessions, material)
-        for event in adapt_network(search, _progress(material, service)):
+        follow = adapt_network if material.job.from_iteration is None else finish_pick
+        for event in follow(search, _progress(material, service)):
             recording.write(event)
             reporter.tell(event)
 
@@ -128,7 +130,8 @@ def _adapt(
 def _progress(material: Material, service: Service) -> Progress:
     progress = read_progress(material.record, service.storage)
     if progress.network is None and material.before is not None:
-        return continued_progress(material.before, service.storage, progress)
+        own = replace(progress, epoch=read_epoch(material.record, service.storage))
+        return continued_progress(material.before, service.storage, own)
     return progress
 
 

@@ -55,7 +55,7 @@ def read_material(job: Job, service: Service) -> Material:
     measured = read_model_on_target(Caller(id=job.owner), job.model_id, job.target_id, service)
     with reading(service.sessions) as session:
         record = load_progress(session, job.id)
-        before = None if job.continues is None else load_progress(session, job.continues)
+        before = None if job.continues is None else load_progress(session, job.continues, through=job.from_iteration)
     return Material(
         job=job,
         model=measured.model,

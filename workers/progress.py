@@ -54,14 +54,7 @@ def read_progress(record: JobProgressRecord, storage: Storage) -> Progress:
 def continued_progress(record: JobProgressRecord, storage: Storage, own: Progress) -> Progress:
     """The beginning of a job that goes on from the last iteration of another, whose `record` this is."""
     before = read_progress(record, storage)
-    return Progress(
-        network=before.network,
-        kept=before.kept,
-        holdout=before.holdout,
-        original=own.original,
-        staircase=own.staircase,
-        learning_rate=own.learning_rate,
-    )
+    return replace(own, network=before.network, kept=before.kept, holdout=before.holdout)
 
 
 def read_checkpoint(checkpoint: Checkpoint, storage: Storage) -> Network:

@@ -32,6 +32,7 @@ from adapt.events import (
     ProposalRacedOut,
     ProposalSkipped,
     RungDone,
+    Score,
     StaircaseFound,
 )
 from adapt.graph.costs import costs
@@ -227,7 +228,7 @@ class Recording:
 
     @write.register
     def _(self, event: IterationDone) -> None:
-        figures = figures_of(event.network, event.latency, event.holdout.accuracy, str(event.iteration))
+        figures = figures_of(event.network, event.latency, str(event.iteration), holdout=event.holdout)
         finished = FinishedIteration(
             iteration=event.iteration,
             picked=list(event.picked),
@@ -265,7 +266,7 @@ class Recording:
 
     @write.register
     def _(self, event: Finished) -> None:
-        figures = figures_of(event.network, event.latency, event.test.accuracy, "final")
+        figures = figures_of(event.network, event.latency, "final", holdout=event.holdout, test=event.test)
         checkpoint = self._checkpoint("final", event.iteration, figures, event.network, event.kept)
 
         def record(recorder: JobRecorder) -> None:
@@ -288,7 +289,7 @@ class Recording:
         if self._known.original:
             return
         self._known.original = True
-        figures = figures_of(self._original, latency, scores.test.accuracy, "0")
+        figures = figures_of(self._original, latency, "0", holdout=scores.holdout, test=scores.test)
         kept = all_kept(list(self._groups.values()))
         checkpoint = self._checkpoint("original", 0, figures, self._original, kept)
 
@@ -352,7 +353,9 @@ class Recording:
             write(JobRecorder(session))
 
 
-def figures_of(network: Network, latency: Latency | None, accuracy: float, checkpoint: str) -> Figures:
+def figures_of(
+    network: Network, latency: Latency | None, checkpoint: str, *, holdout: Score, test: Score | None = None
+) -> Figures:
     """What a network needs and scores, as the service shows it. A prediction never stands under `measured`."""
     needs = costs(network.graph)
     return Figures(
@@ -361,7 +364,8 @@ def figures_of(network: Network, latency: Latency | None, accuracy: float, check
         params=needs.params,
         memory_bytes=needs.memory_bytes,
         peak_memory_bytes=peak_memory_bytes(network.graph),
-        accuracy=accuracy,
+        accuracy=(test or holdout).accuracy,
+        holdout_accuracy=holdout.accuracy,
         checkpoint=checkpoint,
     )
 

@@ -42,6 +42,8 @@ class Reporter:
         trains = material.model.format == UNTRAINED and material.before is None
         self._search_begins = TRAINING_ENDS if trains else 0.0
         share = SEARCH_ENDS if material.settings.final != "none" else 1.0
+        if material.job.from_iteration is not None:
+            share = 0.0  # nothing is searched for
         self._search_ends = self._search_begins + share * (1 - self._search_begins)
         self._training = False
         self._began: tuple[float, float] | None = None  # (seconds, fraction) of the first report

@@ -37,6 +37,26 @@ def pairs_of(texts: Sequence[str], option: str) -> dict[str, str]:
     return dict(pairs)
 
 
+def limits_of(text: str, option: str) -> list[Any]:
+    """`6,50%,params=2e6`: bare limits, and budgets by their resource."""
+    return [budget_of(None, [part]) if "=" in part else _budget_value("a limit", part) for part in _parts(text, option)]
+
+
+def numbers_of(text: str, option: str) -> list[int]:
+    """`2,4,7`."""
+    try:
+        return [int(part) for part in _parts(text, option)]
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no list of whole numbers, as 2,4,7", param_hint=option) from None
+
+
+def _parts(text: str, option: str) -> list[str]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise typer.BadParameter(f"{text!r} has an empty place", param_hint=option)
+    return parts
+
+
 def _pair(text: str, option: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not (equals and key.strip() and value.strip()):

@@ -127,7 +127,7 @@ def _bar_label(data: dict[str, Any]) -> str:
 
 
 def _print_end(job: dict[str, Any]) -> None:
-    for title in ("original", "result"):
+    for title in ("original", "result", "uniform"):
         if (line := state_line(job.get(title))) is not None:
             typer.echo(f"{title}: {line}")
     if job["state"] == "succeeded":

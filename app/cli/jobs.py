@@ -202,7 +202,7 @@ def extend(
 def download(
     job: Job,
     file: Annotated[Path, typer.Option("-o", "--output", help="Where to write it.")],
-    checkpoint: Annotated[str, typer.Option(help="An iteration, 0 for the original, or final.")] = "final",
+    checkpoint: Annotated[str, typer.Option(help="An iteration, 0 for the original, final, or uniform.")] = "final",
     format: Annotated[str, typer.Option("--format", help="onnx, pt2, safetensors or onnx-int8.")] = "onnx",  # noqa: A002
     url: Url = DEFAULT_URL,
     token: Token = None,
@@ -238,8 +238,10 @@ def print_job(job: dict[str, Any], *, as_json: bool) -> None:
             "original": state_line(job.get("original")),
             "current": state_line(job.get("current")),
             "result": state_line(job.get("result")),
+            "uniform": state_line(job.get("uniform")),
             "error": error.get("detail") or error.get("title"),
             "continues": job.get("continues"),
+            "of iteration": job.get("from_iteration"),
             "created": job.get("created_at"),
             "finished": job.get("finished_at"),
         }

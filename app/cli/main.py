@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import agent, architectures, datasets, jobs, models, server, targets, tokens, webhooks
+from app.cli import agent, architectures, datasets, families, jobs, models, server, targets, tokens, webhooks
 
 app = typer.Typer(
     name="netadapt",
@@ -24,6 +24,7 @@ app.add_typer(webhooks.app, name="webhooks")
 agent.register(app)
 architectures.register(app)
 jobs.register(app)
+families.register(app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -250,6 +250,38 @@ class Client:
         """A new job with a tighter budget that starts from the last iteration of this one."""
         return self._connection.request("POST", _join("/v1/jobs", job, "extend"), json={"budget": dict(budget)})
 
+    def family(
+        self,
+        job: str,
+        *,
+        iterations: Sequence[int] | None = None,
+        budgets: Sequence[Budget | float | str] | None = None,
+        long_term_epochs: int | None = None,
+    ) -> list[Json]:
+        """New jobs, each of which trains one pick of this one to the end: those of `iterations`, or for each of
+        `budgets` the first that is within it, or some spread over the search.
+
+        A bare figure in `budgets` is of the one resource that the job has a budget for.
+        """
+        limits = None if budgets is None else [dict(each) if isinstance(each, Mapping) else each for each in budgets]
+        given = {
+            "iterations": None if iterations is None else list(iterations),
+            "budgets": limits,
+            "long_term_epochs": long_term_epochs,
+        }
+        asked = {name: value for name, value in given.items() if value is not None}
+        members: list[Json] = self._connection.request("POST", _join("/v1/jobs", job, "family"), json=asked)["data"]
+        return members
+
+    def members(self, job: str) -> Iterator[Json]:
+        """The jobs that `family` has made of this one, newest first."""
+        return self._connection.pages(_join("/v1/jobs", job, "family"), {})
+
+    def curve(self, job: str) -> Json:
+        """What each network of a job and its family needs and scores: `resource`, and in `data` a point for the
+        original, every pick, the result, the members, and what they compare with."""
+        return self._connection.request("GET", _join("/v1/jobs", job, "curve"))
+
     def iterations(self, job: str) -> Iterator[Json]:
         return self._connection.pages(_join("/v1/jobs", job, "iterations"), {})
 
@@ -277,8 +309,8 @@ class Client:
     ) -> Path:
         """Writes one checkpoint to `file`; it appears there only whole and with the right sha256.
 
-        `checkpoint` is the iteration, 0 for the original, or "final"; `format` onnx, pt2, safetensors, or onnx-int8
-        where the job is on a target of precision int8.
+        `checkpoint` is the iteration, 0 for the original, "final" or "uniform"; `format` onnx, pt2, safetensors, or
+        onnx-int8 where the job is on a target of precision int8.
         """
         path = _join("/v1/jobs", job, "checkpoints", str(checkpoint), "file")
         return download_checkpoint(self._connection, path, Path(file), format=format)

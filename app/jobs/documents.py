@@ -14,7 +14,9 @@ _NOT_STORED = {"distill": False, "search": "exact"}
 def job_document(job: Job) -> dict[str, Any]:
     here = f"/v1/jobs/{job.id}"
     links = {"self": here}
-    links |= {part: f"{here}/{part}" for part in ("events", "iterations", "proposals", "checkpoints")}
+    links |= {
+        part: f"{here}/{part}" for part in ("events", "iterations", "proposals", "checkpoints", "family", "curve")
+    }
     return {
         "id": job.id,
         "name": job.name,
@@ -29,10 +31,12 @@ def job_document(job: Job) -> dict[str, Any]:
         "settings": _NOT_STORED | job.settings,
         "effective": job.effective,
         "continues": job.continues,
+        "from_iteration": job.from_iteration,
         "progress": asdict(job.progress),
         "original": None if job.original is None else asdict(job.original),
         "current": None if job.current is None else asdict(job.current),
         "result": None if job.result is None else asdict(job.result),
+        "uniform": None if job.uniform is None else asdict(job.uniform),
         "error": job.error,
         "created_at": rfc3339(job.created_at),
         "started_at": rfc3339(job.started_at),

@@ -12,6 +12,9 @@ from app.paging import Page, cut_page
 from app.records import Caller, FileFormat
 from app.tables import CheckpointRow, EventRow, IterationRow, ProposalRow
 
+MOST_CHECKPOINTS = 100_000
+"""More than any search has iterations."""
+
 
 class JobHistory:
     """Everything ascending, `after` a number. Each method raises JobNotFound for what is not the caller's."""
@@ -54,8 +57,15 @@ class JobHistory:
         rows = self._session.scalars(with_files)
         return cut_page([to_checkpoint(row) for row in rows], limit, lambda checkpoint: (checkpoint.number,))
 
+    def list_picks(self, caller: Caller, job_id: str) -> list[Checkpoint]:
+        """Of all iterations that are finished, ascending."""
+        return [found for found in self.all_checkpoints(caller, job_id) if found.kind == "pick"]
+
+    def all_checkpoints(self, caller: Caller, job_id: str) -> list[Checkpoint]:
+        return list(self.list_checkpoints(caller, job_id, after=0, limit=MOST_CHECKPOINTS).items)
+
     def find_checkpoint(self, caller: Caller, job_id: str, checkpoint: str) -> Checkpoint | None:
-        """`checkpoint` is "0", an iteration's number or "final"."""
+        """`checkpoint` is "0", an iteration's number, "final" or "uniform"."""
         self._jobs.get_job(caller, job_id)
         row = self._session.scalar(
             select(CheckpointRow)

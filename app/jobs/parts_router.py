@@ -135,7 +135,9 @@ def list_checkpoints(
 @router.head("/checkpoints/{checkpoint}/file", include_in_schema=False)
 def get_checkpoint_file(
     job_id: str,
-    checkpoint: Annotated[str, Path(max_length=20, description='An iteration, "0" for the original, or "final".')],
+    checkpoint: Annotated[
+        str, Path(max_length=20, description='An iteration, "0" for the original, "final" or "uniform".')
+    ],
     request: Request,
     services: ServicesDep,
     caller: CallerDep,

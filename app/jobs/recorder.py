@@ -214,6 +214,7 @@ class JobRecorder:
             memory_bytes=new.figures.memory_bytes,
             peak_memory_bytes=new.figures.peak_memory_bytes,
             accuracy=new.figures.accuracy,
+            holdout_accuracy=new.figures.holdout_accuracy,
             filters=dict(new.filters),
             kept=None if new.kept is None else {group: list(indices) for group, indices in new.kept.items()},
             created_at=database_now(self._session),

@@ -25,7 +25,9 @@ class LatencyFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """What one network of a job needs and scores. `accuracy` is a fraction 0-1; `checkpoint` names its files."""
+    """What one network of a job needs and scores. Accuracies are fractions 0-1: `accuracy` on the hold-out for what was
+    picked and on the test part for the rest, `holdout_accuracy` on the hold-out for all. `checkpoint` names its files.
+    """
 
     latency_ms: LatencyFigures = LatencyFigures()
     macs: int | None = None
@@ -33,7 +35,16 @@ class Figures:
     memory_bytes: int | None = None
     peak_memory_bytes: int | None = None
     accuracy: float | None = None
+    holdout_accuracy: float | None = None
     checkpoint: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UniformFigures(Figures):
+    """Of the uniformly thinned network: `width` is its multiplier, `steps` how long it was trained in all."""
+
+    width: float
+    steps: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +60,8 @@ class JobProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class NewJob:
-    """`budget` as asked, `settings` effective; `continues` names the job whose last iteration it starts from."""
+    """`budget` as asked, `settings` effective; `continues` names the job that it starts from: its
+    last iteration or, as a member of its family, `from_iteration`."""
 
     name: str | None
     model_id: str
@@ -59,6 +71,7 @@ class NewJob:
     settings: Document
     limits: Document | None = None
     continues: str | None = None
+    from_iteration: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +92,12 @@ class Job:
     settings: Document
     effective: Document | None
     continues: str | None
+    from_iteration: int | None
     progress: JobProgress
     original: Figures | None
     current: Figures | None
     result: Figures | None
+    uniform: UniformFigures | None
     error: Document | None
     event_counter: int
     attempts: int

@@ -7,13 +7,14 @@ from sqlalchemy.orm import Session
 
 from app.database import database_now, take_turns
 from app.jobs.errors import JobNotFound, TooManyJobs, WrongState
+from app.jobs.holdout import ORIGINAL
 from app.jobs.journal import Journal
 from app.jobs.records import Job, NewJob
 from app.jobs.rows import to_job
 from app.newest_first import Position, behind
 from app.paging import Page, cut_page, newest_first
 from app.records import LAST_STATES, OPEN_STATES, Caller, JobState, new_id
-from app.tables import CheckpointFileRow, CheckpointRow, EpochStateRow, JobRow, JobValueRow
+from app.tables import CheckpointFileRow, CheckpointRow, EpochStateRow, JobRow, JobValueRow, MeasurementRow
 
 Changed = tuple[Job, bool]
 """The job, and whether anything was changed (it was not there already)."""
@@ -47,11 +48,14 @@ class JobRepository:
             limits=new.limits,
             settings=new.settings,
             continues=new.continues,
+            from_iteration=new.from_iteration,
             lane="long",
             created_at=database_now(self._session),
         )
         self._session.add(row)
         self._session.flush()
+        if new.continues is not None and new.from_iteration is not None:
+            self._inherit(new.continues, row.id)
         return self._journal.tell_state(row.id)
 
     def find_job(self, caller: Caller, job_id: str) -> Job | None:
@@ -71,6 +75,7 @@ class JobRepository:
         limit: int,
         state: JobState | None = None,
         model_id: str | None = None,
+        family_of: str | None = None,
         after: Position | None = None,
     ) -> Page[Job]:
         """Newest first; `after` is the position of the last one seen."""
@@ -79,6 +84,8 @@ class JobRepository:
             wanted.append(JobRow.state == state)
         if model_id is not None:
             wanted.append(JobRow.model_id == model_id)
+        if family_of is not None:
+            wanted += [JobRow.continues == family_of, JobRow.from_iteration.is_not(None)]
         newest = select(JobRow).where(*wanted).order_by(JobRow.created_at.desc(), JobRow.id.desc()).limit(limit + 1)
         jobs = [to_job(row) for row in self._session.scalars(newest)]
         return cut_page(jobs, limit, lambda job: newest_first(job.created_at, job.id))
@@ -96,7 +103,7 @@ class JobRepository:
             select(JobRow.id).where(JobRow.continues == job_id, JobRow.state.not_in(LAST_STATES)).limit(1)
         )
         if needed_by is not None:
-            raise WrongState(job_id, job.state, "deleted", f"job {needed_by} starts from its last iteration")
+            raise WrongState(job_id, job.state, "deleted", f"job {needed_by} starts from one of its iterations")
         if job.state not in LAST_STATES:
             self._enter(job_id, "cancelled", finished_at=database_now(self._session))
         files = self._files_of(job_id)
@@ -140,6 +147,17 @@ class JobRepository:
         if job.state == "paused":
             return self._enter(job_id, "queued"), True
         return job, False
+
+    def _inherit(self, job_id: str, member_id: str) -> None:
+        """What a search knows of its original, so that the figures of its family are all on one scale: a measured
+        latency is a multiple of the original's, and that is noise."""
+        now = database_now(self._session)
+        scores = self._session.get(JobValueRow, (job_id, ORIGINAL))
+        if scores is not None:
+            self._session.add(JobValueRow(job_id=member_id, key=ORIGINAL, value=scores.value, created_at=now))
+        measured = self._session.get(MeasurementRow, (job_id, "0"))
+        if measured is not None:
+            self._session.add(MeasurementRow(job_id=member_id, key="0", latency=measured.latency, created_at=now))
 
     def _count_open(self, caller: Caller, *, up_to: int) -> int:
         unfinished = select(JobRow.id).where(JobRow.owner == caller.id, JobRow.state.in_(OPEN_STATES)).limit(up_to)

@@ -10,14 +10,17 @@ from app.jobs.rows import to_checkpoint, to_epoch_state, to_iteration, to_propos
 from app.tables import CheckpointRow, EpochStateRow, EventRow, IterationRow, JobValueRow, MeasurementRow, ProposalRow
 
 
-def load_progress(session: Session, job_id: str) -> JobProgressRecord:
-    """What is recorded of `job_id`, for the worker that holds it, or holds a job that continues it."""
+def load_progress(session: Session, job_id: str, *, through: int | None = None) -> JobProgressRecord:
+    """What is recorded of `job_id`, for the worker that holds it, or holds a job that continues it; `through` an
+    iteration, as if that had been the last."""
     iterations = [
         to_iteration(row)
         for row in session.scalars(
             select(IterationRow).where(IterationRow.job_id == job_id).order_by(IterationRow.iteration)
         )
     ]
+    if through is not None:
+        iterations = [iteration for iteration in iterations if iteration.iteration <= through]
     finished = tuple(iteration for iteration in iterations if iteration.finished_at is not None)
     opened = next((iteration for iteration in iterations if iteration.finished_at is None), None)
     at = str(finished[-1].iteration) if finished else "0"

@@ -117,7 +117,7 @@ async def extend_job(
     keyed = keyed_request(request, caller, idempotency_key, budget=asked.budget.as_asked())
 
     def extend() -> Answer:
-        _refuse_without_room(services, caller)
+        refuse_without_room(services, caller)
         return _accepted(_jobs(services, keyed).extend(caller, job_id, asked.budget))
 
     answer = await run_in_threadpool(answer_once, services.sessions, keyed, extend)
@@ -133,14 +133,14 @@ def _jobs(services: Services, keyed: KeyedRequest | None = None) -> JobService:
 
 def _submit(services: Services, caller: Caller, submission: Submission, keyed: KeyedRequest | None) -> JSONResponse:
     def submit() -> Answer:
-        _refuse_without_room(services, caller)
+        refuse_without_room(services, caller)
         with stored_files(services, caller, submission) as asked:
             return _accepted(_jobs(services, keyed).submit(caller, asked))
 
     return json_response(answer_once(services.sessions, keyed, submit))
 
 
-def _refuse_without_room(services: Services, caller: Caller) -> None:
+def refuse_without_room(services: Services, caller: Caller) -> None:
     """A job writes checkpoints: nobody begins one who may store nothing more. Raises QuotaExceeded."""
     with reading(services.sessions) as session:
         QuotaRepository(session, services.quotas).refuse_bytes(caller, 1)

@@ -14,6 +14,7 @@ from app.jobs.records import (
     LatencyFigures,
     NextLarger,
     Proposal,
+    UniformFigures,
 )
 from app.records import CheckpointKind, EventKind, FileFormat, GroupKind, JobPhase, JobRequest, JobState, ProposalState
 from app.tables import CheckpointRow, EpochStateRow, EventRow, IterationRow, JobRow, ProposalRow
@@ -25,6 +26,12 @@ def to_figures(document: dict[str, Any] | None) -> Figures | None:
     if document is None:
         return None
     return Figures(**{**document, "latency_ms": LatencyFigures(**document["latency_ms"])})
+
+
+def _to_uniform(document: dict[str, Any] | None) -> UniformFigures | None:
+    if document is None:
+        return None
+    return UniformFigures(**{**document, "latency_ms": LatencyFigures(**document["latency_ms"])})
 
 
 def to_job(row: JobRow) -> Job:
@@ -43,10 +50,12 @@ def to_job(row: JobRow) -> Job:
         settings=row.settings,
         effective=row.effective,
         continues=row.continues,
+        from_iteration=row.from_iteration,
         progress=JobProgress(**(row.progress or {})),
         original=to_figures(row.original),
         current=to_figures(row.current),
         result=to_figures(row.result),
+        uniform=_to_uniform(row.uniform),
         error=row.error,
         event_counter=row.event_counter,
         attempts=row.attempts,
@@ -126,6 +135,7 @@ def to_checkpoint(row: CheckpointRow) -> Checkpoint:
             memory_bytes=row.memory_bytes,
             peak_memory_bytes=row.peak_memory_bytes,
             accuracy=row.accuracy,
+            holdout_accuracy=row.holdout_accuracy,
             checkpoint=row.checkpoint,
         ),
         filters=row.filters,

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from adapt.budget import NO_PEAK_BUDGET
 from app.jobs.settings_schema import SettingsIn
@@ -16,6 +16,7 @@ from app.records import (
     JobPhase,
     JobRequest,
     JobState,
+    PointKind,
     ProposalState,
 )
 
@@ -93,6 +94,38 @@ class ExtendIn(BaseModel):
     budget: Annotated[BudgetIn, BeforeValidator(_budget)]
 
 
+def _budget_or_limit(value: Any) -> Any:
+    """Of a list: a budget by resource, or a bare limit."""
+    return BudgetIn.model_validate(_budget(value)) if isinstance(value, dict) else _limit(value)
+
+
+_Bare = Annotated[float | str, WithJsonSchema(_DOCUMENTED)]
+_Member = Annotated[BudgetIn | _Bare, BeforeValidator(_budget_or_limit)]
+_Iteration = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
+
+
+def _different(iterations: list[int]) -> list[int]:
+    if len(set(iterations)) < len(iterations):
+        raise ValueError("names an iteration twice")
+    return iterations
+
+
+class FamilyIn(BaseModel):
+    """Which picks of a job to train to the end. Neither: some, spread over its iterations."""
+
+    model_config = ConfigDict(extra="forbid")
+    iterations: Annotated[list[_Iteration], Field(min_length=1, max_length=50), AfterValidator(_different)] | None = (
+        Field(default=None, description="Those of these iterations.")
+    )
+    budgets: Annotated[list[_Member], Field(min_length=1, max_length=50)] | None = Field(
+        default=None,
+        description="For each the first pick that is within it. A bare figure is of the job's own budgeted resource.",
+    )
+    long_term_epochs: Annotated[int, Field(strict=True, ge=1, le=10_000)] | None = Field(
+        default=None, description="Of each member's fine-tune; default: the job's."
+    )
+
+
 class LatencyOut(BaseModel):
     """Milliseconds. A prediction never stands under `measured`; null is unknown."""
 
@@ -105,6 +138,9 @@ class LatencyOut(BaseModel):
 _PEAK = "Weights and the activations that are alive at once, by liveness in the graph's order: reported, no budget."
 
 
+_HOLDOUT = "On the images that choices are made by. Null where an earlier version did not keep it."
+
+
 class FiguresOut(BaseModel):
     latency_ms: LatencyOut
     macs: int | None
@@ -112,7 +148,15 @@ class FiguresOut(BaseModel):
     memory_bytes: int | None
     peak_memory_bytes: int | None = Field(description=_PEAK)
     accuracy: float | None = Field(description="A fraction 0-1: hold-out for `current`, test for the others.")
+    holdout_accuracy: float | None = Field(description=_HOLDOUT)
     checkpoint: str | None
+
+
+class UniformOut(FiguresOut):
+    """The uniformly thinned network that the result is compared with (setting `compare`)."""
+
+    width: float = Field(description="Its multiplier: the share of the channels that each group was to keep.")
+    steps: int = Field(description="Of its training, as many as the result had.")
 
 
 class ProgressOut(BaseModel):
@@ -139,10 +183,14 @@ class JobOut(BaseModel):
         description="What settings came to that left it to the job (`round_channels_to: auto`), once that is known."
     )
     continues: str | None
+    from_iteration: int | None = Field(
+        description="Of a member of a family: the iteration of `continues` whose pick it trains to the end."
+    )
     progress: ProgressOut
     original: FiguresOut | None
     current: FiguresOut | None
     result: FiguresOut | None
+    uniform: UniformOut | None
     error: dict[str, Any] | None
     created_at: str
     started_at: str | None
@@ -153,6 +201,30 @@ class JobOut(BaseModel):
 class JobListing(BaseModel):
     data: list[JobOut]
     next_cursor: str | None
+
+
+class PointOut(BaseModel):
+    """One network on the curve. Figures are null until they are known."""
+
+    kind: PointKind = Field(description="`member` of the family; `uniform` is what the result of `job` compares with.")
+    job: str
+    state: JobState = Field(description="Of `job`.")
+    iteration: int = Field(description="Of the search that the curve is of; 0 is the original.")
+    checkpoint: str | None = Field(description="Of `job`: names its files.")
+    latency_ms: LatencyOut
+    macs: int | None
+    params: int | None
+    memory_bytes: int | None
+    holdout_accuracy: float | None = Field(description=_HOLDOUT)
+    test_accuracy: float | None = Field(description="For the report. Of picks it is not taken.")
+
+
+class CurveOut(BaseModel):
+    """From the most to the least of `resource`; what has no figure yet comes last."""
+
+    job: str
+    resource: str = Field(description="What the curve is drawn over: latency where it is budgeted.")
+    data: list[PointOut]
 
 
 class IterationOut(BaseModel):
@@ -246,6 +318,7 @@ class CheckpointOut(BaseModel):
     memory_bytes: int | None
     peak_memory_bytes: int | None = Field(description=_PEAK)
     accuracy: float | None
+    holdout_accuracy: float | None = Field(description=_HOLDOUT)
     filters: dict[str, int] = Field(description=f"By group. {_UNITS}")
     files: list[FileOut]
     created_at: str

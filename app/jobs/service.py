@@ -1,6 +1,8 @@
 """The rules about jobs: what may be asked for, and what continues what."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -12,7 +14,7 @@ from adapt.errors import DatasetRefused
 from adapt.graph.network import Graph
 from adapt.layer_patterns import check_patterns
 from adapt.presets import settings_from_document, settings_to_document
-from adapt.spec import RESOURCES
+from adapt.spec import RESOURCES, Final, Settings
 from adapt.zoo.architecture import ArchitectureNotFound
 from adapt.zoo.catalogue import get_architecture
 from app.database import Sessions, on_one_machine, reading, unit_of_work
@@ -22,10 +24,11 @@ from app.feasibility.assessment import Feasibility
 from app.feasibility.service import FeasibilityService
 from app.gpu import driver_is_here
 from app.jobs.errors import ReferenceNotFound, WrongState
+from app.jobs.family import Member, choose_members
 from app.jobs.history import JobHistory
-from app.jobs.records import Job, NewJob
+from app.jobs.records import Document, Job, NewJob
 from app.jobs.repository import JobRepository
-from app.jobs.schemas import BudgetIn, JobIn
+from app.jobs.schemas import BudgetIn, FamilyIn, JobIn
 from app.jobs.settings_schema import SettingsIn
 from app.json_body import InvalidFields
 from app.models.records import UNTRAINED, Model
@@ -35,7 +38,7 @@ from app.targets.records import Target, TargetNotFound
 from app.targets.repository import TargetRepository
 
 
-def _nothing(_session: Session, _job: Job) -> None:
+def _nothing(_session: Session, _added: Any) -> None:
     """Nobody is told."""
 
 
@@ -92,6 +95,9 @@ class JobService:
             raise WrongState(job_id, before.state, "extended", "wait for its end, or cancel it")
         if not started:
             raise WrongState(job_id, before.state, "extended", "it ended before it had anything to go on from")
+        if before.from_iteration is not None:
+            why = f"it is of the family of job {before.continues} and has searched nothing: extend that one"
+            raise WrongState(job_id, before.state, "extended", why)
         asked = budget.as_asked()
         _check_tighter(before, asked)
         self._check_material(caller, before.model_id, before.dataset_id, before.target_id)
@@ -108,6 +114,35 @@ class JobService:
         )
         try:
             return self._add(caller, new)
+        except IntegrityError:
+            with reading(self._sessions) as session:
+                JobRepository(session).get_job(caller, job_id)  # raises when it was deleted in that moment
+            raise
+
+    def family(
+        self, caller: Caller, job_id: str, asked: FamilyIn, also: Callable[[Session, list[Job]], None] = _nothing
+    ) -> list[Job]:
+        """New jobs, each of which trains one pick of this one to the end; none of them searches.
+
+        Raises JobNotFound, WrongState, TooManyJobs, and InvalidFields for a pick that is not there, a budget that none
+        is within, and a target that was refused meanwhile.
+        """
+        with reading(self._sessions) as session:
+            before = JobRepository(session).get_job(caller, job_id)
+            picks = JobHistory(session).list_picks(caller, job_id)
+        members = choose_members(before, picks, asked)
+        self._check_material(caller, before.model_id, before.dataset_id, before.target_id)
+        settings = settings_to_document(_of_members(settings_from_document(before.settings), asked.long_term_epochs))
+        try:
+            with unit_of_work(self._sessions) as session:
+                jobs = [
+                    JobRepository(session).add_job(
+                        caller, _member_of(before, each, settings), most_open=self._most_open
+                    )
+                    for each in members
+                ]
+                also(session, jobs)
+                return jobs
         except IntegrityError:
             with reading(self._sessions) as session:
                 JobRepository(session).get_job(caller, job_id)  # raises when it was deleted in that moment
@@ -150,6 +185,28 @@ def _check_device(settings: SettingsIn, sessions: Sessions) -> None:
     if settings.device == "cuda" and on_one_machine(sessions) and not driver_is_here():
         detail = "cuda was asked for, and this machine has no NVIDIA driver; leave it out, or ask for cpu"
         raise InvalidFields([{"pointer": "/settings/device", "detail": detail}])
+
+
+def _of_members(settings: Settings, epochs: int | None) -> Settings:
+    """Those of the search, but that there is a fine-tune: it is all that a member of a family is for."""
+    final: Final = "finetune" if settings.final == "none" else settings.final
+    chosen = replace(settings, final=final, long_term_epochs=epochs or settings.long_term_epochs)
+    if not chosen.long_term_epochs:
+        raise InvalidFields([{"pointer": "/long_term_epochs", "detail": "those of the job are 0; say how many"}])
+    return chosen
+
+
+def _member_of(before: Job, member: Member, settings: Document) -> NewJob:
+    return NewJob(
+        name=before.name,
+        model_id=before.model_id,
+        dataset_id=before.dataset_id,
+        target_id=before.target_id,
+        budget=member.budget,
+        settings=settings,
+        continues=before.id,
+        from_iteration=member.iteration,
+    )
 
 
 def _no_model(name: str) -> str:

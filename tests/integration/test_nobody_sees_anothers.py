@@ -21,6 +21,7 @@ QUERIES: dict[str, str] = {"lease": "1", "format": "onnx"}
 """Parameters that some paths cannot do without."""
 BODIES: dict[tuple[str, str], Any] = {
     ("post", "/v1/jobs/{job_id}/extend"): {"budget": {"macs": "10%"}},
+    ("post", "/v1/jobs/{job_id}/family"): {"iterations": [1]},
     ("put", "/v1/agent/tasks/{task_id}/result"): {"failed": "it has no room"},
 }
 """What has to be sent to get as far as the id."""

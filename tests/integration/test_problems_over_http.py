@@ -167,8 +167,8 @@ class TestOpenApi:
         expected = {
             "/v1/jobs": {"get", "post"},
             job: {"get", "delete"},
-            **{f"{job}/{action}": {"post"} for action in ("cancel", "pause", "resume", "extend")},
-            **{f"{job}/{part}": {"get"} for part in ("events", "iterations", "proposals", "checkpoints")},
+            **{f"{job}/{action}": {"post"} for action in ("cancel", "pause", "resume", "extend", "family")},
+            **{f"{job}/{part}": {"get"} for part in ("events", "iterations", "proposals", "checkpoints", "curve")},
             f"{job}/iterations/{{iteration}}/proposals": {"get"},
             f"{job}/checkpoints/{{checkpoint}}/file": {"get"},
             "/v1/models": {"get", "post"},

@@ -48,14 +48,14 @@ def _told(monkeypatch):
     return reporter_of(monkeypatch, "pt2")
 
 
-def reporter_of(monkeypatch, model_format: str, fraction: float = 0.0, before: object = None):
+def reporter_of(monkeypatch, model_format: str, fraction: float = 0.0, before: object = None, **parts: object):
     written = []
     monkeypatch.setattr(Reporter, "_write", lambda self, progress: written.append(progress))
     seconds = iter(range(0, 1000, 10))
     material = SimpleNamespace(
-        settings=Settings(final="finetune"),
+        settings=parts.get("settings", Settings(final="finetune")),
         model=SimpleNamespace(format=model_format),
-        job=SimpleNamespace(progress=SimpleNamespace(fraction=fraction)),
+        job=SimpleNamespace(progress=SimpleNamespace(fraction=fraction), from_iteration=parts.get("from_iteration")),
         before=before,
     )
     return Reporter(None, None, material, clock=lambda: next(seconds)), written
@@ -116,6 +116,13 @@ def test_a_job_that_continues_another_is_not_trained_again_so_the_search_has_the
     )
     reporter.tell(first)
     assert written[-1].fraction == 0.0
+
+
+def test_the_bar_of_a_member_of_a_family_is_its_fine_tune(monkeypatch):
+    reporter, written = reporter_of(monkeypatch, "pt2", before=object(), from_iteration=3)
+    reporter.tell(BudgetResolved(original={"macs": 100.0}, limits={"macs": 50.0}))
+    epochs(reporter, "finetuning")
+    assert [progress.fraction for progress in written] == pytest.approx([0.5, 1.0])
 
 
 def test_a_resumed_training_does_not_begin_the_bar_again(monkeypatch):

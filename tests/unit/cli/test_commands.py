@@ -386,3 +386,52 @@ def test_check_tells_what_was_measured_and_about_how_long_a_job_takes(terminal: 
 )
 def test_a_duration_is_told_as_one_says_it(seconds: float | None, words: str | None) -> None:
     assert duration(seconds) == words
+
+
+MEMBER = JOB | {"id": "job_2", "state": "queued", "continues": "job_1", "from_iteration": 2, "result": None}
+
+
+def test_a_family_is_asked_for_by_iterations_or_budgets_and_its_members_are_listed(terminal):
+    def answers(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(202, json={"data": [MEMBER], "next_cursor": None})
+
+    code, out, _ = terminal.run("family", "job_1", "--iterations", "2, 4", answers=answers)
+    assert (code, out.split()[:8]) == (0, ["ID", "ITERATION", "BUDGET", "STATE", "job_2", "2", "latency_ms", "60%"])
+    terminal.run("family", "job_1", "--budgets", "6,50%,params=2e6", "--epochs", "3", answers=answers)
+    code, out, _ = terminal.run("family", "job_1", "--json", answers=answers)
+    assert json.loads(out) == [MEMBER]
+    assert [json.loads(request.content) for request in terminal.requests] == [
+        {"iterations": [2, 4]},
+        {"budgets": [6.0, "50%", {"params": 2e6}], "long_term_epochs": 3},
+        {},
+    ]
+    assert {request.url.path for request in terminal.requests} == {"/v1/jobs/job_1/family"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (("--iterations", "1,two"), "no list of whole numbers"),
+        (("--iterations", "1,,2"), "has an empty place"),
+        (("--budgets", "fast"), "neither a number nor NN%"),
+        (("--budgets", "=5"), "is not KEY=VALUE"),
+        (("--budgets", "5", "--iterations", "1"), "not both"),
+    ],
+)
+def test_a_family_that_cannot_be_meant_is_wrong_usage(terminal, typed, said):
+    code, _, err = terminal.run("family", "job_1", *typed)
+    assert (code, said in err) == (2, True)
+
+
+def test_the_curve_is_a_table_with_unfinished_members_named_as_such_and_an_array_in_json(terminal):
+    point = {"kind": "pick", "job": "job_1", "state": "succeeded", "iteration": 3, "checkpoint": "3", "macs": 2000000}
+    point |= {"latency_ms": {"predicted": 1.1, "measured": 1.2}, "holdout_accuracy": 0.9, "test_accuracy": None}
+    waiting = {"kind": "member", "job": "job_2", "state": "queued", "iteration": 3, "checkpoint": None}
+    document = {"job": "job_1", "resource": "latency_ms", "data": [point, waiting]}
+    code, out, _ = terminal.run("curve", "job_1", answers=lambda request: httpx.Response(200, json=document))
+    lines = out.splitlines()
+    assert (code, len(lines)) == (0, 3)
+    assert all(text in lines[1] for text in ("pick 3", "1.2 ms", "2 M", "90.00 %"))
+    assert "member 3 (queued)" in lines[2]
+    code, out, _ = terminal.run("curve", "job_1", "--json", answers=lambda request: httpx.Response(200, json=document))
+    assert json.loads(out) == [point, waiting]

@@ -1,0 +1,26 @@
+"""The page about families names what the API has."""
+
+import re
+from pathlib import Path
+from typing import get_args
+
+from app.cli.families import family
+from app.jobs.schemas import FamilyIn, PointOut
+from app.records import PointKind
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "family.md").read_text()
+
+
+def test_every_kind_of_point_and_every_figure_of_one_is_told() -> None:
+    section = PAGE.partition("## The curve")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([\w-]+)`", section, flags=re.MULTILINE)
+    assert sorted(rows) == sorted(["kind", *get_args(PointKind)])
+    figures = {"latency_ms", "macs", "params", "memory_bytes", "holdout_accuracy", "test_accuracy"}
+    assert figures <= set(PointOut.model_fields)
+    assert all(f"`{name}`" in section for name in figures)
+
+
+def test_what_can_be_asked_for_is_told_as_it_is_typed() -> None:
+    assert all(f'"{name}"' in PAGE or f"`{name}`" in PAGE for name in FamilyIn.model_fields)
+    options = set(re.findall(r"--(\w+)", PAGE.partition("## What a member is")[0]))
+    assert options <= set(family.__annotations__)
