@@ -20,7 +20,7 @@ from adapt.data.digits import NAME as DIGITS
 from adapt.data.digits import digits
 from adapt.data.opening import opened_dataset
 from adapt.errors import AdaptError
-from adapt.events import Event, Finished, Measurement, OriginalEvaluated
+from adapt.events import Event, Finished, Measurement, OriginalEvaluated, Uniform
 from adapt.formats.pt2 import read_pt2
 from adapt.graph.network import Network
 from adapt.graph.pruning import ChannelGroup
@@ -43,8 +43,9 @@ from adapt.stop import never
 
 @dataclass(frozen=True, kw_only=True)
 class Adapted:
-    """What a search ended with. `original_accuracy` and `accuracy` are on the test set, 0-1; `figures` are the
-    measurements of the result with their intervals."""
+    """What a search ended with. `original_accuracy` and `accuracy` are on the test set, 0-1, `holdout_accuracy` on the
+    hold-out; `figures` are the measurements of the result with their intervals. `uniform` is what it is compared with,
+    where `compare="uniform"` was asked for: the network, its width, steps, figures, and hold-out and test scores."""
 
     network: Network
     original_accuracy: float
@@ -52,6 +53,8 @@ class Adapted:
     resources: Mapping[Resource, float]
     figures: Mapping[Resource, Measurement]
     iterations: int
+    holdout_accuracy: float
+    uniform: Uniform | None
 
     def module(self) -> nn.Module:
         """The network as a trainable module in eval mode, with the original's state_dict names."""
@@ -130,6 +133,8 @@ def run(
         resources=finished.resources,
         figures=finished.figures,
         iterations=finished.iteration,
+        holdout_accuracy=finished.holdout.accuracy,
+        uniform=finished.uniform,
     )
 
 

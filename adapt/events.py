@@ -125,8 +125,8 @@ class Measured:
     """A measurement, recorded before the search goes on: decisions rest on it where the budget is in its resource.
 
     `key`: an iteration's number ("0": the original), "start" (of a job that continues another), "smallest" and
-    "smallest-blocks" (the least networks that can be reached) or "final-3" (the result after iteration 3); "3-again"
-    where it was measured once more and longer.
+    "smallest-blocks" (the least networks that can be reached), "final-3" (the result after iteration 3), "uniform-12"
+    or "uniform" (what it is compared with); "3-again" where it was measured once more and longer.
     """
 
     key: str
@@ -296,12 +296,14 @@ class IterationDone:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochDone:
-    """One epoch of the long-term fine-tune; `state` (tensors by name) is all that the next epoch needs."""
+    """One epoch of the long-term fine-tune; `state` (tensors by name) is all that the next epoch needs. `of` says what
+    is trained: the job's own network, or the one that its result is compared with."""
 
     epoch: int
     epochs: int
     holdout: Score
     state: Weights
+    of: Literal["job", "uniform"] = "job"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,9 +314,9 @@ class Message:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finished:
-    """`iteration` is the last one's number, 0 when nothing had to be cut. `figures` are all measurements, latency's
-    included."""
+class ResultFound:
+    """Told where the job goes on, to train what its result is compared with. `iteration` is the last one's number, 0
+    when nothing had to be cut. `figures` are all measurements, latency's included."""
 
     iteration: int
     network: Network
@@ -324,6 +326,35 @@ class Finished:
     latency: Latency | None
     holdout: Score
     test: Score
+
+
+@dataclass(frozen=True, kw_only=True)
+class UniformChosen:
+    """Which width is compared with (its place among those of `adapt.uniform.widths`), recorded before it is trained."""
+
+    place: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uniform:
+    """The uniformly thinned network: its multiplier, how many steps it was trained for, and what came of it."""
+
+    width: float
+    steps: int
+    network: Network
+    kept: Kept
+    resources: Resources
+    figures: Mapping[Resource, Measurement]
+    latency: Latency | None
+    holdout: Score
+    test: Score
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished(ResultFound):
+    """The last event of a search. `uniform` is what its result is compared with, where that was asked for."""
+
+    uniform: Uniform | None = None
 
 
 Event = (
@@ -342,5 +373,7 @@ Event = (
     | IterationDone
     | EpochDone
     | Message
+    | ResultFound
+    | UniformChosen
     | Finished
 )

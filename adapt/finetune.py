@@ -19,7 +19,7 @@ from adapt.events import (
 from adapt.executors.contract import Candidate, Failure
 from adapt.graph.network import Network
 from adapt.graph.pruning import Kept, pruned_graph
-from adapt.measurement import take_empirical_measurement
+from adapt.measurement import take_final_measurement
 from adapt.pick import Aim, mnasnet_reward, slope
 from adapt.proposals import Choice
 from adapt.reach import Bundle
@@ -170,8 +170,7 @@ def long_term_finetune(job: Job, budget: Budget, net: Current, progress: Progres
         return net
     if job.settings.final != "none":
         net = yield from _trained(job, net, progress)
-    key = f"final-{net.iteration}"
-    return (yield from take_empirical_measurement(job, net, budget=budget, key=key, report=True, phase="verifying"))
+    return (yield from take_final_measurement(job, net, budget))
 
 
 def _trained(job: Job, net: Current, progress: Progress) -> Generator[Event, None, Current]:

@@ -20,6 +20,7 @@ from adapt.events import (
     PhaseChanged,
     ProposalEvaluated,
     ProposalSkipped,
+    ResultFound,
 )
 from adapt.exact import Exact
 from adapt.finetune import Proposal, evaluate_control, long_term_finetune
@@ -31,6 +32,7 @@ from adapt.measurement import (
     check_reachable,
     network_to_go_on_from,
     resolved_budget,
+    result_of_before,
     take_empirical_measurement,
 )
 from adapt.pick import Aim, why_not
@@ -41,6 +43,7 @@ from adapt.round import Lines, Round
 from adapt.rounding import with_rounding
 from adapt.search import Current, Job, Progress
 from adapt.spec import Pick, Resource, Resources, Search, derive_seed
+from adapt.uniform import compare_uniform
 
 SEARCHES: Mapping[Search, type[Exact] | type[Racing]] = {"exact": Exact, "racing": Racing}
 """Who does lines 11 to 13."""
@@ -56,16 +59,47 @@ def adapt_network(job: Job, progress: Progress) -> Generator[Event, None, None]:
     original = yield from begin(job, progress)  # 1-2: Net_0, Res_0 = TakeEmpiricalMeasurement(Net_0)
     job = yield from with_rounding(job, progress)
     budget = yield from check_reachable(job, original)
-    net = yield from network_to_go_on_from(job, progress, original, budget)
+    if progress.final is None:
+        net = yield from network_to_go_on_from(job, progress, original, budget)
+        final = yield from search(job, budget, original, net, progress)  # 3-14
+    else:  # what is left is to train what it is compared with
+        final = yield from result_of_before(job, progress.final, original, budget)
+    yield from conclude(job, original, final, progress)  # 15
+
+
+def search(
+    job: Job, budget: Budget, original: Current, net: Current, progress: Progress
+) -> Generator[Event, None, Current]:
+    """Lines 3-14: the result, within the budget as measured after its fine-tune."""
     lines = SEARCHES[job.settings.search](progress)
     while True:  # once, unless the last measurement is over the budget after all
         net = yield from shrink(job, budget, original, net, lines)  # 3-13
         final = yield from long_term_finetune(job, budget, net, progress)  # 14
         if not budget.unmet(final.upper_ends):
-            break
+            return final
         yield Message(text="measured again after the fine-tune it is over the budget: the search goes on")
         net = replace(net, resources=final.resources, figures=final.figures)
-    yield _finished(job, final)  # 15
+
+
+def conclude(job: Job, original: Current, final: Current, progress: Progress) -> Generator[Event, None, None]:
+    """The result with its test accuracy, and what it is compared with where that was asked for."""
+    found = ResultFound(
+        iteration=final.iteration,
+        network=final.network,
+        kept=final.kept,
+        resources=final.resources,
+        figures=final.figures,
+        latency=final.latency,
+        holdout=final.holdout,
+        test=job.trainer.test(final.network),
+    )
+    uniform = None
+    if job.settings.compare == "uniform" and final.network is job.original:
+        yield Message(text="nothing was cut: there is nothing to compare with")
+    elif job.settings.compare == "uniform":
+        yield found
+        uniform = yield from compare_uniform(job, original, final, progress)
+    yield Finished(**vars(found), uniform=uniform)
 
 
 def finish_pick(job: Job, progress: Progress) -> Generator[Event, None, None]:
@@ -75,11 +109,14 @@ def finish_pick(job: Job, progress: Progress) -> Generator[Event, None, None]:
     """
     original = yield from begin(job, progress)
     budget = yield from resolved_budget(job, original)
-    net = yield from network_to_go_on_from(job, progress, original, budget)
-    final = yield from long_term_finetune(job, budget, net, progress)
+    if progress.final is None:
+        net = yield from network_to_go_on_from(job, progress, original, budget)
+        final = yield from long_term_finetune(job, budget, net, progress)
+    else:
+        final = yield from result_of_before(job, progress.final, original, budget)
     if over := budget.unmet(final.upper_ends):
         yield Message(text=_over_budget(budget, final, over))
-    yield _finished(job, final)
+    yield from conclude(job, original, final, progress)
 
 
 def shrink(job: Job, budget: Budget, original: Current, net: Current, lines: Lines) -> Generator[Event, None, Current]:
@@ -147,19 +184,6 @@ def _subject(job: Job, net: Current, iteration: int) -> Subject:
         network=net.network,
         layout=Layout(job.original.graph, job.groups, net.kept),
         evidence=job.trainer.evidence(net.network, derive_seed(job.settings.seed, iteration, "importance")),
-    )
-
-
-def _finished(job: Job, final: Current) -> Finished:
-    return Finished(
-        iteration=final.iteration,
-        network=final.network,
-        kept=final.kept,
-        resources=final.resources,
-        figures=final.figures,
-        latency=final.latency,
-        holdout=final.holdout,
-        test=job.trainer.test(final.network),
     )
 
 

@@ -23,7 +23,7 @@ from adapt.layer_patterns import check_patterns
 from adapt.proposals import Predict
 from adapt.reach import least_counts
 from adapt.schedule import check_reaches
-from adapt.search import Current, Job, Meter, Progress
+from adapt.search import Current, Job, Meter, Progress, Reached
 from adapt.spec import Resource, Resources
 
 MARGIN_OVER_CHANCE = 1.5
@@ -64,6 +64,24 @@ def network_to_go_on_from(
     )
     key = None if progress.iteration else "start"
     return (yield from take_empirical_measurement(job, net, budget=budget, key=key))
+
+
+def result_of_before(job: Job, reached: Reached, original: Current, budget: Budget) -> Generator[Event, None, Current]:
+    """The result that an earlier run of the job has found, with the figures that it was measured at then."""
+    net = replace(
+        original,
+        iteration=reached.iteration,
+        network=reached.network,
+        kept=reached.kept,
+        holdout=reached.holdout,
+    )
+    return (yield from take_final_measurement(job, net, budget))
+
+
+def take_final_measurement(job: Job, net: Current, budget: Budget) -> Generator[Event, None, Current]:
+    """Of the result, as it is reported."""
+    key = f"final-{net.iteration}"
+    return (yield from take_empirical_measurement(job, net, budget=budget, key=key, report=True, phase="verifying"))
 
 
 def take_empirical_measurement(

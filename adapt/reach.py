@@ -110,12 +110,13 @@ def least_counts(groups: Sequence[ChannelGroup], settings: Settings) -> tuple[Ma
 
 def _allowed(bundle: Bundle, settings: Settings) -> list[int]:
     """Ascending: the counts that every group of the bundle may have; that of the original at least."""
-    common = set.intersection(*(set(_allowed_alone(group, settings)) for group in bundle.groups))
+    common = set.intersection(*(set(allowed_counts(group, settings)) for group in bundle.groups))
     return sorted(common)
 
 
-def _allowed_alone(group: ChannelGroup, settings: Settings) -> list[int]:
-    """What the rounding, the minimum and the largest share removed leave."""
+def allowed_counts(group: ChannelGroup, settings: Settings) -> list[int]:
+    """What the rounding, the minimum and the largest share removed leave of `group` by itself, ascending; the last one
+    is all channels."""
     minimum, removed = _limits(group, settings)
     least = _left_of(group.channels, removed)
     counts = counts_of(group, multiple=settings.rounding, minimum=minimum)

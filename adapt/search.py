@@ -56,6 +56,13 @@ class Trainer(Protocol):
         """The epochs after the one that left `state` (None: all). Raises Stopped."""
         ...
 
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    def finetune_for(self, network: Network, steps: int, state: Weights | None, stop: Stop) -> Iterator[EpochDone]:
+        """As `long_term_finetune`, for so many steps; the last epoch may be a shorter one. Raises Stopped."""
+        ...
+
     def train_from_scratch(self, network: Network, state: Weights | None, stop: Stop) -> Iterator[EpochDone]:
         """The same from newly drawn weights. Raises Stopped."""
         ...
@@ -113,11 +120,22 @@ class Races:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reached:
+    """The result of a search that is not over yet."""
+
+    iteration: int
+    network: Network
+    kept: Kept
+    holdout: Score
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """What the record holds of an earlier run; the default is a job that has not begun.
 
-    `network` with `iteration` 0 starts a job from where another one ended. `epoch` is the last one of the long-term
-    fine-tune of `network`.
+    `network` with `iteration` 0 starts a job from where another one ended; `steps_before` are the short-term steps that
+    were behind it then. `epoch` is the last one of the long-term fine-tune of `network`, or with `final` of the network
+    that the result is compared with: `final` is then the result, and `uniform` which width was chosen.
     """
 
     iteration: int = 0
@@ -129,6 +147,9 @@ class Progress:
     staircase: Staircase | None = None
     epoch: EpochDone | None = None
     races: Races = Races()
+    steps_before: int = 0
+    final: Reached | None = None
+    uniform: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

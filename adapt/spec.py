@@ -20,6 +20,8 @@ Final = Literal["finetune", "from-scratch", "none"]
 """What becomes of the network that the search ends with: trained further, or anew from newly drawn weights."""
 Search = Literal["exact", "racing"]
 """How the proposals of an iteration are judged: each trained to the end, or in a race (adapt.race)."""
+Compare = Literal["none", "uniform"]
+"""With what a result is compared: uniform, the width multiplier that costs as much."""
 Proposals = Literal["groups", "paper"]
 """Who shrinks in one proposal: what must be of one size, or what MobileNetV3 (section 4.2) shrinks at once."""
 ExecutorName = Literal["serial", "processes"]
@@ -127,6 +129,7 @@ class Settings:
     augment: bool = False  # small random shifts of the images that are trained on
     normalization: NormalizationFrom = "model"
     final: Final = "finetune"
+    compare: Compare = "none"
     executor: ExecutorName = "processes"
     device: DeviceName = "cpu"
     holdout: float = 0.1  # at least; small data sets give more (see adapt.data)

@@ -120,6 +120,8 @@ def every_count_follows_from_the_picks(record: Record) -> Iterator[str]:
             yield f"{_name(proposal)} begins with {proposal['filters_before']} filters, the picks left another number"
     last = len(record.iterations)
     for checkpoint in record.checkpoints:
+        if checkpoint["kind"] == "uniform":  # thinned at once, which no pick says anything about
+            continue
         wanted = counts.get(
             1 + {"original": 0, "final": last}.get(checkpoint["kind"], checkpoint["iteration"] or 0), {}
         )

@@ -151,6 +151,7 @@ class StandInTrainer:
     def __init__(self, accuracy: float = 0.9, epochs: int = 2, scratch_loss: float = 3.0) -> None:
         self.accuracy, self.epochs, self.scratch_loss = accuracy, epochs, scratch_loss
         self.looked_at: list[StandInEvidence] = []
+        self.trained_for: list[int] = []
 
     def score_original(self, network: Network) -> OriginalEvaluated:
         score = Score(accuracy=self.accuracy, loss=0.3, images=200)
@@ -165,6 +166,18 @@ class StandInTrainer:
             score = Score(accuracy=self.accuracy, loss=0.0, images=200)
             yield EpochDone(epoch=epoch, epochs=self.epochs, holdout=score, state=network.weights)
 
+    steps_per_epoch = 10
+
+    def finetune_for(self, network: Network, steps: int, state: Weights | None, stop: Stop) -> Iterator[EpochDone]:
+        """Epochs of ten steps; `trained_for` says for how many steps."""
+        self.trained_for.append(steps)
+        epochs = math.ceil(steps / self.steps_per_epoch)
+        done = 0 if state is None else int(state["epoch"][0])
+        for epoch in range(done + 1, epochs + 1):
+            score = Score(accuracy=self.accuracy, loss=0.0, images=200)
+            left = {**network.weights, "epoch": np.array([epoch])}
+            yield EpochDone(epoch=epoch, epochs=epochs, holdout=score, state=left)
+
     def train_from_scratch(self, network: Network, state: Weights | None, stop: Stop) -> Iterator[EpochDone]:
         """As far as anybody can see here: other weights, and a worse loss than any pick's unless they are lost."""
         for epoch in range(1, self.epochs + 1):
@@ -173,7 +186,7 @@ class StandInTrainer:
             yield EpochDone(epoch=epoch, epochs=self.epochs, holdout=score, state=drawn)
 
     def finetuned(self, network: Network, state: Weights) -> Network:
-        return Network(network.graph, state)
+        return Network(network.graph, {name: state[name] for name in network.weights})
 
     def test(self, network: Network) -> Score:
         return Score(accuracy=self.accuracy, loss=0.3, images=200)

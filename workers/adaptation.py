@@ -131,8 +131,8 @@ def _progress(material: Material, service: Service) -> Progress:
     progress = read_progress(material.record, service.storage)
     if progress.network is None and material.before is not None:
         own = replace(progress, epoch=read_epoch(material.record, service.storage))
-        return continued_progress(material.before, service.storage, own)
-    return progress
+        return continued_progress(material.before, service.storage, own, material.steps_before)
+    return replace(progress, steps_before=material.steps_before)
 
 
 def _leave(claimed: ClaimedJob, service: Service, signal: StopSignal, clock: JobClock) -> None:

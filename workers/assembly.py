@@ -21,7 +21,7 @@ from adapt.spec import Settings
 from app.database import reading
 from app.datasets.repository import DatasetRepository
 from app.jobs.records import Job, JobProgressRecord
-from app.jobs.resume import load_progress
+from app.jobs.resume import count_steps_before, load_progress
 from app.models.records import Model
 from app.models.repository import ModelRepository
 from app.records import Caller
@@ -42,13 +42,15 @@ class ModelOnTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class Material(ModelOnTarget):
-    """A job's rows as values. `record` is what was recorded of it so far, `before` of the job that it continues."""
+    """A job's rows as values. `record` is what was recorded of it so far, `before` of the job that it continues;
+    `steps_before` are the short-term training steps that were behind the network it began with."""
 
     job: Job
     settings: Settings
     asked: Asked
     record: JobProgressRecord
     before: JobProgressRecord | None
+    steps_before: int = 0
 
 
 def read_material(job: Job, service: Service) -> Material:
@@ -56,6 +58,7 @@ def read_material(job: Job, service: Service) -> Material:
     with reading(service.sessions) as session:
         record = load_progress(session, job.id)
         before = None if job.continues is None else load_progress(session, job.continues, through=job.from_iteration)
+        steps_before = count_steps_before(session, job)
     return Material(
         job=job,
         model=measured.model,
@@ -66,6 +69,7 @@ def read_material(job: Job, service: Service) -> Material:
         asked=parse_budget(job.budget),
         record=record,
         before=before,
+        steps_before=steps_before,
     )
 
 

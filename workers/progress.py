@@ -14,8 +14,8 @@ from adapt.graph.network import Network
 from adapt.latency.staircase import Staircase
 from adapt.latency.table import Entry
 from adapt.noise import Difference
-from adapt.search import Left, Progress, Races
-from app.jobs.holdout import ORIGINAL
+from adapt.search import Left, Progress, Races, Reached
+from app.jobs.holdout import FINAL, ORIGINAL, UNIFORM
 from app.jobs.records import Checkpoint, Iteration, JobProgressRecord, Proposal
 from app.storage import Storage
 from app.targets.staircases import staircase_from_document
@@ -30,12 +30,17 @@ def read_progress(record: JobProgressRecord, storage: Storage) -> Progress:
     scores = record.values.get(ORIGINAL)
     original = None if scores is None else original_from_document(scores)
     staircase = read_staircase(record)
+    final = _read_final(record, storage)
+    uniform = record.values.get(UNIFORM)
+    place = None if uniform is None else int(uniform["place"])
     if not record.finished or record.checkpoint is None:
         return Progress(
             original=original,
             staircase=staircase,
             learning_rate=_learning_rate(record.open_iteration),
             races=read_races(record),
+            final=final,
+            uniform=place,
         )
     last = record.finished[-1]
     return Progress(
@@ -48,13 +53,28 @@ def read_progress(record: JobProgressRecord, storage: Storage) -> Progress:
         staircase=staircase,
         epoch=read_epoch(record, storage),
         races=read_races(record),
+        final=final,
+        uniform=place,
     )
 
 
-def continued_progress(record: JobProgressRecord, storage: Storage, own: Progress) -> Progress:
+def continued_progress(record: JobProgressRecord, storage: Storage, own: Progress, steps_before: int) -> Progress:
     """The beginning of a job that goes on from the last iteration of another, whose `record` this is."""
     before = read_progress(record, storage)
-    return replace(own, network=before.network, kept=before.kept, holdout=before.holdout)
+    return replace(own, network=before.network, kept=before.kept, holdout=before.holdout, steps_before=steps_before)
+
+
+def _read_final(record: JobProgressRecord, storage: Storage) -> Reached | None:
+    """Of a job that is over there is none: nobody goes on from its result."""
+    scores = record.values.get(FINAL)
+    if record.final is None or record.final.kept is None or scores is None:
+        return None
+    return Reached(
+        iteration=record.final.iteration,
+        network=read_checkpoint(record.final, storage),
+        kept={group: tuple(channels) for group, channels in record.final.kept.items()},
+        holdout=Score(**scores),
+    )
 
 
 def read_checkpoint(checkpoint: Checkpoint, storage: Storage) -> Network:

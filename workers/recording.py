@@ -31,17 +31,17 @@ from adapt.events import (
     ProposalGivenUp,
     ProposalRacedOut,
     ProposalSkipped,
+    ResultFound,
     RungDone,
-    Score,
     StaircaseFound,
+    Uniform,
+    UniformChosen,
 )
-from adapt.graph.costs import costs
-from adapt.graph.liveness import peak_memory_bytes
 from adapt.graph.network import Network
 from adapt.graph.pruning import Kept, all_kept
 from adapt.spec import Resources
 from app.database import Sessions, unit_of_work
-from app.jobs.holdout import ORIGINAL
+from app.jobs.holdout import ORIGINAL, UNIFORM
 from app.jobs.recorder import JobRecorder
 from app.jobs.records import (
     ClaimedJob,
@@ -49,11 +49,11 @@ from app.jobs.records import (
     Figures,
     FinishedIteration,
     JobProgressRecord,
-    LatencyFigures,
     NewCheckpoint,
     NewIteration,
     NewProposal,
     NextLarger,
+    UniformFigures,
 )
 from app.records import CheckpointKind
 from app.storage import Storage
@@ -61,6 +61,7 @@ from app.targets.lookup import LookupRepository
 from app.targets.staircases import staircase_document
 from workers.assembly import Material
 from workers.checkpoints import MeasuredFiles, none_measured, store_files
+from workers.figures import figures_of
 from workers.progress import (
     RACE,
     answers_text,
@@ -82,6 +83,7 @@ class _Record:
     proposals: set[tuple[int, str]]
     measurements: set[str]
     original: bool  # its checkpoint
+    final: bool  # the result's, where the job goes on after it
     messages: frozenset[str]  # of earlier runs: a search that goes on tells them again from its beginning
 
 
@@ -265,16 +267,49 @@ class Recording:
             self._in_transaction(lambda recorder: recorder.add_message(self._claimed, event.text))
 
     @write.register
-    def _(self, event: Finished) -> None:
-        figures = figures_of(event.network, event.latency, "final", holdout=event.holdout, test=event.test)
-        checkpoint = self._checkpoint("final", event.iteration, figures, event.network, event.kept)
+    def _(self, event: ResultFound) -> None:
+        """The result of a job that goes on: what it is compared with is still to be trained."""
+        if self._known.final:
+            return
+        self._known.final = True
+        figures, checkpoint = self._final(event)
+        holdout = asdict(event.holdout)
 
         def record(recorder: JobRecorder) -> None:
             recorder.add_checkpoint(self._claimed, checkpoint)
-            recorder.set_result(self._claimed, figures)
+            recorder.keep_result(self._claimed, figures, holdout)
+
+        self._in_transaction(record)
+
+    @write.register
+    def _(self, event: UniformChosen) -> None:
+        place = {"place": event.place}
+        self._in_transaction(lambda recorder: recorder.set_value(self._claimed, UNIFORM, place))
+
+    @write.register
+    def _(self, event: Finished) -> None:
+        final = None if self._known.final else self._final(event)
+        uniform = None if event.uniform is None else self._uniform(event.uniform, event.iteration)
+
+        def record(recorder: JobRecorder) -> None:
+            if final is not None:
+                recorder.add_checkpoint(self._claimed, final[1])
+                recorder.set_result(self._claimed, final[0])
+            if uniform is not None:
+                recorder.add_checkpoint(self._claimed, uniform[1])
+                recorder.set_uniform(self._claimed, uniform[0])
             recorder.finish(self._claimed, "succeeded", None)
 
         self._in_transaction(record)
+
+    def _final(self, event: ResultFound) -> tuple[Figures, NewCheckpoint]:
+        figures = figures_of(event.network, event.latency, "final", holdout=event.holdout, test=event.test)
+        return figures, self._checkpoint("final", event.iteration, figures, event.network, event.kept)
+
+    def _uniform(self, found: Uniform, iteration: int) -> tuple[UniformFigures, NewCheckpoint]:
+        figures = figures_of(found.network, found.latency, "uniform", holdout=found.holdout, test=found.test)
+        checkpoint = self._checkpoint("uniform", iteration, figures, found.network, found.kept)
+        return UniformFigures(**vars(figures), width=found.width, steps=found.steps), checkpoint
 
     def _write_measurement(self, key: str, latency: Latency) -> None:
         """The job's record and the target's look-up table learn of it at once."""
@@ -353,23 +388,6 @@ class Recording:
             write(JobRecorder(session))
 
 
-def figures_of(
-    network: Network, latency: Latency | None, checkpoint: str, *, holdout: Score, test: Score | None = None
-) -> Figures:
-    """What a network needs and scores, as the service shows it. A prediction never stands under `measured`."""
-    needs = costs(network.graph)
-    return Figures(
-        latency_ms=latency_figures(latency),
-        macs=needs.macs,
-        params=needs.params,
-        memory_bytes=needs.memory_bytes,
-        peak_memory_bytes=peak_memory_bytes(network.graph),
-        accuracy=(test or holdout).accuracy,
-        holdout_accuracy=holdout.accuracy,
-        checkpoint=checkpoint,
-    )
-
-
 def further_of(event: _OfProposal) -> dict[str, Sequence[int] | None]:
     """The groups that shrink with the proposal's first one, and what each keeps where that was decided."""
     if isinstance(event, Cut):
@@ -408,19 +426,18 @@ def by_name(resources: Resources) -> dict[str, float]:
     return {str(name): value for name, value in resources.items()}
 
 
-def latency_figures(latency: Latency | None) -> LatencyFigures:
-    if latency is None:
-        return LatencyFigures()
-    if not latency.measured:
-        return LatencyFigures(predicted=latency.ms)
-    return LatencyFigures(predicted=latency.predicted_ms, measured=latency.ms, low=latency.low, high=latency.high)
-
-
 def _told_of(event: EpochDone) -> tuple[str, dict[str, Any]]:
     """An epoch in words, and its figures (accuracy and loss on the hold-out)."""
     score = event.holdout
-    text = f"epoch {event.epoch} of {event.epochs}: hold-out accuracy {score.accuracy:.4f}, loss {score.loss:.4g}"
-    return text, {"epoch": event.epoch, "epochs": event.epochs, "accuracy": score.accuracy, "loss": score.loss}
+    what = "uniform network, " if event.of == "uniform" else ""
+    text = f"{what}epoch {event.epoch} of {event.epochs}: hold-out accuracy {score.accuracy:.4f}, loss {score.loss:.4g}"
+    return text, {
+        "of": event.of,
+        "epoch": event.epoch,
+        "epochs": event.epochs,
+        "accuracy": score.accuracy,
+        "loss": score.loss,
+    }
 
 
 def _known(record: JobProgressRecord) -> _Record:
@@ -438,5 +455,6 @@ def _known(record: JobProgressRecord) -> _Record:
         proposals=proposals,
         measurements=set(record.measurements),
         original=record.checkpoint is not None,
+        final=record.final is not None,
         messages=record.messages,
     )

@@ -41,7 +41,8 @@ class Reporter:
         self._budget: BudgetResolved | None = None
         trains = material.model.format == UNTRAINED and material.before is None
         self._search_begins = TRAINING_ENDS if trains else 0.0
-        share = SEARCH_ENDS if material.settings.final != "none" else 1.0
+        self._compares = material.settings.compare != "none"
+        share = SEARCH_ENDS if self._compares or material.settings.final != "none" else 1.0
         if material.job.from_iteration is not None:
             share = 0.0  # nothing is searched for
         self._search_ends = self._search_begins + share * (1 - self._search_begins)
@@ -88,11 +89,16 @@ class Reporter:
         elif isinstance(event, IterationDone):
             self._fraction = max(self._fraction, self._way(event.after))
         elif isinstance(event, EpochDone):
-            begin, end = (0.0, self._search_begins) if self._training else (self._search_ends, 1.0)
+            begin, end = (0.0, self._search_begins) if self._training else self._leg_of(event)
             self._fraction = begin + (end - begin) * event.epoch / event.epochs
         else:
             return False
         return True
+
+    def _leg_of(self, event: EpochDone) -> tuple[float, float]:
+        """The long-term fine-tune's, and behind it the training of what the result is compared with."""
+        middle = (self._search_ends + 1) / 2 if self._compares else 1.0
+        return (self._search_ends, middle) if event.of == "job" else (middle, 1.0)
 
     def _way(self, resources: Resources) -> float:
         """Where in the bar these resources are: the way from the original to the budget lies between the search's

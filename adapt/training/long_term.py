@@ -1,5 +1,6 @@
 """LongTermFineTune (NetAdapt, Algorithm 1, line 14): epochs under a cosine to zero, resumable after each."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -34,10 +35,12 @@ def long_term_finetune(
     state: Weights | None,
     lock: MachineLock | None,
     stop: Stop,
+    steps: int | None = None,
     purpose: str = "long-term",
     loss_of: Callable[[GraphModule], Loss] = cross_entropy,
 ) -> Iterator[EpochDone]:
-    """The epochs after the one that left `state` (None: all of `settings.long_term_epochs`).
+    """The epochs after the one that left `state` (None: all of `settings.long_term_epochs`, or with `steps` as many as
+    hold these, the last one cut short).
 
     An epoch's seed is (job seed, `purpose`, epoch), so a run that goes on from a state ends as one that was never
     interrupted, byte for byte. Each epoch's score is the hold-out's with re-estimated batch-norm statistics, which
@@ -54,11 +57,15 @@ def long_term_finetune(
     sgd = Sgd(module, data.normalization, recipe, loss_of(module))
     if state is not None:
         sgd.restore_momentum({name: torch.tensor(buffer) for name, buffer in _of_kind(state, MOMENTUM).items()})
-    for epoch in range(done + 1, settings.long_term_epochs + 1):
+    per_epoch = batches_per_epoch(len(data.train), settings.batch_size)
+    total = settings.long_term_epochs * per_epoch if steps is None else steps
+    epochs = math.ceil(total / per_epoch)
+    for epoch in range(done + 1, epochs + 1):
+        span = range((epoch - 1) * per_epoch, min(epoch * per_epoch, total))
         with supervised(lock, stop) as pulse:
-            diverged = _diverges(sgd, data, settings, epoch, pulse, purpose)
+            diverged = _diverges(sgd, data, settings, span, total, derive_seed(settings.seed, purpose, epoch), pulse)
             holdout, new_state = _close_epoch(sgd, data, settings, epoch, pulse)
-        yield EpochDone(epoch=epoch, epochs=settings.long_term_epochs, holdout=holdout, state=new_state)
+        yield EpochDone(epoch=epoch, epochs=epochs, holdout=holdout, state=new_state)
         if diverged:
             return
 
@@ -69,17 +76,19 @@ def finetuned(network: Network, state: Weights) -> Network:
     return Network(network.graph, {name: weights[name] for name in network.weights})
 
 
-def _diverges(sgd: Sgd, data: TrainingData, settings: Settings, epoch: int, pulse: Pulse, purpose: str) -> bool:
-    """Trains one epoch; True when its loss stopped being a number, which leaves weights that are none either."""
-    steps = batches_per_epoch(len(data.train), settings.batch_size)
+def _diverges(
+    sgd: Sgd, data: TrainingData, settings: Settings, span: range, total: int, seed: int, pulse: Pulse
+) -> bool:
+    """Trains one epoch, the steps `span` of `total`; True when its loss stopped being a number, which leaves weights
+    that are none either."""
     try:
         run_steps(
             sgd,
             data.train,
-            steps=range((epoch - 1) * steps, epoch * steps),
+            steps=span,
             batch_size=settings.batch_size,
-            share=partial(cosine_to_zero, steps=settings.long_term_epochs * steps),
-            seed=derive_seed(settings.seed, purpose, epoch),
+            share=partial(cosine_to_zero, steps=total),
+            seed=seed,
             pulse=pulse,
         )
     except Diverged:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adapt.data.dataset import Part, TrainingData
+from adapt.data.split import batches_per_epoch
 from adapt.events import EpochDone, OriginalEvaluated, Score
 from adapt.graph.network import Network, Weights
 from adapt.latency.machine_lock import MachineLock
@@ -52,6 +53,24 @@ class NetworkTrainer:
         """The epochs after the one that left `state` (None: all). Raises Stopped."""
         return long_term_finetune(
             network, self._data, self._settings, state=state, lock=self._lock, stop=stop, loss_of=self._loss_of
+        )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return batches_per_epoch(len(self._data.train), self._settings.batch_size)
+
+    def finetune_for(self, network: Network, steps: int, state: Weights | None, stop: Stop) -> Iterator[EpochDone]:
+        """As `long_term_finetune`, for so many steps; the last epoch may be a shorter one. Raises Stopped."""
+        return long_term_finetune(
+            network,
+            self._data,
+            self._settings,
+            state=state,
+            lock=self._lock,
+            stop=stop,
+            steps=steps,
+            purpose="uniform",
+            loss_of=self._loss_of,
         )
 
     def train_from_scratch(self, network: Network, state: Weights | None, stop: Stop) -> Iterator[EpochDone]:

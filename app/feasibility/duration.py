@@ -48,7 +48,8 @@ def estimate_seconds(
     pretrains: bool,
 ) -> float:
     """Iterations x (control + rounds of proposals) x (steps x batch and the scores on the hold-out), the long-term
-    epochs, the measurements, and the training of an architecture without weights.
+    epochs, the measurements, the training of what the result is compared with, and that of an architecture without
+    weights.
 
     `left` is the share of the original's mult-adds that the search ends with: it trains faster and faster. Rough, by a
     factor of two to either side: every step of the schedule is taken to be made just as asked (rounding makes larger
@@ -67,11 +68,16 @@ def estimate_seconds(
     epoch = steps * batch + score
     fine_tunes = settings.final != "none" and iterations
     final = settings.long_term_epochs * (epoch * left + steps * taught) if fine_tunes else 0.0
+    compared = 0.0
+    if settings.compare != "none" and iterations:  # as many steps as the result had
+        compared = (iterations * settings.short_term_steps + settings.long_term_epochs * steps) * (
+            batch * left + taught
+        )
     before = settings.training_epochs * epoch if pretrains else 0.0
     reports = FORWARD * (images.holdout + images.test) * (1 + left)
     plan = Plan()
     measurements = (iterations + 4 if measures else 2) * math.sqrt(plan.minimum_s * plan.maximum_s)
-    return START_S + measurements + speed.ms_per_image / 1000 * (search + final + before + reports)
+    return START_S + measurements + speed.ms_per_image / 1000 * (search + final + compared + before + reports)
 
 
 def _whole_trainings(settings: Settings, proposals: int) -> float:

@@ -7,7 +7,7 @@ from adapt.noise import standard_error
 from app.jobs.records import Checkpoint, Event, Iteration, Job, Proposal
 from app.timestamps import rfc3339
 
-_NOT_STORED = {"distill": False, "search": "exact"}
+_NOT_STORED = {"distill": False, "compare": "none", "search": "exact"}
 """Echoed of a job that does not store them: when it was submitted there was nothing else."""
 
 

@@ -11,7 +11,7 @@ from app.blobs import BlobRepository
 from app.counters import PROPOSALS, Counters
 from app.database import database_now
 from app.jobs.documents import checkpoint_document, iteration_document, job_document, proposal_document
-from app.jobs.holdout import holdout_images
+from app.jobs.holdout import FINAL, holdout_images
 from app.jobs.journal import Journal
 from app.jobs.records import (
     Checkpoint,
@@ -25,6 +25,7 @@ from app.jobs.records import (
     NewIteration,
     NewProposal,
     Proposal,
+    UniformFigures,
 )
 from app.jobs.rows import to_checkpoint, to_iteration, to_proposal
 from app.records import JobPhase, JobState, new_id
@@ -77,6 +78,17 @@ class JobRecorder:
 
     def set_result(self, claimed: ClaimedJob, figures: Figures) -> None:
         self._journal.hold(claimed, result=asdict(figures))
+
+    def set_uniform(self, claimed: ClaimedJob, figures: UniformFigures) -> None:
+        """Of the network that the result is compared with."""
+        self._journal.hold(claimed, uniform=asdict(figures))
+
+    def keep_result(self, claimed: ClaimedJob, figures: Figures, holdout: Document) -> None:
+        """Of a job that goes on from here, to train what its result is compared with: the epochs that led to it are
+        forgotten."""
+        self.set_result(claimed, figures)
+        self.set_value(claimed, FINAL, holdout)
+        self._session.execute(delete(EpochStateRow).where(EpochStateRow.job_id == claimed.id))
 
     def set_limits(self, claimed: ClaimedJob, limits: dict[str, float]) -> None:
         """The budget in absolute figures, once those of the original are known."""

@@ -276,14 +276,16 @@ class JobProgressRecord:
 
     `finished` are the finished iterations in order; `checkpoint` the one that the last of them (or, without any, the
     original) was stored as; `open_iteration` one that began and did not end, with its `proposals` recorded so far;
-    `measurements` every latency by key; `values` what the worker kept by `set_value`; `messages` what it has
-    told; `raced_out` whoever left a race, in any iteration.
+    `final` the result, of a job that goes on to train what that is compared with; `measurements` every latency by key;
+    `values` what the worker kept by `set_value`; `messages` what it has told; `raced_out` whoever left a race, in any
+    iteration.
     """
 
     finished: tuple[Iteration, ...]
     checkpoint: Checkpoint | None
     open_iteration: Iteration | None
     proposals: tuple[Proposal, ...]
+    final: Checkpoint | None
     measurements: Mapping[str, Document]
     values: Mapping[str, Document]
     epoch_state: EpochState | None

@@ -114,9 +114,14 @@ class FamilyIn(BaseModel):
     """Which picks of a job to train to the end. Neither: some, spread over its iterations."""
 
     model_config = ConfigDict(extra="forbid")
-    iterations: Annotated[list[_Iteration], Field(min_length=1, max_length=50), AfterValidator(_different)] | None = (
-        Field(default=None, description="Those of these iterations.")
-    )
+    iterations: (
+        Annotated[
+            list[_Iteration],
+            Field(min_length=1, max_length=50, json_schema_extra={"uniqueItems": True}),
+            AfterValidator(_different),
+        ]
+        | None
+    ) = Field(default=None, description="Those of these iterations.")
     budgets: Annotated[list[_Member], Field(min_length=1, max_length=50)] | None = Field(
         default=None,
         description="For each the first pick that is within it. A bare figure is of the job's own budgeted resource.",

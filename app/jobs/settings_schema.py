@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from adapt.presets import PRESETS, effective_settings
 from adapt.spec import (
     RESOURCES,
+    Compare,
     DeviceName,
     ExecutorName,
     Final,
@@ -202,6 +203,11 @@ class SettingsIn(_Strict):
         description="finetune: the network that the search ends with is trained further for long_term_epochs. "
         "from-scratch: from newly drawn weights, from training_learning_rate on, as MobileNetV3 does. none: neither.",
     )
+    compare: Compare | None = Field(
+        default=None,
+        description="uniform: also trains the network that one width multiplier over all groups makes at the result's "
+        "measured figures, for as many steps, and reports it beside the result.",
+    )
     executor: Annotated[ExecutorName | None, _built("executor")] = None
     device: DeviceName | None = Field(
         default=None,
@@ -238,6 +244,7 @@ def built_values() -> dict[str, Any]:
         "importances": list(get_args(Importance)),
         "searches": list(get_args(Search)),
         "finals": list(get_args(Final)),
+        "compares": list(get_args(Compare)),
         "executors": list(get_args(ExecutorName)),
         "devices": list(get_args(DeviceName)),
         "distill": [False, True],

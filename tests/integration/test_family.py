@@ -1,64 +1,51 @@
-"""A family: picks of one search trained to the end, over HTTP, by a real worker; and the curve that they lie on."""
+"""A family: picks of one search trained to the end, over HTTP, by a real worker; the curve that they lie on; and the
+uniformly thinned network that a result is compared with."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from adapt.checkpoint import read_safetensors
-from adapt.errors import Stopped
-from adapt.events import EpochDone
 from app.client import Client
-from app.database import unit_of_work
-from app.jobs.queue import JobQueue
-from app.tasks.queue import TaskQueue
-from tests.live_api import LiveApi, live_api
-from tests.trained import trained_pt2
-from workers import adaptation, recording
-from workers.adaptation import run_job
+from tests.live_api import LiveApi
+from tests.worked_jobs import (
+    Workshop,
+    checkpoints,
+    cut_off_after,
+    file_of,
+    job_of,
+    members_of,
+    run_out_of_lease,
+    submit,
+    work,
+    workshop,
+)
 from workers.service import Service
-from workers.tasks import run_task
 
 pytestmark = pytest.mark.databases("sqlite")  # the writes of a worker are shown on both databases elsewhere
 
-SETTINGS = {
-    "preset": "quick",
-    "short_term_steps": 2,
-    "long_term_epochs": 2,
-    "executor": "serial",
-    "schedule": {"initial": 0.15, "decay": 1.0},
-}
 
-
-@pytest.fixture(name="api", scope="module")
-def _api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
-    with live_api(tmp_path_factory.mktemp("service")) as running:
+@pytest.fixture(name="at_work", scope="module")
+def _at_work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    with workshop(tmp_path_factory.mktemp("service")) as running:
         yield running
 
 
+@pytest.fixture(name="api", scope="module")
+def _api(at_work: Workshop) -> LiveApi:
+    return at_work.api
+
+
 @pytest.fixture(name="service", scope="module")
-def _service(api: LiveApi) -> Service:
-    return Service(
-        sessions=api.services.sessions,
-        storage=api.services.storage,
-        settings=api.services.settings,
-        lock_directory=api.folder / "lock",
-        worker_id="test",
-    )
+def _service(at_work: Workshop) -> Service:
+    return at_work.service
 
 
 @pytest.fixture(name="model", scope="module")
-def _model(api: LiveApi, service: Service) -> str:
-    answer = api.client.post("/v1/models", files={"file": ("net.pt2", trained_pt2())})
-    assert answer.status_code == 201, answer.text
-    with unit_of_work(service.sessions) as session:
-        task = TaskQueue(session).claim_next_task("test", lease_s=30)
-    assert task is not None
-    run_task(task, service, shutdown=lambda: False)
-    model: str = answer.json()["id"]
-    return model
+def _model(at_work: Workshop) -> str:
+    return at_work.model
 
 
 @pytest.fixture(name="searched", scope="module")
@@ -69,68 +56,12 @@ def _searched(api: LiveApi, service: Service, model: str) -> dict[str, Any]:
     return job_of(api, job)
 
 
-def submit(api: LiveApi, model: str, budget: dict[str, Any] | None = None, **settings: object) -> str:
-    body = {"model": model, "name": "small", "budget": budget or {"macs": "55%"}, "settings": SETTINGS | settings}
-    answer = api.client.post("/v1/jobs", json=body)
-    assert answer.status_code == 202, answer.text
-    job: str = answer.json()["id"]
-    return job
-
-
-def work(service: Service, shutdown: Callable[[], bool] = lambda: False) -> None:
-    with unit_of_work(service.sessions) as session:
-        claimed = JobQueue(session).claim_next_job("test", lease_s=30)
-    assert claimed is not None
-    run_job(claimed, service, shutdown)
-
-
-def job_of(api: LiveApi, job: str) -> dict[str, Any]:
-    document: dict[str, Any] = api.client.get(f"/v1/jobs/{job}").json()
-    return document
-
-
 def family(api: LiveApi, job: str, **asked: object) -> list[dict[str, Any]]:
     answer = api.client.post(f"/v1/jobs/{job}/family", json=asked)
     assert answer.status_code == 202, answer.text
     assert answer.headers["location"] == f"/v1/jobs/{job}/family"
     members: list[dict[str, Any]] = answer.json()["data"]
     return members
-
-
-def members_of(api: LiveApi, job: str) -> list[dict[str, Any]]:
-    members: list[dict[str, Any]] = api.client.get(f"/v1/jobs/{job}/family", params={"limit": 500}).json()["data"]
-    return members
-
-
-def checkpoints(api: LiveApi, job: str) -> dict[str, dict[str, Any]]:
-    listed = api.client.get(f"/v1/jobs/{job}/checkpoints", params={"limit": 500}).json()["data"]
-    return {each["checkpoint"]: each for each in listed}
-
-
-def file_of(api: LiveApi, job: str, checkpoint: str = "final") -> bytes:
-    answer = api.client.get(f"/v1/jobs/{job}/checkpoints/{checkpoint}/file", params={"format": "safetensors"})
-    assert answer.status_code == 200, answer.text
-    return answer.content
-
-
-def cut_off_after(monkeypatch: pytest.MonkeyPatch, epochs: int) -> None:
-    """That many epochs are recorded, and then the worker is gone."""
-
-    class CutOff(recording.Recording):
-        seen = 0
-
-        def write(self, event: Any) -> None:
-            super().write(event)
-            self.seen += isinstance(event, EpochDone)
-            if self.seen == epochs and isinstance(event, EpochDone):
-                raise Stopped("the worker is gone")
-
-    monkeypatch.setattr(adaptation, "Recording", CutOff)
-
-
-def run_out_of_lease(service: Service) -> None:
-    with unit_of_work(service.sessions) as session:
-        session.execute(text("UPDATE jobs SET lease_expires_at = '2000-01-01 00:00:00.000000'"))
 
 
 def test_members_are_picks_trained_to_the_end_and_have_all_their_figures(
@@ -287,3 +218,76 @@ def test_the_curve_has_a_point_for_every_network_from_the_most_to_the_least(
         assert (point["test_accuracy"] is None) == (kind == "pick")
     done, point = job_of(api, member["id"])["result"], points["member", 2, member["id"]]
     assert (point["test_accuracy"], point["holdout_accuracy"]) == (done["accuracy"], done["holdout_accuracy"])
+
+
+def compared(api: LiveApi, model: str, budget: dict[str, Any] | None = None, **settings: object) -> str:
+    return submit(api, model, budget or {"macs": "70%"}, compare="uniform", **settings)
+
+
+def test_a_result_is_compared_with_the_uniformly_thinned_network_which_is_a_checkpoint_of_its_own(
+    api: LiveApi, service: Service, model: str, tmp_path: Path
+) -> None:
+    job = compared(api, model, final="finetune")
+    work(service)
+    done, own = job_of(api, job), checkpoints(api, job)
+    assert (done["state"], done["error"], done["settings"]["compare"]) == ("succeeded", None, "uniform")
+    uniform = done["uniform"]
+    assert 0 < uniform["macs"] <= done["result"]["macs"]
+    assert 0 < uniform["width"] < 1
+    steps_per_epoch = images_of(api, job) // 64
+    assert uniform["steps"] == 2 * done["progress"]["iteration"] + 2 * steps_per_epoch
+    assert uniform["latency_ms"]["measured"] > 0
+    assert all(0 < uniform[score] <= 1 for score in ("accuracy", "holdout_accuracy"))
+    assert {each["kind"] for each in own.values()} == {"original", "pick", "final", "uniform"}
+    assert {file["format"] for file in own["uniform"]["files"]} == {"onnx", "pt2", "safetensors"}
+    (tmp_path / "uniform.safetensors").write_bytes(file_of(api, job, "uniform"))
+    network = read_safetensors(tmp_path / "uniform.safetensors")
+    assert network.graph.weight_shapes["head.weight"][1] == own["uniform"]["filters"]["last.0"]
+    kinds = [point["kind"] for point in api.client.get(f"/v1/jobs/{job}/curve").json()["data"]]
+    assert kinds.count("uniform") == 1
+
+
+def images_of(api: LiveApi, job: str) -> int:
+    """How many are trained on, as the job says."""
+    events = api.client.get(f"/v1/jobs/{job}/events", params={"limit": 500}).json()["data"]
+    texts = [event["data"]["text"] for event in events if event["event"] == "message"]
+    return next(int(text.split()[0]) for text in texts if "images to train on" in text)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_a_job_cut_off_before_or_in_the_training_of_what_it_compares_with_ends_with_the_same_bytes(
+    api: LiveApi, service: Service, model: str, monkeypatch: pytest.MonkeyPatch, undisturbed: str, epochs: int
+) -> None:
+    cut_off = compared(api, model)
+    with monkeypatch.context() as patch:
+        cut_off_after(patch, epochs)
+        work(service)
+    assert job_of(api, cut_off)["state"] == "running"
+    run_out_of_lease(service)
+    work(service)
+    assert job_of(api, cut_off)["state"] == "succeeded"
+    for checkpoint in ("final", "uniform"):
+        assert file_of(api, cut_off, checkpoint) == file_of(api, undisturbed, checkpoint)
+    events = api.client.get(f"/v1/jobs/{cut_off}/events", params={"limit": 500}).json()["data"]
+    told = [event["data"]["checkpoint"] for event in events if event["event"] == "checkpoint"]
+    assert len(told) == len(set(told))
+
+
+@pytest.fixture(name="undisturbed", scope="module")
+def _undisturbed(api: LiveApi, service: Service, model: str) -> str:
+    job = compared(api, model)
+    work(service)
+    return job
+
+
+def test_a_member_of_a_family_is_compared_too_by_the_steps_that_its_search_had_made(
+    api: LiveApi, service: Service, undisturbed: str
+) -> None:
+    (member,) = family(api, undisturbed, iterations=[1], long_term_epochs=1)
+    work(service)
+    done = job_of(api, member["id"])
+    assert done["state"] == "succeeded"
+    assert done["uniform"]["macs"] <= done["result"]["macs"]
+    assert done["uniform"]["steps"] == 2 * 1 + images_of(api, member["id"]) // 64
+    points = api.client.get(f"/v1/jobs/{undisturbed}/curve").json()["data"]
+    assert [point["kind"] for point in points if point["job"] == member["id"]].count("uniform") == 1

@@ -340,3 +340,34 @@ def test_augmentation_changes_what_is_learnt_and_depends_on_the_seed_alone() -> 
     plain, shifted, again = trained(False), trained(True), trained(True)
     assert all((shifted[name] == again[name]).all() for name in shifted)
     assert any((shifted[name] != plain[name]).any() for name in shifted)
+
+
+def test_a_fine_tuning_of_so_many_steps_takes_whole_epochs_and_the_rest_and_can_be_killed() -> None:
+    data, network = small_data(), small_network()[0]
+    trainer = NetworkTrainer(data, data.holdout, SETTINGS, None)
+    steps = 2 * trainer.steps_per_epoch + 3
+
+    def train(state: dict[str, np.ndarray] | None = None) -> list[EpochDone]:
+        return list(trainer.finetune_for(network, steps, state, never))
+
+    found = train()
+    assert [(each.epoch, each.epochs) for each in found] == [(1, 3), (2, 3), (3, 3)]
+    for done in found[:-1]:
+        ended = train(dict(done.state))[-1]
+        assert all(np.array_equal(ended.state[name], tensor) for name, tensor in found[-1].state.items())
+    assert train(dict(found[-1].state)) == []
+
+
+def test_a_last_epoch_of_few_steps_moves_the_weights_less_than_a_whole_one() -> None:
+    data, network = small_data(), small_network()[0]
+    trainer = NetworkTrainer(data, data.holdout, SETTINGS, None)
+    one, whole = (
+        next(iter(trainer.finetune_for(network, steps, None, never))) for steps in (1, trainer.steps_per_epoch)
+    )
+
+    def moved(done: EpochDone) -> float:
+        tuned = finetuned(network, done.state).weights
+        return sum(float(np.abs(tuned[name] - tensor).sum()) for name, tensor in network.weights.items())
+
+    assert (one.epochs, whole.epochs) == (1, 1)
+    assert 0 < moved(one) < moved(whole)

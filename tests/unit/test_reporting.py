@@ -129,3 +129,12 @@ def test_a_resumed_training_does_not_begin_the_bar_again(monkeypatch):
     reporter, written = reporter_of(monkeypatch, "zoo", fraction=reporting.TRAINING_ENDS / 2)
     reporter.tell(PhaseChanged(phase="training"))
     assert written[-1].fraction == reporting.TRAINING_ENDS / 2
+
+
+def test_what_a_result_is_compared_with_has_the_second_half_of_what_the_search_leaves(monkeypatch):
+    reporter, written = reporter_of(monkeypatch, "pt2", settings=Settings(final="finetune", compare="uniform"))
+    reporter.tell(BudgetResolved(original={"macs": 100.0}, limits={"macs": 50.0}))
+    epochs(reporter, "finetuning")
+    reporter.tell(EpochDone(epoch=1, epochs=2, holdout=SCORE, state={}, of="uniform"))
+    reporter.tell(EpochDone(epoch=2, epochs=2, holdout=SCORE, state={}, of="uniform"))
+    assert [progress.fraction for progress in written] == pytest.approx([0.925, 0.95, 0.975, 1.0])
