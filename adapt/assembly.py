@@ -10,7 +10,7 @@ from adapt.data.calibration import CalibrationImages, calibration_images
 from adapt.data.dataset import Dataset, TrainingData
 from adapt.data.fit import fit_to
 from adapt.data.report import of_images
-from adapt.data.split import split_holdout
+from adapt.data.split import split_further, split_holdout
 from adapt.events import Evaluation
 from adapt.executors.contract import Executor, Failure
 from adapt.executors.in_flight import in_flight
@@ -51,8 +51,17 @@ def fitted_data(
         if holdout is None:
             train_rows, holdout_rows = split_holdout(train.part_labels, settings.seed, settings.holdout)
             train, holdout = train.subset(train_rows), train.subset(holdout_rows)
+        rows, further = split_further(train.part_labels, settings.seed, len(holdout), settings.holdout_max)
         pixels = of_images(fitted.train) if settings.normalization == "data" else normalization
-        yield fitted, TrainingData(train=train, holdout=holdout, normalization=pixels)
+        yield (
+            fitted,
+            TrainingData(
+                train=train.subset(rows) if len(further) else train,
+                holdout=holdout,
+                normalization=pixels,
+                further=train.subset(further) if len(further) else None,
+            ),
+        )
 
 
 @contextmanager
@@ -113,9 +122,10 @@ def assembled(
 def _stated_parts(fitted: Dataset, data: TrainingData) -> str:
     declared = fitted.splits.get("holdout_from") if fitted.holdout is not None else None
     origin = f"as {declared} of the data set" if declared else "cut from the training images, stratified, by the seed"
+    further = f"; to judge again what it does not tell apart: {len(data.further)} more" if data.further else ""
     return (
         f"{len(data.train)} images to train on; the hold-out that proposals are judged by: {len(data.holdout)} "
-        f"({origin}); to report on: {len(fitted.test)} ({fitted.splits.get('test_from', 'the test part')})"
+        f"({origin}){further}; to report on: {len(fitted.test)} ({fitted.splits.get('test_from', 'the test part')})"
     )
 
 

@@ -104,6 +104,7 @@ class Evaluation:
     weights: Weights | None = None  # None when read back from a record: trained again if it is picked
     right: bytes | None = None  # None in records of before
     memory: Weights | None = None
+    again: Score | None = None  # on the hold-out and further images, in a record that has it (ProposalJudged)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,6 +269,15 @@ class CutsJoined:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProposalJudged:
+    """A proposal that was too near to the best for the hold-out; `score` is on it and on further images together."""
+
+    iteration: int
+    group: str
+    score: Score
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProposalGivenUp:
     """A candidate whose process died, hung or diverged every time; the iteration goes on without it."""
 
@@ -367,6 +377,7 @@ Event = (
     | ProposalSkipped
     | ControlEvaluated
     | ProposalEvaluated
+    | ProposalJudged
     | ProposalGivenUp
     | RungDone
     | CutsJoined

@@ -7,6 +7,7 @@ from adapt.finetune import Proposal, next_network, outcomes_of, short_term_finet
 from adapt.pick import not_told_apart, pick
 from adapt.round import Picked, Round
 from adapt.search import Progress
+from adapt.second_look import pick_by_both
 
 
 class Exact:
@@ -28,4 +29,14 @@ class Exact:
         best = pick(now.job.settings.pick, results)  # PickHighestAccuracy, or another rule
         if (noise := not_told_apart(results, best, now.net.holdout.images)) is not None:
             yield Message(text=noise)
-        return (best,), next_network(now.job, now.net, now.iteration, best)
+        return (yield from best_alone(now, results))
+
+
+def best_alone(now: Round, results: Sequence[ProposalEvaluated]) -> Generator[Event, None, Picked]:
+    """The rule's best as the next network, judged once more where the hold-out leaves it in doubt."""
+    best = yield from pick_by_both(now.job, now.net, now.iteration, results, now.control, now.aim)
+    return Picked(
+        proposals=(best.proposal,),
+        reasons=best.reasons,
+        net=next_network(now.job, now.net, now.iteration, best.proposal),
+    )

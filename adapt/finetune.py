@@ -17,7 +17,7 @@ from adapt.events import (
     Score,
 )
 from adapt.executors.contract import Candidate, Failure
-from adapt.graph.network import Network
+from adapt.graph.network import Network, Weights
 from adapt.graph.pruning import Kept, pruned_graph
 from adapt.measurement import take_final_measurement
 from adapt.pick import Aim, mnasnet_reward, slope
@@ -139,12 +139,29 @@ def next_network(job: Job, net: Current, iteration: int, picked: ProposalEvaluat
 
     One that was read back from the record has none any more: it is trained again, to the same bits.
     """
-    evaluation = picked.evaluation
-    if evaluation.weights is None:
-        again = candidate(job, net, iteration, picked.group, picked.positions)
-        again = replace(again, parts=evaluation.parts)
-        evaluation = replace(evaluation, weights=only_result(job, net, again).weights)
-    return network_of(job, net, iteration, net.keeping(picked.positions), evaluation)
+    return network_of(job, net, iteration, net.keeping(picked.positions), _with_weights(job, net, iteration, picked))
+
+
+def trained_network(job: Job, net: Current, iteration: int, result: ProposalEvaluated) -> Network:
+    """What a proposal's fine-tune left; trained again where its weights are not at hand."""
+    evaluation = _with_weights(job, net, iteration, result)
+    return network_of(job, net, iteration, net.keeping(result.positions), evaluation).network
+
+
+def train_control_again(job: Job, net: Current, iteration: int, control: Evaluation) -> Weights:
+    """Where only its figures are in the record."""
+    again = replace(control_candidate(job, net, iteration), parts=control.parts)
+    weights = only_result(job, net, again).weights
+    assert weights is not None, "an executor's own results carry their weights"
+    return weights
+
+
+def _with_weights(job: Job, net: Current, iteration: int, result: ProposalEvaluated) -> Evaluation:
+    evaluation = result.evaluation
+    if evaluation.weights is not None:
+        return evaluation
+    again = replace(candidate(job, net, iteration, result.group, result.positions), parts=evaluation.parts)
+    return replace(evaluation, weights=only_result(job, net, again).weights)
 
 
 def network_of(job: Job, net: Current, iteration: int, kept: Kept, score: Evaluation) -> Current:

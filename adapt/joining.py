@@ -14,7 +14,7 @@ from adapt.events import CutsJoined, Evaluation, Event, ProposalEvaluated
 from adapt.executors.contract import Failure
 from adapt.finetune import candidate, network_of
 from adapt.noise import Difference, paired_difference
-from adapt.pick import answers, behind
+from adapt.pick import answers, behind, why_not
 from adapt.proposals import Option
 from adapt.round import Picked, Round
 
@@ -33,7 +33,13 @@ def joined(now: Round, ranked: Sequence[ProposalEvaluated]) -> Generator[Event, 
     yield said
     if not said.adds_up or isinstance(result, Failure):
         return None
-    return together, network_of(now.job, now.net, now.iteration, now.net.keeping(positions), result)
+    return Picked(
+        proposals=together,
+        reasons={
+            each.group: why_not(now.job.settings.pick, each, together[0]) for each in ranked if each not in together
+        },
+        net=network_of(now.job, now.net, now.iteration, now.net.keeping(positions), result),
+    )
 
 
 def _may_join(now: Round, ranked: Sequence[ProposalEvaluated]) -> list[ProposalEvaluated]:

@@ -18,7 +18,6 @@ from adapt.events import (
     IterationStarted,
     Message,
     PhaseChanged,
-    ProposalEvaluated,
     ProposalSkipped,
     ResultFound,
 )
@@ -35,14 +34,14 @@ from adapt.measurement import (
     result_of_before,
     take_empirical_measurement,
 )
-from adapt.pick import Aim, why_not
+from adapt.pick import Aim
 from adapt.proposals import Situation, choose_constraint, choose_num_filters, choose_which_filters, why_skipped
 from adapt.race import Racing
 from adapt.reach import Bundle, bundles
-from adapt.round import Lines, Round
+from adapt.round import Lines, Picked, Round
 from adapt.rounding import with_rounding
 from adapt.search import Current, Job, Progress
-from adapt.spec import Pick, Resource, Resources, Search, derive_seed
+from adapt.spec import Resource, Resources, Search, derive_seed
 from adapt.uniform import compare_uniform
 
 SEARCHES: Mapping[Search, type[Exact] | type[Racing]] = {"exact": Exact, "racing": Racing}
@@ -172,9 +171,9 @@ def shrink(job: Job, budget: Budget, original: Current, net: Current, lines: Lin
         )
         results = yield from lines.short_term_finetune(now, proposals)  # 11: ShortTermFineTune
 
-        picked, net = yield from lines.pick(now, results)  # 12-13: PickHighestAccuracy, Net_{i+1}; i = i + 1
-        net = yield from take_empirical_measurement(job, net, budget=budget)  # 12: Res_{i+1}, and not as predicted
-        yield _done(net, picked, results, job.settings.pick)
+        picked = yield from lines.pick(now, results)  # 12-13: PickHighestAccuracy, Net_{i+1}; i = i + 1
+        net = yield from take_empirical_measurement(job, picked.net, budget=budget)  # 12: Res_{i+1}, not as predicted
+        yield _done(net, picked)
     return net
 
 
@@ -202,14 +201,11 @@ def _skipped(iteration: int, situation: Situation, bundle: Bundle, constraint: R
     )
 
 
-def _done(
-    net: Current, picked: Sequence[ProposalEvaluated], results: Sequence[ProposalEvaluated], rule: Pick
-) -> IterationDone:
-    groups = tuple(proposal.group for proposal in picked)
+def _done(net: Current, picked: Picked) -> IterationDone:
     return IterationDone(
         iteration=net.iteration,
-        picked=groups,
-        reasons={each.group: why_not(rule, each, picked[0]) for each in results if each.group not in groups},
+        picked=tuple(proposal.group for proposal in picked.proposals),
+        reasons=dict(picked.reasons),
         network=net.network,
         kept=net.kept,
         after=net.resources,

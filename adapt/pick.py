@@ -96,20 +96,28 @@ def why_not(rule: Pick, proposal: ProposalEvaluated, picked: ProposalEvaluated) 
     return f"same {what} and loss as {picked.group}, no larger reduction"
 
 
+def close_to(results: Sequence[ProposalEvaluated], picked: ProposalEvaluated, images: int) -> list[ProposalEvaluated]:
+    """The other proposals whose accuracy is within the hold-out's standard error of the picked one's, the nearest
+    first."""
+    best = picked.evaluation.accuracy
+    noise = standard_error(best, images) * (1 + 1e-9)
+    others = sorted(
+        (result for result in results if result is not picked),
+        key=lambda result: (abs(result.evaluation.accuracy - best), result.group),
+    )
+    return [result for result in others if abs(result.evaluation.accuracy - best) <= noise]
+
+
 def not_told_apart(results: Sequence[ProposalEvaluated], picked: ProposalEvaluated, images: int) -> str | None:
     """In words, with the figures: which of an iteration's proposals are closer to the picked one than the hold-out's
     standard error. None where it tells all others from it."""
     best = picked.evaluation.accuracy
     noise = standard_error(best, images)
-    others = sorted(
-        (result for result in results if result is not picked),
-        key=lambda result: (abs(result.evaluation.accuracy - best), result.group),
-    )
-    close = [result for result in others if abs(result.evaluation.accuracy - best) <= noise * (1 + 1e-9)]
+    close = close_to(results, picked, images)
     if not close:
         return None
     return (
-        f"iteration {picked.iteration}: a hold-out of {images} images does not tell {len(close)} of {len(others)} "
+        f"iteration {picked.iteration}: a hold-out of {images} images does not tell {len(close)} of {len(results) - 1} "
         f"other proposals from the picked one: {picked.group} scores {best:.4f} with a standard error of {noise:.4f}, "
         f"{_nearest(close[0], best)}"
     )

@@ -10,11 +10,11 @@ from dataclasses import replace
 
 from adapt.errors import ProposalFailed
 from adapt.events import Evaluation, Event, Message, ProposalEvaluated, ProposalGivenUp, ProposalRacedOut, RungDone
+from adapt.exact import best_alone
 from adapt.finetune import (
     Proposal,
     control_candidate,
     cut_of,
-    next_network,
     only_result,
     outcomes,
     short_term_finetune,
@@ -61,7 +61,7 @@ class Racing:
         together = yield from joined(now, ranked)
         if together is not None:
             return together
-        return ranked[:1], next_network(now.job, now.net, now.iteration, ranked[0])
+        return (yield from best_alone(now, results))
 
     def _let_in(self, now: Round, proposals: Sequence[Proposal]) -> Generator[Event, None, list[Proposal]]:
         """Rung 0: all but those that rest. Who has left this race by the record is not in it either."""

@@ -1,6 +1,6 @@
 """Lines 11 to 13 of Algorithm 1 as a kind of search has them: what they are given, and what they have to give."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,8 +27,14 @@ class Round:
     aim: Aim
 
 
-Picked = tuple[Sequence[ProposalEvaluated], Current]
-"""The proposals that Net_{i+1} is made of, the best first, and that network; its resources are yet to be measured."""
+@dataclass(frozen=True, kw_only=True)
+class Picked:
+    """The proposals that Net_{i+1} is made of, the best first, of each other one why not (group -> words), and that
+    network; its resources are yet to be measured."""
+
+    proposals: Sequence[ProposalEvaluated]
+    reasons: Mapping[str, str]
+    net: Current
 
 
 class Lines(Protocol):

@@ -71,6 +71,15 @@ class Trainer(Protocol):
         """`network` with the tensors of the state that an epoch left."""
         ...
 
+    @property
+    def further_images(self) -> int:
+        """How many were set aside beside the hold-out (setting `holdout_max`)."""
+        ...
+
+    def judge(self, network: Network) -> Score:
+        """On these further images alone."""
+        ...
+
     def test(self, network: Network) -> Score:
         """On the test set: for reporting only, never for choosing."""
         ...

@@ -133,6 +133,7 @@ class Settings:
     executor: ExecutorName = "processes"
     device: DeviceName = "cpu"
     holdout: float = 0.1  # at least; small data sets give more (see adapt.data)
+    holdout_max: float = 0.0  # of the training images set aside in all, to judge again what is close; 0: none further
     allow_low_accuracy: bool = False
     seed: int = 0
 

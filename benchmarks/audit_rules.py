@@ -237,16 +237,19 @@ def deltas_are_against_the_control(record: Record) -> Iterator[str]:
 
 
 def the_pick_is_the_rules_best(record: Record) -> Iterator[str]:
-    """Ties go to the lower hold-out loss, the larger reduction, the group's id. A race may pick several: the best of
-    those that came to the end, and others that did."""
+    """Ties go to the lower hold-out loss, the larger reduction, the group's id. What was judged again decides alone. A
+    race may pick several: the best of those that came to the end, and others that did."""
     for iteration in record.iterations:
         evaluated = [each for each in record.of_iteration(iteration["iteration"]) if each["state"] == "evaluated"]
         if not evaluated:
             yield f"iteration {iteration['iteration']} picked {iteration['picked']} and evaluated nothing"
             continue
+        finalists = [each | each["judged_again"] for each in evaluated if each.get("judged_again")]
+        if finalists and record.job["settings"]["pick"] == "best-slope":
+            continue  # the control's score on more images, which slopes are taken against, is not published
         ranked = [
             (-_worth(record, each), each["loss"], -_reduction(record, iteration, each), each["group"], each["id"])
-            for each in evaluated
+            for each in finalists or evaluated
         ]
         best = min(ranked)[-1]
         marked = [each["id"] for each in record.of_iteration(iteration["iteration"]) if each["picked"]]

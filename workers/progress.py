@@ -181,6 +181,7 @@ def _evaluation(proposal: Proposal) -> Evaluation:
         attempts=_present(proposal.attempts),
         seconds=_present(proposal.seconds),
         right=_bytes(proposal.answers),
+        again=None if proposal.judged_again is None else Score(**proposal.judged_again),
     )
 
 

@@ -29,6 +29,7 @@ from adapt.events import (
     PhaseChanged,
     ProposalEvaluated,
     ProposalGivenUp,
+    ProposalJudged,
     ProposalRacedOut,
     ProposalSkipped,
     ResultFound,
@@ -227,6 +228,11 @@ class Recording:
         }
         if event.text not in self._known.messages:
             self._in_transaction(lambda recorder: recorder.add_message(self._claimed, event.text, figures))
+
+    @write.register
+    def _(self, event: ProposalJudged) -> None:
+        score = asdict(event.score)
+        self._in_transaction(lambda recorder: recorder.judge_again(self._claimed, event.iteration, event.group, score))
 
     @write.register
     def _(self, event: IterationDone) -> None:

@@ -78,8 +78,10 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingData:
-    """What a search trains on and chooses by. The test part is not in it: it is for reporting only."""
+    """What a search trains on and chooses by. The test part is not in it: it is for reporting only. `further` is set
+    aside beside the hold-out, for what that does not tell apart."""
 
     train: Part
     holdout: Part
     normalization: Normalization
+    further: Part | None = None

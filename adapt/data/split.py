@@ -30,6 +30,15 @@ def split_holdout(labels: Labels, seed: int, fraction: float) -> tuple[Rows, Row
     return split_stratified(labels, seed, size, "hold-out")
 
 
+def split_further(labels: Labels, seed: int, holdout: int, share: float) -> tuple[Rows, Rows]:
+    """Positions (training, further) of `labels`, what is left beside a hold-out of `holdout` images: so many further
+    ones that with it they are `share` of all. None of them where it is as large already."""
+    size = round(share * (len(labels) + holdout)) - holdout
+    if size <= 0:
+        return np.arange(len(labels)), np.arange(0)
+    return split_stratified(labels, seed, size, "further")
+
+
 def split_stratified(labels: Labels, seed: int, size: int, name: str) -> tuple[Rows, Rows]:
     """Positions (rest, taken), ascending: about `size` images taken, of every class its share.
 

@@ -83,6 +83,17 @@ class NetworkTrainer:
         """`network` with the tensors of the state that an epoch left."""
         return finetuned(network, state)
 
+    @property
+    def further_images(self) -> int:
+        """How many were set aside beside the hold-out."""
+        return 0 if self._data.further is None else len(self._data.further)
+
+    def judge(self, network: Network) -> Score:
+        """On these further images alone. Raises LookupError where there are none."""
+        if self._data.further is None:
+            raise LookupError("no images were set aside beside the hold-out")
+        return self._score(network, self._data.further)
+
     def test(self, network: Network) -> Score:
         """On the test set: for reporting only, never for choosing."""
         return self._score(network, self._test)

@@ -31,9 +31,11 @@ def image_counts(splits: Mapping[str, Any] | None, settings: Settings) -> ImageC
         return None
     train, test, declared = splits["train"], int(splits.get("test", 0)), splits.get("holdout")
     if isinstance(declared, int):
-        return ImageCounts(train=train, holdout=declared, test=test)
-    holdout = max(round(settings.holdout * train), min(HOLDOUT_AT_MOST, int(HOLDOUT_SMALL_SHARE * train)))
-    return ImageCounts(train=train - holdout, holdout=holdout, test=test)
+        train, holdout = train + declared, declared
+    else:
+        holdout = max(round(settings.holdout * train), min(HOLDOUT_AT_MOST, int(HOLDOUT_SMALL_SHARE * train)))
+    set_aside = max(holdout, round(settings.holdout_max * train))
+    return ImageCounts(train=train - set_aside, holdout=holdout, test=test)
 
 
 def estimate_seconds(

@@ -30,6 +30,7 @@ PROPOSAL_COLUMNS: tuple[str, ...] = (
     *("kept", "further", "accuracy_before_finetune", "accuracy", "loss", "delta_accuracy", "delta_latency_ms", "slope"),
     *("picked", "steps", "attempts", "seconds", "accuracy_standard_error", "holdout_images"),
     *("rung", "behind", "behind_standard_error"),
+    *(f"judged_again.{name}" for name in ("accuracy", "standard_error", "loss", "images")),
 )
 ITERATION_COLUMNS: tuple[str, ...] = (
     "iteration",

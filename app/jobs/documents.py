@@ -62,6 +62,8 @@ def iteration_document(iteration: Iteration) -> dict[str, Any]:
 
 def proposal_document(proposal: Proposal) -> dict[str, Any]:
     document = asdict(proposal) | {"accuracy_standard_error": _standard_error(proposal)}
+    if (again := proposal.judged_again) is not None:
+        document["judged_again"] = again | {"standard_error": standard_error(again["accuracy"], again["images"])}
     del document["job_id"], document["number"], document["answers"]
     first = ("id", "iteration", "group")
     return {key: document[key] for key in first} | {

@@ -185,6 +185,15 @@ class JobRecorder:
             Counters(self._session).add(PROPOSALS, proposal.state)
         return proposal
 
+    def judge_again(self, claimed: ClaimedJob, iteration: int, group: str, score: Document) -> None:
+        """A proposal's score on a larger hold-out; told as the proposal is."""
+        number = self._journal.advance(claimed, recorded=JobRow.recorded + 1)
+        own = (ProposalRow.job_id == claimed.id, ProposalRow.iteration == iteration, ProposalRow.group_id == group)
+        row = self._session.scalars(select(ProposalRow).where(*own)).one()
+        row.judged_again = score
+        proposal = to_proposal(row, holdout_images(self._session, claimed.id))
+        self._journal.append(claimed.id, number, "proposal", proposal_document(proposal))
+
     def finish_iteration(self, claimed: ClaimedJob, finished: FinishedIteration) -> None:
         """Closes the iteration; marks what was picked and writes why the others were not.
 

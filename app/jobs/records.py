@@ -211,13 +211,15 @@ class NewProposal:
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal(NewProposal):
-    """`holdout_images`: how many images its accuracy was taken on; None where nothing was evaluated yet."""
+    """`holdout_images`: how many images its accuracy was taken on; None where nothing was evaluated yet. `judged_again`
+    is its score on more of them, where these did not tell it from the best."""
 
     id: str
     job_id: str
     number: int
     picked: bool
     holdout_images: int | None = None
+    judged_again: Document | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -87,6 +87,7 @@ def to_iteration(row: IterationRow) -> Iteration:
 def to_proposal(row: ProposalRow, holdout_images: int | None = None) -> Proposal:
     return Proposal(
         holdout_images=holdout_images,
+        judged_again=row.judged_again,
         id=row.id,
         job_id=row.job_id,
         number=row.number,

@@ -255,6 +255,13 @@ class NextLargerOut(BaseModel):
     predicted: dict[str, float]
 
 
+class JudgedAgainOut(BaseModel):
+    accuracy: float
+    standard_error: float
+    loss: float
+    images: int
+
+
 _UNITS = "Channels of the group: in grouped convolutions of several filters each (`filters_each` of the model's group)."
 
 
@@ -281,6 +288,10 @@ class ProposalOut(BaseModel):
         description="Of `accuracy`, from the binomial law: proposals closer than this are not told apart."
     )
     holdout_images: int | None = Field(description="The size of the hold-out that proposals are judged by.")
+    judged_again: JudgedAgainOut | None = Field(
+        description="On the hold-out and what `holdout_max` set aside beside it, where the hold-out did not tell this "
+        "proposal from the best one; the pick is then the best of these."
+    )
     loss: float | None
     delta_accuracy: float | None
     delta_latency_ms: float | None

@@ -215,6 +215,13 @@ class SettingsIn(_Strict):
         "latency is measured on the target all the same.",
     )
     holdout: float | None = Field(default=None, ge=0.01, le=0.5)
+    holdout_max: float | None = Field(
+        default=None,
+        ge=0,
+        le=0.5,
+        description="Share of the training images set aside in all, the hold-out among them: proposals that the "
+        "hold-out does not tell from the best one are judged again on all of these. 0: none beside the hold-out.",
+    )
     allow_low_accuracy: bool | None = None
     seed: int | None = Field(default=None, ge=0, le=2**63 - 1)
     reward: RewardIn | None = None

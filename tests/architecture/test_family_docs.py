@@ -6,7 +6,7 @@ from typing import get_args
 
 from adapt.spec import Compare, Settings
 from app.cli.families import family
-from app.jobs.schemas import FamilyIn, PointOut, UniformOut
+from app.jobs.schemas import FamilyIn, JudgedAgainOut, PointOut, UniformOut
 from app.records import PointKind
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -35,3 +35,9 @@ def test_what_a_result_is_compared_with_is_told_with_its_default() -> None:
     assert f"`{Settings().compare}` by default" in CHOICES
     assert all(f"`{name}`" in section for name in set(UniformOut.model_fields) & {"width", "steps"})
     assert "family.md#the-uniformly-thinned-network" in CHOICES
+
+
+def test_the_second_look_is_told_with_its_default_and_its_figures() -> None:
+    section = CHOICES.partition("**A second look**")[2].partition("**Batch-norm")[0]
+    assert f"It is {Settings().holdout_max:g}, off, by default" in " ".join(section.split())
+    assert all(f"`{name}`" in section for name in JudgedAgainOut.model_fields)

@@ -371,3 +371,15 @@ def test_a_last_epoch_of_few_steps_moves_the_weights_less_than_a_whole_one() -> 
 
     assert (one.epochs, whole.epochs) == (1, 1)
     assert 0 < moved(one) < moved(whole)
+
+
+def test_images_set_aside_are_neither_trained_on_nor_in_the_holdout_and_can_be_judged_by() -> None:
+    data = small_data()
+    plain = NetworkTrainer(data, data.holdout, SETTINGS, None)
+    assert plain.further_images == 0
+    with pytest.raises(LookupError, match="no images were set aside"):
+        plain.judge(small_network()[0])
+    rows = np.arange(len(data.train))
+    split = replace(data, train=data.train.subset(rows[20:]), further=data.train.subset(rows[:20]))
+    judging = NetworkTrainer(split, data.holdout, SETTINGS, None)
+    assert (judging.further_images, judging.judge(small_network()[0]).images) == (20, 20)
