@@ -6,7 +6,7 @@ import typer
 
 from app.cli.arguments import limits_of, numbers_of
 from app.cli.connection import DEFAULT_URL, AsJson, Token, Url, connected
-from app.cli.output import budget_line, figure, latency_of, percent, print_listing
+from app.cli.output import Columns, budget_line, figure, latency_of, percent, print_listing
 
 Job = Annotated[str, typer.Argument(metavar="JOB", help="The id of the job that searched.")]
 
@@ -35,7 +35,7 @@ def family(
         "iterations": None if iterations is None else numbers_of(iterations, "--iterations"),
         "budgets": None if budgets is None else limits_of(budgets, "--budgets"),
     }
-    columns = {
+    columns: Columns = {
         "id": lambda member: member["id"],
         "iteration": lambda member: member.get("from_iteration"),
         "budget": lambda member: budget_line(member.get("budget") or {}),
@@ -48,7 +48,7 @@ def family(
 
 def curve(job: Job, url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
     """What each network of JOB and its family needs and scores, the slowest first."""
-    columns = {
+    columns: Columns = {
         "network": _name,
         "job": lambda point: point["job"],
         "checkpoint": lambda point: point.get("checkpoint"),
