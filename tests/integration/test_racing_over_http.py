@@ -64,8 +64,8 @@ def _model(api: LiveApi, service: Service) -> str:
     return str(answer.json()["id"])
 
 
-def submit(api: LiveApi, model: str, **settings: Any) -> str:
-    request = {"model": model, "budget": {"macs": "65%"}, "settings": {**SETTINGS, **settings}}
+def submit(api: LiveApi, model: str, macs: str = "75%", **settings: Any) -> str:
+    request = {"model": model, "budget": {"macs": macs}, "settings": {**SETTINGS, **settings}}
     answer = api.client.post("/v1/jobs", json=request)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])
@@ -87,6 +87,12 @@ def final_sha256(api: LiveApi, job: str) -> str:
     last = listed(api, job, "checkpoints")[-1]
     assert last["checkpoint"] == "final", last
     return next(str(file["sha256"]) for file in last["files"] if file["format"] == "safetensors")
+
+
+def told_of_joining(api: LiveApi, job: str) -> list[dict[str, Any]]:
+    """The messages about cuts that were tried together."""
+    told = [event["data"] for event in listed(api, job, "events") if event["event"] == "message"]
+    return [each for each in told if "adds_up" in each]
 
 
 def decisions(api: LiveApi, job: str) -> list[Any]:
@@ -141,38 +147,45 @@ def test_each_proposal_says_how_far_it_came_and_why_no_further(api: LiveApi, ser
 
 
 @pytest.mark.databases("sqlite")
-@pytest.mark.parametrize("race", [{}, {"picks": 1, "rest": 1}], ids=["several picked", "one picked"])
-def test_a_race_that_is_cut_off_anywhere_ends_with_the_same_bytes_on_any_executor(
-    api: LiveApi, service: Service, model: str, monkeypatch: pytest.MonkeyPatch, race: dict[str, int]
+def test_a_race_that_is_cut_off_ends_with_the_same_bytes_on_another_executor(
+    api: LiveApi, service: Service, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    undisturbed = submit(api, model, executor="processes", race=race)
+    undisturbed = submit(api, model, macs="65%", executor="processes")
     work(service)
-    kinds = [(RungDone, 1), (RungDone, 2), (RungDone, 6), (ProposalEvaluated, 1), (ControlEvaluated, 2)]
-    for kind, count in [*kinds, *([] if race else [(CutsJoined, 1)])]:
-        disturbed = submit(api, model, race=race)
+    for kind, count in ((RungDone, 3), (ProposalEvaluated, 1), (CutsJoined, 1)):
+        disturbed = submit(api, model, macs="65%")
         cut_off(api, service, monkeypatch, kind, count)
         assert api.client.get(f"/v1/jobs/{disturbed}").json()["state"] == "running", (kind, count)
         work(service)
         assert final_sha256(api, disturbed) == final_sha256(api, undisturbed), (kind, count)
         assert decisions(api, disturbed) == decisions(api, undisturbed), (kind, count)
-
-
-@pytest.mark.databases("sqlite")
-def test_what_was_cut_together_is_picked_together_and_said_with_its_figures(
-    api: LiveApi, service: Service, model: str
-) -> None:
-    job = submit(api, model)
-    work(service)
-    told = [event["data"] for event in listed(api, job, "events") if event["event"] == "message"]
-    tried = [each for each in told if "adds_up" in each]
+        assert told_of_joining(api, disturbed) == told_of_joining(api, undisturbed), (kind, count)
+    ids = {each["id"]: each["group"] for each in listed(api, undisturbed, "proposals")}
+    picked = {
+        each["iteration"]: [ids[one] for one in each["picked"]] for each in listed(api, undisturbed, "iterations")
+    }
+    tried = told_of_joining(api, undisturbed)
     assert tried
-    ids = {each["id"]: each["group"] for each in listed(api, job, "proposals")}
-    picked = {each["iteration"]: [ids[one] for one in each["picked"]] for each in listed(api, job, "iterations")}
     for each in tried:
         groups = each["groups"] if each["adds_up"] else each["groups"][:1]
         assert sorted(picked[each["iteration"]]) == sorted(groups)
         assert each["steps"] == STEPS
         assert f"{each['expected']:.4f} was expected" in each["text"]
+
+
+@pytest.mark.databases("sqlite")
+def test_who_rests_is_found_again_in_the_record(
+    api: LiveApi, service: Service, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    race = {"picks": 1, "rest": 1, "standard_errors": 0.5}
+    undisturbed = submit(api, model, race=race)
+    work(service)
+    assert any(each["rung"] == 0 for each in listed(api, undisturbed, "proposals"))
+    disturbed = submit(api, model, race=race)
+    cut_off(api, service, monkeypatch, ControlEvaluated, 2)
+    work(service)
+    assert final_sha256(api, disturbed) == final_sha256(api, undisturbed)
+    assert decisions(api, disturbed) == decisions(api, undisturbed)
 
 
 @pytest.mark.databases("sqlite")
