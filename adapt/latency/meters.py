@@ -34,7 +34,8 @@ class DeviceMeter:
     A resumed job decides from recorded times: `recorded` are the job's measurements so far by key, and the original's
     ("0") is the reference that later sessions are corrected to. `table` is called once, when the first figure needs
     it: a profile takes its time, and a network that does not classify the data is refused before. None: no latency
-    is budgeted, and nothing is predicted. `images` are for a device that runs quantised networks.
+    is budgeted, and nothing is predicted. `images` are for a device that runs quantised networks. `plans` say how long
+    to look.
 
     What is measured is profiled too and put back into the table: whoever takes the fastest of many predictions looks
     for the table's mistakes, and just there it learns.
@@ -51,6 +52,7 @@ class DeviceMeter:
         recorded: Mapping[str, Latency],
         stop: Stop,
         images: CalibrationImages | None = None,
+        plans: Mapping[Effort, Plan] = PLANS,
     ) -> None:
         self._original = original
         self._table = table
@@ -59,6 +61,7 @@ class DeviceMeter:
         self._recorded = dict(recorded)
         self._stop = stop
         self._images = images
+        self._plans = plans
         self._files: NetworkFiles | None = None
 
     def predict(self, graph: Graph) -> float:
@@ -108,8 +111,8 @@ class DeviceMeter:
 
     def _plan(self, key: str, effort: Effort) -> Plan:
         if self._table is None:
-            return PLANS[effort]
-        return replace(PLAN_OF_THE_ORIGINAL if key == "0" else PLANS[effort], profile_s=PROFILE_OF_A_PICK_S)
+            return self._plans[effort]
+        return replace(PLAN_OF_THE_ORIGINAL if key == "0" else self._plans[effort], profile_s=PROFILE_OF_A_PICK_S)
 
 
 class TableMeter:
