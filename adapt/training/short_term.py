@@ -51,7 +51,7 @@ def short_term_finetune(
         pulse=pulse,
         chance=None if memory is None else torch.tensor(memory[CHANCE]),
     )
-    momentum = {MOMENTUM + name: buffer.contiguous().numpy().copy() for name, buffer in sgd.momentum.items()}
+    momentum = {MOMENTUM + name: buffer.cpu().contiguous().numpy().copy() for name, buffer in sgd.momentum.items()}
     return {**momentum, CHANCE: chance.numpy()}
 
 
