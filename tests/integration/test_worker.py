@@ -45,7 +45,7 @@ from app.tasks.queue import TaskQueue
 from tests.databases import DATABASES
 from tests.toy_search import FormulaMeter
 from tests.trained import trained_pt2
-from workers import adaptation, metering, recording
+from workers import adaptation, figures, metering, recording
 from workers.adaptation import run_job
 from workers.housekeeping import Housekeeping
 from workers.progress import read_checkpoint
@@ -441,8 +441,8 @@ def test_a_step_that_was_found_is_recorded_shown_and_not_looked_for_again(servic
 
 def test_figures_never_call_a_prediction_measured():
     predicted = Latency(ms=2.0, low=2.0, high=2.0, original_ms=3.0, predicted_ms=2.0, measured=False)
-    assert recording.latency_figures(predicted).measured is None
-    assert recording.latency_figures(replace(predicted, measured=True)).measured == 2.0
+    assert figures.latency_figures(predicted).measured is None
+    assert figures.latency_figures(replace(predicted, measured=True)).measured == 2.0
 
 
 @on_both

@@ -201,7 +201,7 @@ def test_ctrl_c_leaves_the_job_running_and_says_so(terminal: Terminal) -> None:
 def test_proposals_are_listed_with_the_reason_of_what_was_skipped(terminal: Terminal) -> None:
     unknown = dict.fromkeys(["filters_after", "accuracy", "delta_accuracy", "delta_latency_ms", "reason"])
     both = {"iteration": 1, "kind": "plain", **unknown}
-    figures = {"filters_after": 24, "accuracy": 0.9, "delta_accuracy": -0.01, "delta_latency_ms": -0.25}
+    figures = {"filters_after": 24, "steps": 10, "accuracy": 0.9, "delta_accuracy": -0.01, "delta_latency_ms": -0.25}
     rows = [
         {**both, **figures, "group": "g1", "filters_before": 32, "state": "evaluated", "picked": True},
         {**both, "group": "g2", "filters_before": 8, "state": "skipped", "picked": False, "reason": "too small"},
@@ -210,7 +210,7 @@ def test_proposals_are_listed_with_the_reason_of_what_was_skipped(terminal: Term
     code, out, _ = terminal.run("proposals", "job_1", answers=always({"data": rows, "next_cursor": None}))
     assert code == 0
     first, second, third = out.splitlines()[1:]
-    assert " ".join(first.split()) == "1 * g1 plain 32 -> 24 evaluated 90.00 % -1.00 % -0.25 -"
+    assert " ".join(first.split()) == "1 * g1 plain 32 -> 24 evaluated 10 90.00 % -1.00 % -0.25 -"
     assert second.endswith("too small")
     assert " ".join(third.split()).startswith("1 g3 + g4 plain 32 -> 24")
 
