@@ -39,7 +39,7 @@ def _job(at_work: Workshop) -> str:
 
 def judging(at_work: Workshop) -> str:
     """The network has seen these images: its proposals are near each other."""
-    return submit(at_work.api, at_work.model, {"macs": "75%"}, holdout_max=0.4, long_term_epochs=1)
+    return submit(at_work.api, at_work.model, {"macs": "95%"}, holdout_max=0.4, long_term_epochs=1)
 
 
 def proposals(api: LiveApi, job: str) -> list[dict[str, Any]]:
