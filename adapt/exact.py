@@ -6,15 +6,11 @@ from adapt.events import Event, Message, ProposalEvaluated
 from adapt.finetune import Proposal, next_network, outcomes_of, short_term_finetune
 from adapt.pick import not_told_apart, pick
 from adapt.round import Picked, Round
-from adapt.search import Progress
 from adapt.second_look import pick_by_both
 
 
 class Exact:
     """Every proposal is trained to the end, and the best one is the next network. Implements adapt.round.Lines."""
-
-    def __init__(self, progress: Progress) -> None:
-        """What was recorded is no business of these lines."""
 
     def beside_the_control(self, proposals: Sequence[Proposal]) -> Sequence[Proposal]:
         return proposals

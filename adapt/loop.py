@@ -7,7 +7,7 @@ The numbers in comments are the lines of Algorithm 1. What the paper does not ha
 alone gains, and the result is measured once more after line 14.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 
 from adapt.budget import Budget
@@ -44,8 +44,8 @@ from adapt.search import Current, Job, Progress
 from adapt.spec import Resource, Resources, Search, derive_seed
 from adapt.uniform import compare_uniform
 
-SEARCHES: Mapping[Search, type[Exact] | type[Racing]] = {"exact": Exact, "racing": Racing}
-"""Who does lines 11 to 13."""
+SEARCHES: Mapping[Search, Callable[[Progress], Lines]] = {"exact": lambda _: Exact(), "racing": Racing}
+"""Who does lines 11 to 13: a race goes on from what is recorded of it."""
 
 
 def adapt_network(job: Job, progress: Progress) -> Generator[Event, None, None]:
