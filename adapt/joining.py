@@ -7,6 +7,7 @@ the proposals by themselves let expect.
 """
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -72,27 +73,21 @@ def _compared(now: Round, together: Sequence[ProposalEvaluated], result: Evaluat
     expected = baseline + np.sum(parts, axis=0)
     groups = tuple(proposal.group for proposal in together)
     names, first = " and ".join(groups), groups[0]
-    if isinstance(result, Failure):
-        return CutsJoined(
-            iteration=now.iteration,
-            groups=groups,
-            evaluation=None,
-            expected=float(expected.mean()),
-            behind=None,
-            adds_up=False,
-            text=f"iteration {now.iteration}: {names} together could not be trained ({result.reason}): {first} alone",
-        )
-    short = paired_difference(expected - answers(result, images))
-    adds_up = not short.exceeds(now.job.settings.race.standard_errors)
-    return CutsJoined(
+    said = CutsJoined(
         iteration=now.iteration,
         groups=groups,
-        evaluation=result,
+        evaluation=None,
         expected=float(expected.mean()),
-        behind=short,
-        adds_up=adds_up,
-        text=_in_words(now, names, first, result, float(expected.mean()), short, adds_up),
+        behind=None,
+        adds_up=False,
+        text=f"iteration {now.iteration}: {names} together could not be trained: {first} alone",
     )
+    if isinstance(result, Failure):
+        return replace(said, text=f"{said.text} ({result.reason})")
+    short = paired_difference(expected - answers(result, images))
+    adds_up = not short.exceeds(now.job.settings.race.standard_errors)
+    text = _in_words(now, names, first, result, said.expected, short, adds_up)
+    return replace(said, evaluation=result, behind=short, adds_up=adds_up, text=text)
 
 
 def _in_words(
