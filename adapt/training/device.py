@@ -44,6 +44,18 @@ def mixed_precision(device: torch.device) -> AbstractContextManager[None]:
     return nullcontext()
 
 
+def random_state(device: torch.device) -> Tensor:
+    """Of the generator that dropout draws from there."""
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def restore_random_state(device: torch.device, state: Tensor) -> None:
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)
+
+
 def raw_batch(part: Part, positions: Rows, device: torch.device) -> tuple[Tensor, Tensor]:
     """Pixels [n, H, W, C] uint8 and labels [n] of these positions, on `device`."""
     if device.type == "cuda" and (resident := _resident(part, device)) is not None:

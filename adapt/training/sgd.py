@@ -14,7 +14,14 @@ from adapt.graph.network import Network
 from adapt.modules import GraphModule, build_module
 from adapt.spec import DeviceName, Normalization, Settings, derive_seed
 from adapt.training.augmentation import shifted
-from adapt.training.device import device_of, mixed_precision, raw_batch, training_device
+from adapt.training.device import (
+    device_of,
+    mixed_precision,
+    random_state,
+    raw_batch,
+    restore_random_state,
+    training_device,
+)
 from adapt.training.losses import Loss, cross_entropy
 from adapt.training.scoring import batch_norms, normalized
 from adapt.training.supervision import Diverged, Pulse
@@ -151,11 +158,11 @@ def run_steps(
     with torch.random.fork_rng(devices=[sgd.device] if sgd.device.type == "cuda" else []):
         torch.manual_seed(seed)
         if chance is not None:
-            torch.set_rng_state(chance)
+            restore_random_state(sgd.device, chance)
             for _seen in range(steps.start):
                 next(order)
         sgd.module.train()
         for step in steps:
             pulse()
             sgd.step(train, next(order), share(step), step + 1, seed)
-        return torch.get_rng_state()
+        return random_state(sgd.device)
