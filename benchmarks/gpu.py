@@ -1,6 +1,6 @@
 """The search on a GPU: an iteration against bare loops, and what it finds against an evenly thinned network.
 
-`make bench NAME=gpu` takes about four minutes and writes docs/results/gpu.md. Exits with 2 where there is no
+`make bench NAME=gpu` writes docs/results/gpu.md. Exits with 2 where there is no
 CUDA. The overhead is that of benchmarks/overhead.py with `device: cuda`: one candidate after the other, and as many in
 flight as memory and cores allow, each against as many plain loops. The trade-off is on scikit-learn's digits, which is
 an easy task: one seed, to show that it works there, and no claim.
