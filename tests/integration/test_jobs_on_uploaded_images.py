@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from app.database import unit_of_work
 from app.jobs.queue import JobQueue
 from app.tasks.queue import TaskQueue
 from tests.image_files import write_zip
-from tests.live_api import LiveApi, live_api
+from tests.live_api import LiveApi
 from tests.networks import export_pt2
 from tests.small_task import tiny_network
 from workers.adaptation import run_job
@@ -34,23 +33,6 @@ SETTINGS = {
     "normalization": "data",
     "schedule": {"initial": 0.3, "decay": 1.0},
 }
-
-
-@pytest.fixture(name="api")
-def _api(fresh_database_url: str, tmp_path: Path) -> Iterator[LiveApi]:
-    with live_api(tmp_path, database_url=fresh_database_url) as running:
-        yield running
-
-
-@pytest.fixture(name="service")
-def _service(api: LiveApi) -> Service:
-    return Service(
-        sessions=api.services.sessions,
-        storage=api.services.storage,
-        settings=api.services.settings,
-        lock_directory=api.folder / "lock",
-        worker_id="test",
-    )
 
 
 def coloured_digits(path: Path) -> Path:

@@ -2,8 +2,6 @@
 
 import csv
 import io
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +13,7 @@ from app.database import unit_of_work
 from app.jobs.queue import JobQueue
 from app.tasks.queue import TaskQueue
 from tests.databases import DATABASES
-from tests.live_api import LiveApi, live_api
+from tests.live_api import LiveApi
 from tests.trained import trained_pt2
 from workers import adaptation, recording
 from workers.adaptation import run_job
@@ -35,23 +33,6 @@ SETTINGS: dict[str, Any] = {
 
 class Gone(Stopped):
     """Stands for a worker that is gone: nothing more is written."""
-
-
-@pytest.fixture(name="api")
-def _api(fresh_database_url: str, tmp_path: Path) -> Iterator[LiveApi]:
-    with live_api(tmp_path, database_url=fresh_database_url) as running:
-        yield running
-
-
-@pytest.fixture(name="service")
-def _service(api: LiveApi) -> Service:
-    return Service(
-        sessions=api.services.sessions,
-        storage=api.services.storage,
-        settings=api.services.settings,
-        lock_directory=api.folder / "lock",
-        worker_id="test",
-    )
 
 
 @pytest.fixture(name="model")

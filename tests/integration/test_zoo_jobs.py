@@ -1,8 +1,7 @@
 """Jobs on a zoo name: the architecture is built for the data set, trained on it, and only then adapted."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -20,7 +19,7 @@ from app.jobs.resume import load_progress
 from app.models.from_zoo import image_shape_for
 from app.tables import EpochStateRow, JobRow, ModelRow
 from app.tasks.queue import TaskQueue
-from tests.live_api import LiveApi, live_api
+from tests.live_api import LiveApi
 from tests.trained import trained_pt2
 from workers import pretraining
 from workers.adaptation import run_job
@@ -40,23 +39,6 @@ SETTINGS = {
     "include": ["features.12.*", "features.13.*"],
     "schedule": {"initial": 0.3, "decay": 1.0},
 }
-
-
-@pytest.fixture(name="api")
-def _api(fresh_database_url: str, tmp_path: Path) -> Iterator[LiveApi]:
-    with live_api(tmp_path, database_url=fresh_database_url) as running:
-        yield running
-
-
-@pytest.fixture(name="service")
-def _service(api: LiveApi) -> Service:
-    return Service(
-        sessions=api.services.sessions,
-        storage=api.services.storage,
-        settings=api.services.settings,
-        lock_directory=api.folder / "lock",
-        worker_id="test",
-    )
 
 
 def submit(api: LiveApi, **changed: object) -> str:
