@@ -46,7 +46,7 @@ class Lines(logging.Handler):
             return [line for line in self.written if line.get("request_id") == request_id]
 
         with self._more:
-            assert self._more.wait_for(lambda: any(line["logger"] == "app.request_log" for line in found()), 30)
+            assert self._more.wait_for(lambda: any("duration_ms" in line for line in found()), 30)
             return found()
 
 
