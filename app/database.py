@@ -18,10 +18,13 @@ from app.storage import Storage
 Sessions = sessionmaker[Session]
 BUSY_TIMEOUT_S = 30
 _DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
-_STORAGE = "storage"  # in a session's `info`
+_STORAGE, _READER = "storage", "reader"  # in a session's `info`
 DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 """What a transaction ends with when the connection is cut, or the database is not there, locked or full: not the fault
 of whoever asked, and worth trying again."""
+THREADS = 40
+"""As many as the API answers in: a connection that the pool does not keep is opened anew, which takes as long as the
+query."""
 _NOTICE_ABSENCE = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -85,7 +88,7 @@ def make_engine(url: str) -> Engine:
     # What a statement that failed was about to write (hashes of tokens, secrets of webhooks) is no business of a log.
     shared = {"json_serializer": _to_json, "hide_parameters": True}
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(parsed, **shared, connect_args={"timeout": BUSY_TIMEOUT_S})
+        engine = create_engine(parsed, **shared, connect_args={"timeout": BUSY_TIMEOUT_S}, pool_size=THREADS)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -98,7 +101,8 @@ def make_engine(url: str) -> Engine:
 
 def make_sessions(engine: Engine, storage: Storage | None = None) -> Sessions:
     """Sessions whose rows name files of `storage`: each is seen to be there before it is named (app/blobs.py)."""
-    return sessionmaker(engine, expire_on_commit=False, info={_STORAGE: storage})
+    info = {_STORAGE: storage, _READER: engine.execution_options(read_only=True)}
+    return sessionmaker(engine, expire_on_commit=False, info=info)
 
 
 def storage_of(session: Session) -> Storage | None:
@@ -123,8 +127,7 @@ def on_one_machine(sessions: Sessions) -> bool:
 @contextmanager
 def reading(sessions: Sessions) -> Iterator[Session]:
     """A session that changes nothing: on SQLite it takes no write lock. What it did is rolled back."""
-    with sessions() as session:
-        session.connection(execution_options={"read_only": True})
+    with sessions(bind=sessions.kw["info"][_READER]) as session:
         yield session
         session.rollback()
 

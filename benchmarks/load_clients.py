@@ -69,6 +69,7 @@ async def _poll(http: httpx.AsyncClient, chance: random.Random, jobs: Sequence[s
 
 
 async def _follow(http: httpx.AsyncClient, chance: random.Random, jobs: Sequence[str], answers: Answers) -> None:
+    await asyncio.sleep(chance.uniform(0, POLL_S))  # fifty strangers do not begin at the same instant
     while True:
         try:
             path = f"/v1/jobs/{chance.choice(jobs)}/events"

@@ -1,10 +1,10 @@
 """Jobs and their parts as the JSON objects that REST answers and events carry: one spelling for both."""
 
-from dataclasses import asdict
 from typing import Any
 
 from adapt.noise import standard_error
-from app.jobs.records import Checkpoint, Event, Iteration, Job, Proposal
+from app.jobs.records import Checkpoint, Event, Figures, Iteration, Job, Proposal
+from app.records import fields_of
 from app.timestamps import rfc3339
 
 _NOT_STORED = {"distill": False, "compare": "none", "search": "exact"}
@@ -32,17 +32,21 @@ def job_document(job: Job) -> dict[str, Any]:
         "effective": job.effective,
         "continues": job.continues,
         "from_iteration": job.from_iteration,
-        "progress": asdict(job.progress),
-        "original": None if job.original is None else asdict(job.original),
-        "current": None if job.current is None else asdict(job.current),
-        "result": None if job.result is None else asdict(job.result),
-        "uniform": None if job.uniform is None else asdict(job.uniform),
+        "progress": fields_of(job.progress),
+        "original": figures_document(job.original),
+        "current": figures_document(job.current),
+        "result": figures_document(job.result),
+        "uniform": figures_document(job.uniform),
         "error": job.error,
         "created_at": rfc3339(job.created_at),
         "started_at": rfc3339(job.started_at),
         "finished_at": rfc3339(job.finished_at),
         "links": links,
     }
+
+
+def figures_document(figures: Figures | None) -> dict[str, Any] | None:
+    return None if figures is None else fields_of(figures) | {"latency_ms": fields_of(figures.latency_ms)}
 
 
 def iteration_document(iteration: Iteration) -> dict[str, Any]:
@@ -61,7 +65,8 @@ def iteration_document(iteration: Iteration) -> dict[str, Any]:
 
 
 def proposal_document(proposal: Proposal) -> dict[str, Any]:
-    document = asdict(proposal) | {"accuracy_standard_error": _standard_error(proposal)}
+    larger = None if proposal.next_larger is None else fields_of(proposal.next_larger)
+    document = fields_of(proposal) | {"next_larger": larger} | {"accuracy_standard_error": _standard_error(proposal)}
     if (again := proposal.judged_again) is not None:
         document["judged_again"] = again | {"standard_error": standard_error(again["accuracy"], again["images"])}
     del document["job_id"], document["number"], document["answers"]
@@ -78,7 +83,7 @@ def _standard_error(proposal: Proposal) -> float | None:
 
 
 def checkpoint_document(checkpoint: Checkpoint) -> dict[str, Any]:
-    figures = asdict(checkpoint.figures)
+    figures = fields_of(checkpoint.figures) | {"latency_ms": fields_of(checkpoint.figures.latency_ms)}
     del figures["checkpoint"]
     here = f"/v1/jobs/{checkpoint.job_id}/checkpoints/{checkpoint.checkpoint}/file"
     return {
@@ -87,7 +92,7 @@ def checkpoint_document(checkpoint: Checkpoint) -> dict[str, Any]:
         "iteration": checkpoint.iteration,
         **figures,
         "filters": dict(checkpoint.filters),
-        "files": [asdict(file) | {"url": f"{here}?format={file.format}"} for file in checkpoint.files],
+        "files": [fields_of(file) | {"url": f"{here}?format={file.format}"} for file in checkpoint.files],
         "created_at": rfc3339(checkpoint.created_at),
     }
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +15,7 @@ from app.jobs.errors import JobNotFound
 from app.jobs.history import JobHistory
 from app.jobs.records import Event, Job
 from app.paging import Page
-from app.records import LAST_STATES, Caller
+from app.records import LAST_STATES, Caller, fields_of
 from app.timestamps import rfc3339
 
 LOOK_S = 0.5
@@ -25,6 +24,8 @@ COMMENT_EVERY_S = 15.0
 ASK_EVERY_S = 5.0
 BATCH = 200
 Sleep = Callable[[float], Awaitable[None]]
+Seen = tuple[Job, Page[Event]]
+"""A job and the events after the last one, in one transaction."""
 
 
 async def stream_events(
@@ -39,19 +40,39 @@ async def stream_events(
 ) -> AsyncIterator[bytes]:
     """Bytes of the stream from the event after number `after`. Between two looks no database session is open.
 
-    Ends after the last state, when the job was deleted, or once `allowed`, asked now and then, says no.
+    Ends after the last state, when the job was deleted, or once `allowed`, asked now and then, says no. Raises
+    JobNotFound before the stream has begun.
     """
+
+    async def look(after: int) -> Seen:
+        return await run_in_threadpool(_look, sessions, caller, job_id, after)
+
+    async def may_go_on() -> bool:
+        return await run_in_threadpool(allowed)
+
+    return _stream(await look(after), look, may_go_on, after, clock, sleep)
+
+
+async def _stream(
+    seen: Seen | None,
+    look: Callable[[int], Awaitable[Seen]],
+    may_go_on: Callable[[], Awaitable[bool]],
+    after: int,
+    clock: Callable[[], float],
+    sleep: Sleep,
+) -> AsyncIterator[bytes]:
     spoke = told_progress = asked = clock()
     progress: Any = None
     while True:
         if clock() - asked >= ASK_EVERY_S:
             asked = clock()
-            if not await run_in_threadpool(allowed):
+            if not await may_go_on():
                 return
         try:
-            job, page = await run_in_threadpool(_look, sessions, caller, job_id, after)
+            job, page = seen or await look(after)
         except JobNotFound:
             return
+        seen = None
         if page.items:
             after, spoke = page.items[-1].number, clock()
             yield b"".join(map(_recorded, page.items))  # at once: each piece passes all of the middleware
@@ -69,7 +90,7 @@ async def stream_events(
         await sleep(LOOK_S)
 
 
-def _look(sessions: Sessions, caller: Caller, job_id: str, after: int) -> tuple[Job, Page[Event]]:
+def _look(sessions: Sessions, caller: Caller, job_id: str, after: int) -> Seen:
     with reading(sessions) as session:
         return JobHistory(session).list_events(caller, job_id, after=after, limit=BATCH)
 
@@ -84,7 +105,7 @@ def _progress_document(job: Job) -> dict[str, Any]:
         "event": "progress",
         "job": job.id,
         "at": rfc3339(datetime.now(UTC)),
-        "data": asdict(job.progress),
+        "data": fields_of(job.progress),
     }
 
 

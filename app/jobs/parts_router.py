@@ -26,7 +26,6 @@ from app.jobs.documents import checkpoint_document, event_document, iteration_do
 from app.jobs.events_stream import stream_events
 from app.jobs.history import JobHistory
 from app.jobs.records import Proposal
-from app.jobs.repository import JobRepository
 from app.jobs.schemas import CheckpointListing, EventListing, IterationListing, ProposalListing
 from app.paging import MAX_PROPOSALS_PAGE, Page, decode_cursor, listing, read_number
 from app.records import Caller, FileFormat
@@ -60,10 +59,9 @@ async def list_events(
     """With `Accept: text/event-stream` a stream that ends after the last state; else a listing."""
     if not wants_stream(request):
         return await run_in_threadpool(_event_listing, services, caller, request.url.path, job_id, after, cursor, limit)
-    await run_in_threadpool(_get_job, services, caller, job_id)
     start = after if last_event_id is None else last_event_id
     allowed = partial(is_still_allowed, request, services)
-    stream = stream_events(services.sessions, caller, job_id, after=start, allowed=allowed)
+    stream = await stream_events(services.sessions, caller, job_id, after=start, allowed=allowed)
     return EventSourceResponse(stream, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
 
@@ -159,12 +157,6 @@ def _event_listing(
     with reading(services.sessions) as session:
         _, page = JobHistory(session).list_events(caller, job_id, after=start, limit=limit)
     return JSONResponse(listing(page, [event_document(event) for event in page.items], path, filters))
-
-
-def _get_job(services: Services, caller: Caller, job_id: str) -> None:
-    """Raises JobNotFound, before a stream has begun."""
-    with reading(services.sessions) as session:
-        JobRepository(session).get_job(caller, job_id)
 
 
 def _proposals(

@@ -1,7 +1,7 @@
 """A stream while nothing happens, by a clock that the test winds."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 import pytest
 
@@ -48,9 +48,9 @@ class Clock:
             step()
 
 
-def read(stream: AsyncIterator[bytes]) -> list[str]:
+def read(stream: Awaitable[AsyncIterator[bytes]]) -> list[str]:
     async def collect() -> list[str]:
-        return [chunk.decode() async for chunk in stream]
+        return [chunk.decode() async for chunk in await stream]
 
     return asyncio.run(collect())
 
