@@ -307,13 +307,15 @@ class IterationDone:
 @dataclass(frozen=True, kw_only=True)
 class EpochDone:
     """One epoch of the long-term fine-tune; `state` (tensors by name) is all that the next epoch needs. `of` says what
-    is trained: the job's own network, or the one that its result is compared with."""
+    is trained: the job's own network, or the one that its result is compared with. Its batches were taken in `parts`:
+    more than one where memory ran out."""
 
     epoch: int
     epochs: int
     holdout: Score
     state: Weights
     of: Literal["job", "uniform"] = "job"
+    parts: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

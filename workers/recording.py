@@ -437,6 +437,8 @@ def _told_of(event: EpochDone) -> tuple[str, dict[str, Any]]:
     score = event.holdout
     what = "uniform network, " if event.of == "uniform" else ""
     text = f"{what}epoch {event.epoch} of {event.epochs}: hold-out accuracy {score.accuracy:.4f}, loss {score.loss:.4g}"
+    if event.parts > 1:
+        text += f"; memory ran out, so each batch was taken in {event.parts} parts, their gradients added up"
     return text, {
         "of": event.of,
         "epoch": event.epoch,

@@ -76,7 +76,7 @@ class Sgd:
         self.module = module
         self._loss = loss or cross_entropy(module)
         self._normalization = normalization
-        self._augment, self._parts = recipe.augment, recipe.parts
+        self._augment, self.parts = recipe.augment, recipe.parts
         self.device = device_of(module)
         self._clips = not batch_norms(module)
         self._learning_rate = recipe.learning_rate * (WITHOUT_BATCH_NORM if self._clips else 1.0)
@@ -125,7 +125,7 @@ class Sgd:
         return torch.from_numpy(shifted(images, seed)).to(self.device), torch.from_numpy(labels).to(self.device)
 
     def _parts_of(self, pixels: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        return zip(pixels.tensor_split(self._parts), labels.tensor_split(self._parts), strict=True)
+        return zip(pixels.tensor_split(self.parts), labels.tensor_split(self.parts), strict=True)
 
 
 def warm_up(step: int, steps: int) -> float:

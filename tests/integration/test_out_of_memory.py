@@ -7,17 +7,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from adapt.errors import OutOfMemory
-from adapt.events import Evaluation
+from adapt.events import EpochDone, Evaluation
 from adapt.executors import evaluate
 from adapt.executors.serial import SerialExecutor
+from adapt.graph.network import Weights
+from adapt.modules import GraphModule
 from adapt.stop import never
+from adapt.training.long_term import long_term_finetune
 from adapt.training.losses import cross_entropy
 from adapt.training.out_of_memory import in_parts
 from adapt.training.sgd import Recipe, Sgd, trainable_module
 from tests.small_task import (
+    SETTINGS,
     as_network,
     control,
     proposals,
@@ -82,18 +86,24 @@ def test_another_error_is_not_taken_for_it() -> None:
         in_parts(train, batch=64)
 
 
+def fitting(images: int, module: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    """The cross-entropy where memory suffices for so many images at once."""
+
+    def of(pixels: Tensor, labels: Tensor) -> Tensor:
+        if len(pixels) > images:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        return cross_entropy(module)(pixels, labels)
+
+    return of
+
+
 @pytest.fixture
 def scarce(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Memory for so many images at once in a training step, and no more."""
 
     def most(images: int) -> None:
         def loss(module: Any, teacher: Any, settings: Any) -> Callable[[Tensor, Tensor], Tensor]:
-            def of(pixels: Tensor, labels: Tensor) -> Tensor:
-                if len(pixels) > images:
-                    raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
-                return cross_entropy(module)(pixels, labels)
-
-            return of
+            return fitting(images, module)
 
         monkeypatch.setattr(evaluate, "fine_tuning", loss)
 
@@ -121,3 +131,28 @@ def test_a_candidate_that_never_fits_is_a_failure_in_words(scarce: Callable[[int
     (failure,) = SerialExecutor(small_task()).evaluate(small_network()[0], whole(), [control()], never)
     assert not isinstance(failure, Evaluation)
     assert "out of memory, even with 2 images at once" in failure.reason
+
+
+def epochs(images: int, state: Weights | None = None) -> list[EpochDone]:
+    """Of the long-term fine-tune, with memory for so many images at once."""
+
+    def loss_of(module: GraphModule) -> Callable[[Tensor, Tensor], Tensor]:
+        return fitting(images, module)
+
+    settings = replace(SETTINGS, long_term_epochs=2)
+    network = small_network()[0]
+    done = long_term_finetune(network, small_data(), settings, state=state, lock=None, stop=never, loss_of=loss_of)
+    return list(done)
+
+
+def test_epochs_that_run_out_of_memory_are_begun_again_in_smaller_parts_and_go_on_so_after_a_cut() -> None:
+    first, second = epochs(20)
+    assert (first.parts, second.parts) == (4, 4)
+    (resumed,) = epochs(20, first.state)
+    assert resumed.parts == 4
+    assert all(np.array_equal(resumed.state[name], tensor) for name, tensor in second.state.items())
+
+
+def test_epochs_that_never_fit_end_in_words() -> None:
+    with pytest.raises(OutOfMemory, match="out of memory, even with 2 images at once"):
+        epochs(1)
