@@ -1,5 +1,7 @@
 """`netadapt architectures`"""
 
+import sys
+
 import typer
 
 from app.cli.connection import DEFAULT_URL, AsJson, Token, Url, connected
@@ -32,7 +34,7 @@ def list_architectures(url: Url = DEFAULT_URL, token: Token = None, as_json: AsJ
     }
     with connected(url, token) as client:
         print_listing(client.architectures(), columns, as_json=as_json, empty="no architectures")
-    if not as_json:
+    if sys.stdout.isatty() and not as_json:
         typer.echo(SPELLING)
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.connection import DEFAULT_URL, AsJson, Token, Url, connected
-from app.cli.output import Columns, Json, print_fields, print_json, print_listing, print_note
+from app.cli.output import Columns, Json, print_deleted, print_fields, print_json, print_listing, print_note
+from app.cli.terminal import waiting
 
 FILES = (
     "An .npz (x_train, y_train, optionally x_val, y_val, x_test, y_test; NHWC uint8), a zip or tar (also packed by "
@@ -26,8 +27,9 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Uploads a data set."""
-    with connected(url, token) as client:
-        _print_dataset(client.datasets.add(file, name=name), as_json=as_json)
+    with connected(url, token) as client, waiting(f"sending {file}"):
+        added = client.datasets.add(file, name=name)
+    _print_dataset(added, as_json=as_json)
 
 
 @app.command("list")
@@ -107,11 +109,11 @@ def _figures(values: list[float] | None) -> str | None:
 
 
 @app.command()
-def delete(dataset: str, url: Url = DEFAULT_URL, token: Token = None) -> None:
+def delete(dataset: str, url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
     """Deletes a data set that no job uses."""
     with connected(url, token) as client:
         client.datasets.delete(dataset)
-    typer.echo(f"{dataset} deleted")
+    print_deleted(dataset, as_json=as_json)
 
 
 def _shape(dataset: Json) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from app.cli.output import percent, state_line
+from app.cli.output import percent, state_line, time_left
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -101,21 +101,24 @@ def _bar() -> Iterator[Show]:
     from rich.markup import escape
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    times = (TimeElapsedColumn(), TextColumn("{task.fields[left]}"))
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), *times)
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("queued", total=1.0)
+        task = progress.add_task("queued", total=None, left="")
 
         def show(event: dict[str, Any]) -> None:
             kind, data = event["event"], event["data"]
             if kind == "progress":
                 label = _bar_label(data) if data.get("iteration") else None  # until then the phase's name stays
-                progress.update(task, completed=data.get("fraction") or 0.0, description=label)
+                left = time_left(data.get("eta_seconds"))
+                done = data.get("fraction") or 0.0
+                progress.update(task, completed=done, total=1.0, description=label, left=left, refresh=True)
             elif kind == "phase":
                 progress.update(task, description=str(data.get("phase") or "waiting"))
             elif kind != "proposal" and (text := event_text(event)) is not None:
                 progress.console.print(escape(text), highlight=False)
             if kind == "state" and data.get("state") == "succeeded":
-                progress.update(task, completed=1.0, description="done")
+                progress.update(task, completed=1.0, total=1.0, description="done", left="")
 
         yield show
 

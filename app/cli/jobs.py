@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.arguments import budget_of, settings_of
+from app.cli.completion import formats, ids_of, presets, resources, states, words
 from app.cli.connection import DEFAULT_URL, AsJson, Token, Url, connected
 from app.cli.output import (
     budget_line,
@@ -17,14 +18,17 @@ from app.cli.output import (
     print_fields,
     print_json,
     print_listing,
+    print_outcome,
     state_line,
+    time_left,
 )
+from app.cli.terminal import waiting
 
 if TYPE_CHECKING:
     from app.client import Client
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A file, or the id of a network at the service.")]
-Job = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.", autocompletion=words(ids_of("jobs")))]
 LatencyMs = Annotated[str | None, typer.Option("--latency-ms", metavar="MS|NN%", help="Latency budget.")]
 Budgets = Annotated[
     list[str] | None,
@@ -32,11 +36,19 @@ Budgets = Annotated[
         "--budget",
         metavar="RESOURCE=VALUE",
         help="latency_ms, macs, params or memory_bytes; a number or NN%. Repeatable.",
+        autocompletion=words(resources),
     ),
 ]
 Dataset = Annotated[str | None, typer.Option("--dataset", help="A file or an id; default: digits.")]
-Target = Annotated[str | None, typer.Option("--target", help="Where latency is measured; default: local.")]
-Preset = Annotated[str | None, typer.Option("--preset", help="netadapt, mobilenetv3 or quick.")]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        "--target", help="Where latency is measured; default: local.", autocompletion=words(ids_of("targets"))
+    ),
+]
+Preset = Annotated[
+    str | None, typer.Option("--preset", help="netadapt, mobilenetv3 or quick.", autocompletion=words(presets))
+]
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="A setting; JSON value, dotted key. Repeatable."),
@@ -60,7 +72,8 @@ def submit(
     """Starts a job: shrinks MODEL until it is within the budget."""
     limits, settings = budget_of(latency_ms, budget or []), settings_of(preset, assignments or [])
     with connected(url, token) as client:
-        job = client.submit(model, budget=limits, dataset=dataset, target=target, settings=settings, name=name)
+        with waiting(f"sending {model}"):
+            job = client.submit(model, budget=limits, dataset=dataset, target=target, settings=settings, name=name)
         if watch_it:
             typer.echo(f"{job['id']} submitted", err=True)
             _follow(client, job["id"], as_json=as_json)
@@ -84,7 +97,7 @@ def check(
 ) -> None:
     """Is the budget reachable? Nothing is trained. Exit code 1 when it is not, or is not known."""
     limits, settings = budget_of(latency_ms, budget or []), settings_of(preset, assignments or [])
-    with connected(url, token) as client:
+    with connected(url, token) as client, waiting(f"measuring what {model} takes, where that is not known yet"):
         answer = client.check(model, budget=limits, dataset=dataset, target=target, settings=settings)
     if as_json:
         print_json(answer)
@@ -95,7 +108,7 @@ def check(
 
 
 def jobs(
-    state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state.", autocompletion=words(states))] = None,
     model: Annotated[str | None, typer.Option(help="Only jobs of this network.")] = None,
     url: Url = DEFAULT_URL,
     token: Token = None,
@@ -203,14 +216,19 @@ def download(
     job: Job,
     file: Annotated[Path, typer.Option("-o", "--output", help="Where to write it.")],
     checkpoint: Annotated[str, typer.Option(help="An iteration, 0 for the original, final, or uniform.")] = "final",
-    format: Annotated[str, typer.Option("--format", help="onnx, pt2, safetensors or onnx-int8.")] = "onnx",  # noqa: A002
+    format: Annotated[  # noqa: A002  # the option's own name
+        str, typer.Option("--format", help="onnx, pt2, safetensors or onnx-int8.", autocompletion=words(formats))
+    ] = "onnx",
     url: Url = DEFAULT_URL,
     token: Token = None,
+    as_json: AsJson = False,
 ) -> None:
     """Saves a checkpoint; the file appears only when it is whole."""
-    with connected(url, token) as client:
+    with connected(url, token) as client, waiting(f"fetching {file}"):
         client.download(job, file, format=format, checkpoint=checkpoint)
-    typer.echo(f"{file}: {file.stat().st_size} bytes")
+    size = file.stat().st_size
+    saved = {"file": str(file), "bytes": size, "job": job, "checkpoint": checkpoint, "format": format}
+    print_outcome(f"{file}: {size} bytes", saved, as_json=as_json)
 
 
 def register(app: typer.Typer) -> None:
@@ -231,6 +249,7 @@ def print_job(job: dict[str, Any], *, as_json: bool) -> None:
             "state": job["state"] + (f" ({job['requested']} asked)" if job.get("requested") else ""),
             "phase": job.get("phase"),
             "progress": None if fraction is None else f"{fraction:.0%}, iteration {progress.get('iteration') or 0}",
+            "takes": time_left(progress.get("eta_seconds")) or None,
             "model": job.get("model"),
             "dataset": job.get("dataset"),
             "target": job.get("target"),

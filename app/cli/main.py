@@ -2,11 +2,21 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli import agent, architectures, datasets, families, jobs, models, server, targets, tokens, webhooks
+
+if TYPE_CHECKING:
+    from app.client.errors import NetAdaptError
+
+LISTS = {
+    "there is no job ": "jobs",
+    "there is no model ": "models list",
+    "there is no data set ": "datasets list",
+    "there is no target ": "targets list",
+}
 
 app = typer.Typer(
     name="netadapt",
@@ -49,15 +59,23 @@ def run() -> None:
     from app.client.errors import NetAdaptError
 
     try:
-        app()
+        app(prog_name="netadapt")
     except NetAdaptError as error:
-        sys.exit(_failed(str(error)))
+        sys.exit(_failed(f"{error}{_what_to_do(error)}"))
     except BrokenPipeError:
         # Whoever read us has gone (`| head`); without this, Python complains once more while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(_failed("interrupted"))
+
+
+def _what_to_do(error: "NetAdaptError") -> str:
+    """By the command that helps, which the service does not know of."""
+    if error.status == 401:
+        return "; give --token, or set NETADAPT_TOKEN: whoever runs the service makes one with `netadapt token create`"
+    lists = next((command for said, command in LISTS.items() if said in error.detail), None)
+    return "" if lists is None else f"; `netadapt {lists}` shows which there are"
 
 
 def _failed(reason: str) -> int:

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.connection import DEFAULT_URL, AsJson, Token, Url, connected
-from app.cli.output import figure, print_fields, print_json, print_listing
+from app.cli.output import figure, print_deleted, print_fields, print_json, print_listing
+from app.cli.terminal import waiting
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Networks at the service.")
 
@@ -30,7 +31,7 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Uploads a network."""
-    with connected(url, token) as client:
+    with connected(url, token) as client, waiting(f"sending {file}"):
         model = client.models.add(
             file,
             name=name,
@@ -65,11 +66,11 @@ def show(model: str, url: Url = DEFAULT_URL, token: Token = None, as_json: AsJso
 
 
 @app.command()
-def delete(model: str, url: Url = DEFAULT_URL, token: Token = None) -> None:
+def delete(model: str, url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
     """Deletes a network that no job uses."""
     with connected(url, token) as client:
         client.models.delete(model)
-    typer.echo(f"{model} deleted")
+    print_deleted(model, as_json=as_json)
 
 
 def _json_option(text: str | None, option: str) -> Any:

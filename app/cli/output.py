@@ -1,10 +1,13 @@
-"""How answers are printed: JSON for programs, aligned columns for people. No colours, nothing heavy."""
+"""How answers are printed: JSON for programs, columns for people, in a pipe a line for each item."""
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import typer
+
+from app.cli.terminal import print_table
 
 Json = Mapping[str, Any]
 Columns = Mapping[str, Callable[[Json], object]]
@@ -23,8 +26,23 @@ def print_listing(items: Iterable[Json], columns: Columns, *, as_json: bool, emp
     if not rows:
         typer.echo(empty)
         return
+    if sys.stdout.isatty():
+        print_table(list(columns), rows)
+        return
     for line in aligned([[title.upper() for title in columns], *rows]):
         typer.echo(line)
+
+
+def print_outcome(sentence: str, document: Json, *, as_json: bool) -> None:
+    """Of a command whose answer has no document of the service's."""
+    if as_json:
+        print_json(document)
+    else:
+        typer.echo(sentence)
+
+
+def print_deleted(name: str, *, as_json: bool) -> None:
+    print_outcome(f"{name} deleted", {"id": name, "deleted": True}, as_json=as_json)
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
@@ -81,6 +99,12 @@ def duration(seconds: float | None) -> str | None:
             return f"about {round(seconds / size)} {unit}s"
     count = max(1, round(seconds))
     return f"about {count} second{'s' if count > 1 else ''}"
+
+
+def time_left(seconds: float | None) -> str:
+    """Empty where nothing is known of it."""
+    words = duration(seconds)
+    return f"{words} left" if words and seconds else ""
 
 
 def state_line(state: Json | None) -> str | None:

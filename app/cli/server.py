@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.cli.output import print_outcome
+
 if TYPE_CHECKING:
     from app.settings import Settings
 
@@ -13,6 +15,7 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Database and files; default: $NETADAPT_DATA_DIR or ./netadapt-data."),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 def serve(
@@ -43,14 +46,15 @@ def worker(data_dir: DataDir = None) -> None:
     run_worker_in_place()
 
 
-def migrate(data_dir: DataDir = None) -> None:
+def migrate(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Brings the database to this version's revision; safe to repeat."""
     from app.cli.failures import failures_as_one_line
     from app.database import migrate as migrate_database
 
     settings = settings_for(data_dir)
     with failures_as_one_line():
-        typer.echo(f"database at revision {migrate_database(settings.database_url)}")
+        revision = migrate_database(settings.database_url)
+    print_outcome(f"database at revision {revision}", {"revision": revision}, as_json=as_json)
 
 
 def settings_for(data_dir: Path | None) -> "Settings":

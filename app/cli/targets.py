@@ -9,7 +9,7 @@ import typer
 from app.cli.arguments import pairs_of
 from app.cli.connection import DEFAULT_URL, AsJson, Token, Url, connected
 from app.cli.coverage import print_coverage
-from app.cli.output import print_fields, print_json, print_listing
+from app.cli.output import print_deleted, print_fields, print_json, print_listing
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Where latency is measured.")
 
@@ -92,11 +92,11 @@ def add(
 
 
 @app.command()
-def delete(target: str, url: Url = DEFAULT_URL, token: Token = None) -> None:
+def delete(target: str, url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
     """Deletes a target and what was measured on it, unless a job uses it."""
     with connected(url, token) as client:
         client.targets.delete(target)
-    typer.echo(f"{target} deleted")
+    print_deleted(target, as_json=as_json)
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.output import print_json, print_listing
-from app.cli.server import DataDir, settings_for
+from app.cli.output import print_json, print_listing, print_outcome
+from app.cli.server import AsJson, DataDir, settings_for
 from app.records import LOCAL_CALLER, Role
 
 if TYPE_CHECKING:
     from app.auth import TokenRepository
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Bearer tokens of this service.")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 @app.command()
@@ -71,6 +69,7 @@ def list_tokens(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 def revoke(
     token: Annotated[str, typer.Argument(help="The token's id, as `netadapt token list` has it.")],
     data_dir: DataDir = None,
+    as_json: AsJson = False,
 ) -> None:
     """Ends a token at once."""
     from app.auth import TokenNotFound
@@ -81,7 +80,7 @@ def revoke(
             tokens.revoke_token(token)
     except TokenNotFound as error:
         raise CommandFailed(str(error)) from error
-    typer.echo(f"{token} revoked")
+    print_outcome(f"{token} revoked", {"id": token, "revoked": True}, as_json=as_json)
 
 
 @contextmanager

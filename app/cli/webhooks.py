@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app.cli.connection import DEFAULT_URL, AsJson, Token, Url, connected
-from app.cli.output import print_json, print_listing
+from app.cli.output import print_deleted, print_json, print_listing
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Addresses that are told of the end of your jobs.")
 
@@ -62,8 +62,8 @@ def deliveries(webhook: str, url: Url = DEFAULT_URL, token: Token = None, as_jso
 
 
 @app.command()
-def delete(webhook: str, url: Url = DEFAULT_URL, token: Token = None) -> None:
+def delete(webhook: str, url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
     """Deletes a webhook; what was not delivered yet never is."""
     with connected(url, token) as client:
         client.webhooks.delete(webhook)
-    typer.echo(f"{webhook} deleted")
+    print_deleted(webhook, as_json=as_json)

@@ -1,20 +1,15 @@
 """The commands against made-up answers: what they print, and how they end."""
 
 import json
-import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from app import client as client_package
-from app.cli import main
 from app.cli.output import duration
+from tests.terminal import Terminal, always
 
-Answers = Callable[[httpx.Request], httpx.Response]
 JOB = {
     "id": "job_1",
     "name": None,
@@ -34,36 +29,11 @@ JOB = {
 }
 
 
-class Terminal:
-    """Runs `netadapt` in this process, as the entry point would, against `answers`."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.monkeypatch, self.capsys = monkeypatch, capsys
-        self.requests: list[httpx.Request] = []
-
-    def run(self, *typed: str, answers: Answers | None = None) -> tuple[int, str, str]:
-        def handler(request: httpx.Request) -> httpx.Response:
-            self.requests.append(request)
-            return answers(request) if answers else pytest.fail(f"asked {request.url}")
-
-        faked = partial(client_package.api.Client, transport=httpx.MockTransport(handler), sleep=lambda seconds: None)
-        self.monkeypatch.setattr(client_package, "Client", faked)
-        self.monkeypatch.setattr(sys, "argv", ["netadapt", *typed])
-        with pytest.raises(SystemExit) as ended:
-            main.run()
-        out, err = self.capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
     for name in ("NETADAPT_URL", "NETADAPT_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     return Terminal(monkeypatch, capsys)
-
-
-def always(body: Any, status: int = 200) -> Answers:
-    return lambda _: httpx.Response(status, json=body)
 
 
 def stream(*events: tuple[str, dict[str, Any]]) -> httpx.Response:
