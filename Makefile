@@ -11,7 +11,7 @@ TESTERS ?= 2
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test lint audit format bench browser service data-folder
+.PHONY: install demo test lint docs audit format bench browser service data-folder
 
 install: $(STAMP)
 
@@ -45,6 +45,12 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --recursive --severity-level medium adapt app workers
+	$(MAKE) --no-print-directory docs
+
+# Anew each time, since tables of the pages come from the code. A link that leads nowhere, a page that nothing leads to or
+# a table that cannot be made ends it with 1. Nothing is fetched.
+docs: install  # the site of docs/ in build/site
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet -b html -d build/doctrees docs build/site
 
 # Needs the advisories of pypi.org, so it is no part of `lint`. pip-audit has an environment of its own: what it brings
 # is no business of the service. What is installed is looked at, in the versions that constraints.txt pins.

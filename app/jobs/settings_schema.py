@@ -135,9 +135,14 @@ def _whole_or_auto(value: Any) -> Any:
 class SettingsIn(_Strict):
     """Whatever is left out is the preset's."""
 
-    preset: Literal["netadapt", "mobilenetv3", "quick"] = "netadapt"
-    pick: Pick | None = None
-    schedule: Annotated[StepIn | ScheduleByResource | None, BeforeValidator(_schedule_of_one_kind)] = None
+    preset: Literal["netadapt", "mobilenetv3", "quick"] = Field(
+        default="netadapt", description="What all others are where the request does not set them."
+    )
+    pick: Pick | None = Field(default=None, description="Which proposal of an iteration wins (docs/choices.md).")
+    schedule: Annotated[StepIn | ScheduleByResource | None, BeforeValidator(_schedule_of_one_kind)] = Field(
+        default=None,
+        description="How far an iteration goes: one pair for every resource, or a map by resource.",
+    )
     proposals: Proposals | None = Field(
         default=None,
         description="groups: each channel group by itself. paper: as MobileNetV3, section 4.2, each expansion by "
@@ -146,11 +151,23 @@ class SettingsIn(_Strict):
     largest_share: float | None = Field(
         default=None, gt=0, le=1, description="Of a group that one iteration may take, but for a step of the rounding."
     )
-    short_term_steps: int | None = Field(default=None, ge=1, le=1_000_000)
-    long_term_epochs: int | None = Field(default=None, ge=0, le=10_000)
-    batch_size: int | None = Field(default=None, ge=2, le=65_536)
-    learning_rate: float | None = Field(default=None, gt=0, le=10)
-    long_term_learning_rate: float | None = Field(default=None, gt=0, le=10)
+    short_term_steps: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="Training steps of a proposal before it is scored."
+    )
+    long_term_epochs: int | None = Field(
+        default=None, ge=0, le=10_000, description="Epochs of the training that the search ends with; 0: none."
+    )
+    batch_size: int | None = Field(default=None, ge=2, le=65_536, description="Images of a training step.")
+    learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        le=10,
+        description="Of the proposals' short training; a tenth to a hundredth of the original's peak rate is usual. "
+        "Halved once, and said so, where it makes the control worse.",
+    )
+    long_term_learning_rate: float | None = Field(
+        default=None, gt=0, le=10, description="Of the long training, which it falls to zero in (cosine)."
+    )
     training_epochs: int | None = Field(
         default=None, ge=1, le=10_000, description="Of a zoo name only, which is trained on the data set first."
     )
@@ -164,8 +181,8 @@ class SettingsIn(_Strict):
         description="Training batches that batch-norm statistics are re-estimated on before an accuracy is taken; 0: "
         "they stay what the fine-tune left.",
     )
-    momentum: float | None = Field(default=None, ge=0, lt=1)
-    weight_decay: float | None = Field(default=None, ge=0, le=1)
+    momentum: float | None = Field(default=None, ge=0, lt=1, description="Of SGD, in every training.")
+    weight_decay: float | None = Field(default=None, ge=0, le=1, description="In every training.")
     importance: Importance | None = Field(
         default=None, description="By which the channels of a group are ranked (docs/choices.md)."
     )
@@ -176,7 +193,9 @@ class SettingsIn(_Strict):
     )
     min_channels: int | None = Field(default=None, ge=1, le=65_536, description=_MIN_CHANNELS)
     max_removed: float | None = Field(default=None, ge=0, le=1, description=_MAX_REMOVED)
-    group_limits: Annotated[dict[_Pattern, GroupLimitsIn], Field(max_length=100, description=_GLOB)] | None = None
+    group_limits: Annotated[dict[_Pattern, GroupLimitsIn], Field(max_length=100)] | None = Field(
+        default=None, description=f"Limits of their own for some groups. {_GLOB}"
+    )
     include: _Patterns | None = Field(default=None, description=f"Only these are cut. {_GLOB}")
     exclude: _Patterns | None = Field(default=None, description=f"These are never cut. {_GLOB}")
     distill: bool | None = Field(
@@ -187,7 +206,7 @@ class SettingsIn(_Strict):
     distill_weight: float | None = Field(
         default=None, ge=0, le=1, description="Of the original's scores in the loss; the rest is the labels'."
     )
-    augment: bool | None = None
+    augment: bool | None = Field(default=None, description="Small random shifts of the images that are trained on.")
     normalization: NormalizationFrom | None = Field(
         default=None,
         description="`model` as stated with the model, `data` by mean and deviation of the training images.",
@@ -197,7 +216,7 @@ class SettingsIn(_Strict):
         description="exact: every proposal is trained to the end, Algorithm 1 to the letter. racing: the worse half "
         "leaves early, and several may be picked at once (docs/racing.md).",
     )
-    race: RaceIn | None = None
+    race: RaceIn | None = Field(default=None, description="Of `search: racing`.")
     final: Final | None = Field(
         default=None,
         description="finetune: the network that the search ends with is trained further for long_term_epochs. "
@@ -208,13 +227,21 @@ class SettingsIn(_Strict):
         description="uniform: also trains the network that one width multiplier over all groups makes at the result's "
         "measured figures, for as many steps, and reports it beside the result.",
     )
-    executor: Annotated[ExecutorName | None, _built("executor")] = None
+    executor: Annotated[ExecutorName | None, _built("executor")] = Field(
+        default=None, description="Who trains an iteration's proposals; the result does not depend on it."
+    )
     device: DeviceName | None = Field(
         default=None,
         description="Where networks are trained and scored. cuda needs a worker with a GPU that torch can use; "
         "latency is measured on the target all the same.",
     )
-    holdout: float | None = Field(default=None, ge=0.01, le=0.5)
+    holdout: float | None = Field(
+        default=None,
+        ge=0.01,
+        le=0.5,
+        description="Share of the training images that choices are made by, at least: small data sets give more. Not "
+        "where the data set brings a hold-out of its own.",
+    )
     holdout_max: float | None = Field(
         default=None,
         ge=0,
@@ -222,9 +249,11 @@ class SettingsIn(_Strict):
         description="Share of the training images set aside in all, the hold-out among them: proposals that the "
         "hold-out does not tell from the best one are judged again on all of these. 0: none beside the hold-out.",
     )
-    allow_low_accuracy: bool | None = None
-    seed: int | None = Field(default=None, ge=0, le=2**63 - 1)
-    reward: RewardIn | None = None
+    allow_low_accuracy: bool | None = Field(
+        default=None, description="Begin even where the original is hardly better than chance on the data set."
+    )
+    seed: int | None = Field(default=None, ge=0, le=2**63 - 1, description="All of the randomness follows from it.")
+    reward: RewardIn | None = Field(default=None, description="Of `pick: mnasnet-reward`.")
 
     @field_validator("final", mode="after")
     @classmethod
