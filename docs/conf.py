@@ -10,6 +10,7 @@ sys.path.insert(0, str(HERE.parent))
 from sphinx.application import Sphinx  # noqa: E402
 
 from app.version import VERSION  # noqa: E402
+from docs.licences import licences  # noqa: E402
 from docs.rest_reference import rest_reference  # noqa: E402
 from docs.settings_reference import job_settings, service_settings  # noqa: E402
 
@@ -28,6 +29,7 @@ GENERATED = {
     "job settings": job_settings,
     "service settings": service_settings,
     "rest": rest_reference,
+    "licences": licences,
 }
 MARK = re.compile(r"^<!-- generated: (.+) -->$", re.MULTILINE)
 
