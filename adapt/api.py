@@ -1,16 +1,19 @@
 """The algorithm without the service: `run` a search in this process, `load` what came out of one."""
 
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass, replace
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
+from adapt.added_resources import added_meters
 from adapt.assembly import assembled
 from adapt.budget import NO_PEAK_BUDGET, Asked, parse_budget
 from adapt.checkpoint import read_network, write_safetensors
@@ -18,8 +21,8 @@ from adapt.data.calibration import CalibrationImages
 from adapt.data.dataset import Dataset
 from adapt.data.digits import NAME as DIGITS
 from adapt.data.digits import digits
-from adapt.data.opening import opened_dataset
-from adapt.errors import AdaptError
+from adapt.data.opening import opened_arrays, opened_dataset
+from adapt.errors import MOST_WHY, AdaptError, PluginAbsent
 from adapt.events import Event, Finished, Measurement, OriginalEvaluated, Uniform
 from adapt.formats.pt2 import read_pt2
 from adapt.graph.network import Network
@@ -30,15 +33,19 @@ from adapt.latency.local_device import LocalDevice
 from adapt.latency.machine_lock import MachineLock, default_directory
 from adapt.latency.meters import DeviceMeter
 from adapt.latency.profile import take_profile
-from adapt.latency.runtimes.choice import RuntimeChoice
+from adapt.latency.runtimes.choice import RuntimeChoice, usual_provider
 from adapt.latency.staircase import measure_staircase
 from adapt.latency.table import LookupTable
 from adapt.loop import adapt_network
 from adapt.modules import build_module
+from adapt.plugins import names
 from adapt.presets import effective_settings
 from adapt.search import Meter, Progress
 from adapt.spec import RESOURCES, Normalization, Resource, Settings, default_normalization
 from adapt.stop import never
+
+Data = Dataset | Path | str | Mapping[str, NDArray[Any]]
+"""`digits`, a file, or arrays as in an .npz: {"x_train": [n, H, W, C] uint8, "y_train": [n] integers ...}."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +54,14 @@ class Adapted:
     hold-out; `figures` are the measurements of the result with their intervals. `uniform` is what it is compared with,
     where `compare="uniform"` was asked for: the network, its width, steps, figures, and hold-out and test scores."""
 
-    network: Network
+    network: Network = field(repr=False)
     original_accuracy: float
     accuracy: float
     resources: Mapping[Resource, float]
     figures: Mapping[Resource, Measurement]
     iterations: int
     holdout_accuracy: float
-    uniform: Uniform | None
+    uniform: Uniform | None = field(repr=False)
 
     def module(self) -> nn.Module:
         """The network as a trainable module in eval mode, with the original's state_dict names."""
@@ -76,51 +83,37 @@ def load(path: Path | str) -> nn.Module:
 def run(
     model: nn.Module | Path | str,
     budget: Mapping[str, float | str],
-    data: Dataset | Path | str = DIGITS,
+    data: Data = DIGITS,
     *,
     input_shape: tuple[int, int, int] | None = None,
     normalization: Normalization | None = None,
     on_event: Callable[[Event], None] | None = None,
     resources: Mapping[Resource, Meter] | None = None,
+    runtime: str | RuntimeChoice = "onnxruntime",
     **settings: Any,
 ) -> Adapted:
-    """Shrinks `model` until it meets `budget`, measured on this machine with onnxruntime (one thread, batch 1).
+    """Shrinks `model` until it meets `budget`, measured on this machine (by default onnxruntime, one thread, batch 1).
 
-    `model` is a file, or a module together with its `input_shape` (C, H, W). `budget` maps latency_ms, macs, params,
-    memory_bytes, or one of `resources` to a number or "NN%" of the original's. `resources` are measured ones of the
-    caller's own (docs/resources.md), by name; without a step of their own in `schedule` they take latency's.
-    `data` is "digits", a file (.npz, zip, tar, .parquet) or a Dataset.
+    `model` is a file, or a module, which is left as it is; its `input_shape` (C, H, W) is that of the images unless it
+    is given. `budget` maps latency_ms, macs, params, memory_bytes, one of `resources`, or one that an installed package
+    adds, to a number or "NN%" of the original's. `resources` are measured ones of the caller's own
+    (docs/resources.md), by name; without a step of their own in `schedule` they take latency's.
+    `data` is "digits", a file (.npz, zip, tar, .parquet), a Dataset, or arrays by the names that an .npz has.
+    `runtime` is the name of one on its processor, or says more of it: provider, threads, batch, precision.
     `settings` are those of a job (`preset="quick"`, `short_term_steps=50` ...). `on_event` sees every event of the
     search as it happens.
     Raises AdaptError: what was wrong, where, what to do.
     """
-    network = _network(model, input_shape)
     own = dict(resources or {})
-    chosen = _with_steps(effective_settings(settings), own)
-    groups = channel_groups(network)
     asked = _asked(budget, own)
-    pixels = normalization or default_normalization(network.graph.input_shape[0])
-    with (
-        closing(LocalDevice(RuntimeChoice(), MachineLock(default_directory()))) as device,
-        _opened(data) as dataset,
-        assembled(
-            network,
-            groups,
-            dataset,
-            pixels,
-            asked=asked,
-            settings=chosen,
-            meters=lambda images: {
-                "latency_ms": _meter(network, groups, chosen, device, "latency_ms" in asked, images),
-                **own,
-            },
-            lock_directory=default_directory(),
-            stop=never,
-            staircase=partial(measure_staircase, device),
-        ) as job,
-    ):
-        events = []
-        for event in adapt_network(job, Progress()):
+    meters = own | added_meters(name for name in asked if name not in own)
+    chosen = _with_steps(effective_settings(settings), meters)
+    measuring = _choice(runtime)
+    events = []
+    with _opened(data) as dataset:
+        network = _network(model, input_shape or _shape_of(dataset))
+        pixels = normalization or default_normalization(network.graph.input_shape[0])
+        for event in _searched(network, dataset, pixels, asked, chosen, meters, measuring):
             events.append(event)
             if on_event is not None:
                 on_event(event)
@@ -138,11 +131,43 @@ def run(
     )
 
 
+def _searched(
+    network: Network,
+    dataset: Dataset,
+    pixels: Normalization,
+    asked: Asked,
+    settings: Settings,
+    own: Mapping[Resource, Meter],
+    measuring: RuntimeChoice,
+) -> Iterator[Event]:
+    groups = channel_groups(network)
+    with (
+        closing(LocalDevice(measuring, MachineLock(default_directory()))) as device,
+        assembled(
+            network,
+            groups,
+            dataset,
+            pixels,
+            asked=asked,
+            settings=settings,
+            meters=lambda images: {
+                "latency_ms": _meter(network, groups, settings, device, "latency_ms" in asked, images),
+                **own,
+            },
+            lock_directory=default_directory(),
+            stop=never,
+            staircase=partial(measure_staircase, device),
+        ) as job,
+    ):
+        yield from adapt_network(job, Progress())
+
+
 def _asked(budget: Mapping[str, float | str], own: Collection[Resource]) -> Asked:
-    """Raises AdaptError for a name that is no resource, or is one of ours already."""
+    """Raises AdaptError for a name that is no resource, or is one of ours already. What the caller brings goes before
+    what an installed package adds under the same name."""
     if taken := sorted(set(own) & set(RESOURCES)):
         raise AdaptError(f"resources: {', '.join(taken)} is there already; give yours another name")
-    there_are = (*RESOURCES, *own)
+    there_are = tuple(dict.fromkeys((*RESOURCES, *own, *names("resource"))))
     asked = parse_budget(budget, there_are)
     if "peak_memory_bytes" in budget:
         raise AdaptError(f"budget: {NO_PEAK_BUDGET}")
@@ -156,22 +181,45 @@ def _with_steps(settings: Settings, own: Collection[Resource]) -> Settings:
     return replace(settings, schedule=like_latency | dict(settings.schedule))
 
 
-def _network(model: nn.Module | Path | str, input_shape: tuple[int, int, int] | None) -> Network:
+def _choice(runtime: str | RuntimeChoice) -> RuntimeChoice:
+    """Raises PluginAbsent for a name that is no runtime's."""
+    if isinstance(runtime, str):
+        runtime = RuntimeChoice(runtime=runtime, provider=usual_provider(runtime))
+    if runtime.runtime not in (there := names("runtime")):
+        raise PluginAbsent("runtime", runtime.runtime, there)
+    return runtime
+
+
+def _network(model: nn.Module | Path | str, input_shape: tuple[int, int, int]) -> Network:
+    """A module is copied: it stays in the mode and on the device that it is in. Raises AdaptError, NetworkRefused."""
     if not isinstance(model, nn.Module):
         return read_network(Path(model))
-    if input_shape is None:
-        raise AdaptError("a module needs its input_shape=(C, H, W)")
+    module = deepcopy(model).cpu().eval()
     example = torch.zeros(2, *input_shape)
-    program = torch.export.export(model.eval(), (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    try:
+        program = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    except Exception as error:  # whatever the module's own code or torch's reading of it raises
+        why = " ".join(str(error).split())[:MOST_WHY]
+        raise AdaptError(
+            f"torch.export cannot read the module with images of {list(input_shape)} (C, H, W; input_shape says "
+            f"otherwise): {type(error).__name__}: {why}"
+        ) from error
     with tempfile.TemporaryDirectory(prefix="netadapt-") as folder:
         path = Path(folder) / "network.pt2"
         torch.export.save(program, path)
         return read_pt2(path)
 
 
-def _opened(data: Dataset | Path | str) -> AbstractContextManager[Dataset]:
+def _shape_of(dataset: Dataset) -> tuple[int, int, int]:
+    height, width, channels = dataset.image_shape
+    return channels, height, width
+
+
+def _opened(data: Data) -> AbstractContextManager[Dataset]:
     if isinstance(data, Dataset):
         return nullcontext(data)
+    if isinstance(data, Mapping):
+        return opened_arrays(data)
     return nullcontext(digits()) if data == DIGITS else opened_dataset(Path(data))
 
 

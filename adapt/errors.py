@@ -20,6 +20,8 @@ AdaptError
  ├─ ProposalFailed            a proposal killed its process every time
  ├─ OutOfMemory               not even the smallest batch fits
  ├─ DeviceAbsent              a GPU was asked for, and there is none
+ ├─ PluginAbsent              a name that is none of ours, and that no installed package adds
+ ├─ PluginFailed              what another package adds cannot be imported, or fails at its work
  └─ Stopped                   whoever runs us asked to stop
 
 Arguments are positional, so that an error survives the way back from a worker process.
@@ -233,6 +235,32 @@ class DeviceAbsent(AdaptError):
 
     def __str__(self) -> str:
         return f"device: {self.device} was asked for, and {self.why}; ask for cpu, or run a worker where there is one"
+
+
+class PluginAbsent(AdaptError):
+    """`kind` is importance, resource or runtime; `there_are` names those that can be used here."""
+
+    def __init__(self, kind: str, name: str, there_are: tuple[str, ...]) -> None:
+        super().__init__(kind, name, there_are)
+        self.kind, self.name, self.there_are = kind, name, there_are
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kind}: {self.name!r} is not one of {', '.join(map(repr, self.there_are))}; a package that adds it "
+            "has to be installed beside the service and beside every worker"
+        )
+
+
+class PluginFailed(AdaptError):
+    """`package` is the distribution that adds it, with its version."""
+
+    def __init__(self, kind: str, name: str, package: str, why: str) -> None:
+        why = presentable(why, MOST_WHY)
+        super().__init__(kind, name, package, why)
+        self.kind, self.name, self.package, self.why = kind, name, package, why
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r}, which {self.package} adds: {self.why}"
 
 
 class Stopped(AdaptError):

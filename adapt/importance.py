@@ -1,7 +1,8 @@
 """How much each channel of a group matters, and which ones stay. Numpy alone.
 
 Every criterion looks at a whole channel group: what the tied layers have of a channel is joined before channels are
-compared. A further criterion is one function of the form of `Criterion` and a row of `CRITERIA`.
+compared. A further criterion is one function of the form of `Criterion`: a row of `CRITERIA`, or an entry point of a
+package of your own (adapt.plugins).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,8 @@ from threadpoolctl import threadpool_limits
 
 from adapt.graph.network import Network
 from adapt.graph.pruning import ChannelGroup, Layout
-from adapt.spec import Importance, derive_seed
+from adapt.plugins import Plugin, load_plugin
+from adapt.spec import derive_seed
 
 Figures = NDArray[np.float64]
 ByColumn = Mapping[str, Figures]
@@ -60,12 +62,12 @@ plan because it cannot be pruned.
 
 def l1(group: ChannelGroup, subject: Subject) -> Figures:
     """L1 norm of each channel's filters, over all layers of `group` that produce it (Li et al., 2017, section 3.1)."""
-    return _summed(np.abs(filters).sum(axis=1) for filters in _filters(group, subject))
+    return _summed(np.abs(filters).sum(axis=1) for filters in filters_of(group, subject))
 
 
 def l2(group: ChannelGroup, subject: Subject) -> Figures:
     """L2 norm of the same filters (NetAdapt, Yang et al., 2018, section 3.3)."""
-    return np.sqrt(_summed(np.square(filters).sum(axis=1) for filters in _filters(group, subject)))
+    return np.sqrt(_summed(np.square(filters).sum(axis=1) for filters in filters_of(group, subject)))
 
 
 def geometric_median(group: ChannelGroup, subject: Subject) -> Figures:
@@ -73,7 +75,7 @@ def geometric_median(group: ChannelGroup, subject: Subject) -> Figures:
 
     Source: FPGM (He et al., 2019), section 3: what lies near the geometric median the others can stand in for.
     """
-    squares = (_square_distances(filters) for filters in _filters(group, subject))
+    squares = (_square_distances(filters) for filters in filters_of(group, subject))
     distances: Figures = np.sqrt(_summed(squares)).sum(axis=1)
     return distances
 
@@ -84,14 +86,14 @@ def taylor(group: ChannelGroup, subject: Subject) -> Figures:
     Source: Molchanov et al., 2019, section 3.1. A channel goes when nothing reads it any more, so weight x gradient is
     summed over the columns that read it. Over its own filters it would miss what a batch norm adds, which goes as well.
     """
-    of_batches = [_summed(_read(group, subject, batch)) for batch in subject.evidence.saliences()]
+    of_batches = [_summed(columns_of(group, subject, batch)) for batch in subject.evidence.saliences()]
     mean: Figures = np.square(of_batches).mean(axis=0)
     return mean
 
 
 def activation(group: ChannelGroup, subject: Subject) -> Figures:
     """Mean absolute activation (Molchanov et al., 2017, section 2.2), as the layers behind read it."""
-    return _summed(_read(group, subject, subject.evidence.activations(), mean=True))
+    return _summed(columns_of(group, subject, subject.evidence.activations(), mean=True))
 
 
 def random(group: ChannelGroup, subject: Subject) -> Figures:
@@ -100,7 +102,7 @@ def random(group: ChannelGroup, subject: Subject) -> Figures:
     return draw.random(len(subject.layout.kept[group.id]))
 
 
-CRITERIA: Mapping[Importance, Criterion] = {
+CRITERIA: Mapping[str, Criterion] = {
     "l1": l1,
     "l2": l2,
     "geometric-median": geometric_median,
@@ -108,6 +110,30 @@ CRITERIA: Mapping[Importance, Criterion] = {
     "activation": activation,
     "random": random,
 }
+
+
+def find_criterion(name: str) -> Criterion:
+    """Ours, or the one that an installed package adds. Raises PluginAbsent, PluginFailed."""
+    return CRITERIA[name] if name in CRITERIA else _checked(load_plugin("importance", name))
+
+
+def _checked(plugin: Plugin) -> Criterion:
+    """What a package adds, and every call of it: raises PluginFailed where that raises, or answers something else."""
+
+    def criterion(group: ChannelGroup, subject: Subject) -> Figures:
+        with plugin.blamed(f"judging the channels of group {group.id}"):
+            figures = np.asarray(plugin.value(group, subject), dtype=np.float64)
+        left = len(subject.layout.kept[group.id])
+        if figures.shape != (left,) or not np.isfinite(figures).all():
+            found = (
+                f"an array of shape {list(figures.shape)}" if figures.shape != (left,) else "some that are not finite"
+            )
+            raise plugin.failed(
+                f"group {group.id} has {left} channels left, and needs a finite figure for each: {found}"
+            )
+        return figures
+
+    return criterion
 
 
 def keep_largest(importance: Figures, count: int) -> tuple[int, ...]:
@@ -123,8 +149,11 @@ def keep_largest(importance: Figures, count: int) -> tuple[int, ...]:
     return tuple(sorted(order[:count].tolist()))
 
 
-def _filters(group: ChannelGroup, subject: Subject) -> Iterator[Figures]:
-    """Of each layer that produces the channels what it has of each: [channels, weights of its filters]."""
+def filters_of(group: ChannelGroup, subject: Subject) -> Iterator[Figures]:
+    """Of each layer that produces the channels what it has of each: [channels left, weights of its filters].
+
+    Raises ValueError for a group without filters.
+    """
     parts = [part for part in group.slices if part.filters]
     if not parts:
         raise ValueError(f"group {group.id} has no filters to compare: {group.reason}")
@@ -134,8 +163,11 @@ def _filters(group: ChannelGroup, subject: Subject) -> Iterator[Figures]:
         yield rows.reshape(len(rows), -1)[places].reshape(len(places), -1).astype(np.float64)
 
 
-def _read(group: ChannelGroup, subject: Subject, found: ByColumn, *, mean: bool = False) -> Iterator[Figures]:
-    """Of each layer that reads the channels the figures of each one's columns, summed or averaged: [channels]."""
+def columns_of(group: ChannelGroup, subject: Subject, found: ByColumn, *, mean: bool = False) -> Iterator[Figures]:
+    """Of each layer that reads the channels the figures of each one's columns, summed or averaged: [channels left].
+
+    Raises ValueError for a group that no layer reads by columns.
+    """
     parts = [part for part in group.slices if part.axis == 1 and part.tensor in found]
     if not parts:
         raise ValueError(f"group {group.id} has no layer that reads its channels: {group.reason}")

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from adapt.errors import AdaptError
+from adapt.errors import AdaptError, PluginAbsent
+from adapt.plugins import names
 from adapt.spec import RESOURCES, GroupLimits, Race, Resource, Reward, Settings, Step
 
 
@@ -60,6 +61,8 @@ def _check_words(settings: Settings) -> None:
         if get_origin(kind) is Literal and getattr(settings, name) not in get_args(kind):
             there_are = ", ".join(map(repr, get_args(kind)))
             raise AdaptError(f"{name}: {getattr(settings, name)!r} is not one of {there_are}")
+    if settings.importance not in (there := names("importance")):
+        raise PluginAbsent("importance", settings.importance, there)
 
 
 def settings_to_document(settings: Settings) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from adapt.budget import Budget
 from adapt.errors import BudgetNotMet
-from adapt.importance import CRITERIA, Subject, keep_largest
+from adapt.importance import Subject, find_criterion, keep_largest
 from adapt.reach import Bundle, counts_below, smaller_counts
 from adapt.schedule import tighten
-from adapt.spec import Importance, Resource, Resources, Settings
+from adapt.spec import Resource, Resources, Settings
 
 Predict = Callable[[Mapping[str, int]], Resources]
 """Channel counts by group -> what the candidate is predicted to need, calibrated to the current network."""
@@ -105,14 +105,12 @@ def choose_num_filters(situation: Situation, bundle: Bundle, constraint: Resourc
     return passed_over
 
 
-def choose_which_filters(
-    subject: Subject, bundle: Bundle, count: int, importance: Importance
-) -> dict[str, tuple[int, ...]]:
+def choose_which_filters(subject: Subject, bundle: Bundle, count: int, importance: str) -> dict[str, tuple[int, ...]]:
     """Of each group the `count` most important filters, as ascending positions among those that are left of it.
 
     Source: NetAdapt (Yang et al., 2018), section 3.3, where importance is the L2 norm.
     """
-    criterion = CRITERIA[importance]
+    criterion = find_criterion(importance)
     return {group.id: keep_largest(criterion(group, subject), count) for group in bundle.groups}
 
 

@@ -13,7 +13,7 @@ Resources = Mapping[Resource, float]
 
 Pick = Literal["highest-accuracy", "best-slope", "mnasnet-reward"]
 Importance = Literal["l1", "l2", "geometric-median", "taylor", "activation", "random"]
-"""By which channels are ranked within a group (adapt.importance)."""
+"""By which channels are ranked within a group (adapt.importance); installed packages add further ones."""
 NormalizationFrom = Literal["model", "data"]
 """Which mean and deviation pixels are normalised by: those stated with the model, or those of the training images."""
 Final = Literal["finetune", "from-scratch", "none"]
@@ -116,7 +116,7 @@ class Settings:
     batch_norm_batches: int = 8  # that statistics are re-estimated on before an accuracy is taken; 0: not at all
     momentum: float = 0.9
     weight_decay: float = 1e-4
-    importance: Importance = "l2"
+    importance: str = "l2"  # an Importance, or one that another package adds (adapt.plugins)
     round_channels_to: int | Literal["auto"] = 8  # auto: the step of the latency staircase, found by measuring
     min_channels: int = 8
     max_removed: float = 1.0  # of a group's original channels, in the whole search

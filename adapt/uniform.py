@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from adapt.events import Event, Message, PhaseChanged, Uniform, UniformChosen
 from adapt.graph.pruning import ChannelGroup, Kept, Layout, all_kept, prune
-from adapt.importance import CRITERIA, Figures, Subject, keep_largest
+from adapt.importance import Figures, Subject, find_criterion, keep_largest
 from adapt.measurement import calibrated, take_empirical_measurement
 from adapt.reach import allowed_counts, why_left_alone
 from adapt.search import Current, Job, Progress
@@ -118,7 +118,7 @@ def _importances(job: Job) -> dict[str, Figures]:
         layout=Layout(job.original.graph, job.groups, kept),
         evidence=job.trainer.evidence(job.original, derive_seed(job.settings.seed, "uniform", "importance")),
     )
-    criterion = CRITERIA[job.settings.importance]
+    criterion = find_criterion(job.settings.importance)
     return {group.id: criterion(group, subject) for group in job.groups if group.prunable}
 
 

@@ -119,6 +119,8 @@ PROBLEMS: dict[type[Exception], Problem] = {
     adapt_errors.MeasurementFailed: Problem(500, "measurement-failed", "Measurement failed"),
     adapt_errors.OutOfMemory: Problem(500, "out-of-memory", "Out of memory"),
     adapt_errors.DeviceAbsent: Problem(422, "device-absent", "The device is not there"),
+    adapt_errors.PluginAbsent: Problem(422, "plugin-absent", "Not installed"),
+    adapt_errors.PluginFailed: Problem(500, "plugin-failed", "An added part failed"),
     adapt_errors.ProposalFailed: Problem(500, "proposal-failed", "A proposal failed"),
     adapt_errors.Stopped: Problem(409, "stopped", "Stopped"),
 }

@@ -2,9 +2,13 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from adapt.data.dataset import Dataset
 from adapt.data.decoding import DecodingLimits, decode_listed, list_images, load_decoded
@@ -29,3 +33,13 @@ def opened_dataset(path: Path) -> Iterator[Dataset]:
         yield load_decoded(
             images, labels, name=path.stem, origin=kind, classes=facts.classes, splits=facts.splits, notes=facts.notes
         )
+
+
+@contextmanager
+def opened_arrays(arrays: Mapping[str, NDArray[Any]]) -> Iterator[Dataset]:
+    """The same of arrays in memory, by the names that they have in an .npz file: read as if they had come in one."""
+    with tempfile.TemporaryDirectory(prefix="netadapt-data-") as name:
+        path = Path(name) / "arrays.npz"
+        held: dict[str, Any] = {key: np.asarray(array) for key, array in arrays.items()}
+        np.savez(path, **held)
+        yield load_npz(path, extract_to=Path(name))

@@ -3,12 +3,13 @@
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from adapt.latency.fields import Fields
+from adapt.latency.runtimes.choice import RuntimeChoice
 
 CPU_INFO = Path("/proc/cpuinfo")
 
@@ -22,9 +23,9 @@ _EXTENSIONS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """`runtime` is one of adapt.latency.runtimes, `provider` what runs its kernels, with `provider_options`. For
-    processors `cpu` is their name and `instruction_set` reads like "x86_64 avx2 fma avx512f"; a GPU's name stands with
-    its host's.
+    """`runtime` is one of adapt.latency.runtimes or one that a package adds, `provider` what runs its kernels, with
+    `provider_options`. For processors `cpu` is their name and `instruction_set` reads like "x86_64 avx2 fma avx512f"; a
+    GPU's name stands with its host's.
     """
 
     runtime: str
@@ -45,6 +46,22 @@ class Conditions:
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits; equal fingerprints, comparable figures."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def conditions_here(choice: RuntimeChoice, version: str, beside: Sequence[str] = ()) -> Conditions:
+    """What `choice` asks for, on this machine, by a runtime of that version; `beside` names what else runs kernels."""
+    cpu_info = read_cpu_info()
+    return Conditions(
+        runtime=choice.runtime,
+        runtime_version=version,
+        provider=choice.provider,
+        provider_options=choice.provider_options,
+        threads=choice.threads,
+        batch=choice.batch,
+        precision=choice.precision,
+        cpu=", ".join([*beside, cpu_model(cpu_info)]),
+        instruction_set=instruction_set(cpu_info),
+    )
 
 
 def conditions_from_document(document: object, where: str, fields: Fields) -> Conditions:

@@ -8,7 +8,8 @@ from adapt.errors import ReadingRefused
 from adapt.latency.conditions import Conditions, conditions_from_document
 from adapt.latency.fields import Fields
 from adapt.latency.reading import Plan, Reading, reading_from_document
-from adapt.latency.runtimes.choice import MAX_BATCH, MAX_THREADS, Precision, RuntimeName
+from adapt.latency.runtimes.choice import MAX_BATCH, MAX_THREADS, Precision
+from adapt.plugins import names
 from app.agent.holding import Holding
 from app.agent.presence import AgentRepository
 from app.agent.records import Agent, HeldOrder, NameTaken, WhichFile
@@ -99,8 +100,8 @@ class AgentService:
 def _check_choice(conditions: Conditions) -> None:
     """Raises InvalidFields for what no device can be asked to do."""
     wrong = []
-    if conditions.runtime not in get_args(RuntimeName):
-        wrong.append(("runtime", f"is one of {', '.join(get_args(RuntimeName))}"))
+    if conditions.runtime not in (there := names("runtime")):
+        wrong.append(("runtime", f"is one of {', '.join(there)}"))
     if conditions.precision not in get_args(Precision):
         wrong.append(("precision", f"is one of {', '.join(get_args(Precision))}"))
     if conditions.precision != "float32" and conditions.runtime != "onnxruntime":

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from adapt.plugins import names
 from adapt.presets import PRESETS, effective_settings
 from adapt.spec import (
     RESOURCES,
@@ -12,7 +13,6 @@ from adapt.spec import (
     DeviceName,
     ExecutorName,
     Final,
-    Importance,
     NormalizationFrom,
     Pick,
     Proposals,
@@ -21,6 +21,7 @@ from adapt.spec import (
     Search,
     Settings,
 )
+from app.plugin_names import NameOf
 
 NOT_BUILT: Mapping[str, frozenset[Any]] = {
     "executor": frozenset({"ray"}),
@@ -183,7 +184,7 @@ class SettingsIn(_Strict):
     )
     momentum: float | None = Field(default=None, ge=0, lt=1, description="Of SGD, in every training.")
     weight_decay: float | None = Field(default=None, ge=0, le=1, description="In every training.")
-    importance: Importance | None = Field(
+    importance: Annotated[str, NameOf("importance")] | None = Field(
         default=None, description="By which the channels of a group are ranked (docs/choices.md)."
     )
     round_channels_to: Annotated[int | Literal["auto"] | None, BeforeValidator(_whole_or_auto)] = Field(
@@ -277,7 +278,7 @@ def built_values() -> dict[str, Any]:
         "presets": list(PRESETS),
         "picks": list(get_args(Pick)),
         "proposals": list(get_args(Proposals)),
-        "importances": list(get_args(Importance)),
+        "importances": list(names("importance")),
         "searches": list(get_args(Search)),
         "finals": list(get_args(Final)),
         "compares": list(get_args(Compare)),
@@ -286,4 +287,5 @@ def built_values() -> dict[str, Any]:
         "distill": [False, True],
         "augment": [False, True],
         "normalizations": list(get_args(NormalizationFrom)),
+        "runtimes": list(names("runtime")),
     }

@@ -4,9 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationInfo, field_validator, model_validator
 
-from adapt.latency.runtimes.choice import MAX_BATCH, MAX_THREADS, PROVIDERS_OF_TORCH, Precision, RuntimeName
+from adapt.latency.runtimes.choice import MAX_BATCH, MAX_THREADS, PROVIDERS_OF_TORCH, Precision
 from app.json_body import InvalidFields, validate
 from app.labels import Label
+from app.plugin_names import NameOf
 from app.records import TargetKind
 from app.targets.provider_options import not_for_users
 from app.targets.records import Target
@@ -40,11 +41,12 @@ Option = Annotated[str, Field(max_length=200)]
 
 class NewLocalTarget(_Named):
     """The machine that a worker runs on, with a runtime of your choice. `provider`: one of onnxruntime's execution
-    providers, or `cpu` or `cuda` of torch; null for the processor. `provider_options`: its own, as texts."""
+    providers, `cpu` or `cuda` of torch, or what a runtime that a package adds knows; null for the processor.
+    `provider_options`: its own, as texts."""
 
     kind: Literal["local"]
     name: Label = "local"
-    runtime: RuntimeName = "onnxruntime"
+    runtime: Annotated[str, NameOf("runtime")] = "onnxruntime"
     provider: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_]{1,100}$")
     provider_options: dict[Option, Option] = Field(default_factory=dict, max_length=100)
     threads: int = Field(default=1, ge=1, le=MAX_THREADS)
@@ -73,14 +75,14 @@ class NewLocalTarget(_Named):
     @field_validator("precision")
     @classmethod
     def _is_run(cls, precision: Precision, given: ValidationInfo) -> Precision:
-        if precision != "float32" and _is_torch(given):
+        if precision != "float32" and given.data.get("runtime", "onnxruntime") != "onnxruntime":
             raise ValueError(f"{precision} networks are run by onnxruntime alone")
         return precision
 
 
 def _is_torch(given: ValidationInfo) -> bool:
     """False also where the runtime itself is at fault: that is said already."""
-    return str(given.data.get("runtime", "")).startswith("torch")
+    return given.data.get("runtime") in ("torch", "torch-compile")
 
 
 _NEW: dict[str, type[NewTableTarget] | type[NewLocalTarget]] = {"table": NewTableTarget, "local": NewLocalTarget}

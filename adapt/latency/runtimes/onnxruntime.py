@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 
 from adapt.errors import MeasurementFailed
-from adapt.latency.conditions import Conditions, cpu_model, instruction_set, read_cpu_info
+from adapt.latency.conditions import Conditions, conditions_here
 from adapt.latency.intervals import quick_runs_mean
 from adapt.latency.runtimes.choice import RuntimeChoice
 from adapt.latency.runtimes.contract import Kernel
@@ -38,19 +38,8 @@ class OnnxRuntime:
             raise _failed(f"provider {choice.provider} is not installed; there are {', '.join(available)}")
         if choice.threads < 1 or choice.batch < 1:
             raise ValueError(f"threads {choice.threads} and batch {choice.batch} must be at least 1")
-        cpu_info = read_cpu_info()
         self._looked_where_it_runs = choice.provider == CPU
-        self.conditions = Conditions(
-            runtime="onnxruntime",
-            runtime_version=onnxruntime.__version__,
-            provider=choice.provider,
-            provider_options=choice.provider_options,
-            threads=choice.threads,
-            batch=choice.batch,
-            precision=choice.precision,
-            cpu=", ".join([*_accelerators(choice.provider), cpu_model(cpu_info)]),
-            instruction_set=instruction_set(cpu_info),
-        )
+        self.conditions = conditions_here(choice, onnxruntime.__version__, _accelerators(choice.provider))
 
     def load(self, file: bytes) -> "OnnxSession":
         """Raises MeasurementFailed when onnxruntime refuses the network, or runs none of it on the provider."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from adapt.checkpoint import read_safetensors
 from adapt.errors import AdaptError, MeasurementFailed
 from adapt.graph.network import Network
-from adapt.latency.conditions import Conditions, cpu_model, instruction_set, read_cpu_info
+from adapt.latency.conditions import conditions_here
 from adapt.latency.intervals import quick_runs_mean
 from adapt.latency.runtimes.choice import RuntimeChoice
 from adapt.latency.runtimes.contract import Kernel
@@ -41,18 +41,8 @@ class TorchRuntime:
         torch.set_num_threads(choice.threads)
         if self._name == COMPILED:
             _prepare_compiling()
-        cpu_info = read_cpu_info()
         gpu = [torch.cuda.get_device_name(self._device)] if self._device.type == "cuda" else []
-        self.conditions = Conditions(
-            runtime=self._name,
-            runtime_version=torch.__version__,
-            provider=choice.provider,
-            threads=choice.threads,
-            batch=choice.batch,
-            precision="float32",
-            cpu=", ".join([*gpu, cpu_model(cpu_info)]),
-            instruction_set=instruction_set(cpu_info),
-        )
+        self.conditions = conditions_here(choice, torch.__version__, gpu)
 
     def load(self, file: bytes) -> "TorchSession":
         """Compiling takes tens of seconds. Raises MeasurementFailed."""
