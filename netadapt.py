@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from adapt.api import load, run
     from app.client.api import Client
+    from app.client.async_api import AsyncClient
     from app.client.errors import (
         BadRequest,
         Conflict,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AsyncClient",
     "BadRequest",
     "Client",
     "Conflict",

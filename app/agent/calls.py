@@ -5,8 +5,9 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-from app.client.connection import Connection, Json
+from app.client.driving import Address, BlockingDriver
 from app.client.errors import UnexpectedAnswer
+from app.client.exchange import Json, answer_of, exchange, request
 
 PATH = "/v1/agent/tasks"
 WAIT_S = 20
@@ -17,7 +18,7 @@ class AgentCalls:
     """Not thread-safe. Raises a NetAdaptError (app.client.errors) for whatever is no success."""
 
     def __init__(self, url: str, token: str | None) -> None:
-        self._connection = Connection(url, token, transport=None, timeout_s=WAIT_S + SLACK_S, sleep=time.sleep)
+        self._driver = BlockingDriver(Address(url, token, WAIT_S + SLACK_S), transport=None, sleep=time.sleep)
 
     def __enter__(self) -> Self:
         return self
@@ -25,29 +26,32 @@ class AgentCalls:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._connection.close()
+        self._driver.close()
 
     def claim(self, introduction: Json, *, wait_s: int = WAIT_S) -> Json | None:
         """The next task, as soon as there is one; None after `wait_s` without any."""
-        found = self._connection.request("POST", f"{PATH}/claim", params={"wait": wait_s}, json=introduction)
+        found = self._driver.run(request("POST", f"{PATH}/claim", params={"wait": wait_s}, json=introduction))
         if found and not _is_task(found):
             detail = "the answer to a question for work is no task; is it a NetAdapt service?"
             raise UnexpectedAnswer({"title": "Unexpected answer", "detail": detail})
-        return found or None
+        return dict(found) or None
 
     def renew(self, task: Json) -> None:
-        self._connection.request("POST", f"{PATH}/{task['id']}/renew", params={"lease": task["lease"]})
+        self._driver.run(request("POST", f"{PATH}/{task['id']}/renew", params={"lease": task["lease"]}))
 
     def fetch(self, file: Json) -> bytes:
         """A file of a task, whole and with the right sha256."""
-        with self._connection.stream(file["url"], headers={"Accept": "*/*"}) as response:
-            content = response.read()
+        response = self._driver.run(exchange("GET", file["url"], headers={"Accept": "*/*"}))
+        if not response.is_success:
+            answer_of(response)
+        content = response.content
         if hashlib.sha256(content).hexdigest() != file["sha256"]:
             raise UnexpectedAnswer({"title": "Damaged file", "detail": f"{file['url']} arrived damaged"})
         return content
 
     def answer(self, task: Json, document: dict[str, Any]) -> None:
-        self._connection.request("PUT", f"{PATH}/{task['id']}/result", params={"lease": task["lease"]}, json=document)
+        lease = {"lease": task["lease"]}
+        self._driver.run(request("PUT", f"{PATH}/{task['id']}/result", params=lease, json=document))
 
 
 def _is_task(found: Json) -> bool:

@@ -14,7 +14,6 @@ from adapt.errors import MeasurementFailed, Stopped
 from adapt.latency.device import Device
 from adapt.latency.reading import Plan
 from app.agent.calls import AgentCalls
-from app.client.connection import Json
 from app.client.errors import (
     Conflict,
     Invalid,
@@ -25,6 +24,7 @@ from app.client.errors import (
     TooManyRequests,
     UnexpectedAnswer,
 )
+from app.client.exchange import Json
 
 RENEW_EVERY_S = 2.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0

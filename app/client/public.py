@@ -1,6 +1,7 @@
 """What `netadapt` hands out of this package, imported together: it must not import anything later on."""
 
 from app.client.api import Client
+from app.client.async_api import AsyncClient
 from app.client.errors import (
     BadRequest,
     Conflict,
@@ -18,6 +19,7 @@ from app.client.errors import (
 )
 
 __all__ = [
+    "AsyncClient",
     "BadRequest",
     "Client",
     "Conflict",

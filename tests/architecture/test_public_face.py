@@ -9,6 +9,7 @@ import netadapt
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {
+    "AsyncClient",
     "BadRequest",
     "Client",
     "Conflict",
@@ -50,7 +51,8 @@ def test_the_public_names_are_these() -> None:
     assert set(netadapt.__all__) == NAMES
     assert set(dir(netadapt)) >= NAMES
     assert all(
-        issubclass(getattr(netadapt, name), netadapt.NetAdaptError) for name in NAMES - {"Client", "load", "run"}
+        issubclass(getattr(netadapt, name), netadapt.NetAdaptError)
+        for name in NAMES - {"AsyncClient", "Client", "load", "run"}
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from adapt.checkpoint import read_safetensors
@@ -291,3 +292,37 @@ def test_a_member_of_a_family_is_compared_too_by_the_steps_that_its_search_had_m
     assert done["uniform"]["steps"] == 2 * 1 + images_of(api, member["id"]) // 64
     points = api.client.get(f"/v1/jobs/{undisturbed}/curve").json()["data"]
     assert [point["kind"] for point in points if point["job"] == member["id"]].count("uniform") == 1
+
+
+def test_a_download_over_a_connection_that_breaks_asks_the_service_for_the_rest(
+    api: LiveApi, searched: dict[str, Any], tmp_path: Path
+) -> None:
+    asked: list[str | None] = []
+
+    class Breaking(httpx.HTTPTransport):
+        """Lets the first connection end after some bytes."""
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            asked.append(request.headers.get("Range"))
+            answer = super().handle_request(request)
+            if len(asked) == 1:
+                answer.stream = Broken(answer.stream)
+            return answer
+
+    class Broken(httpx.SyncByteStream):
+        def __init__(self, stream: Any) -> None:
+            self.stream = stream
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield next(iter(self.stream))[:1000]
+            raise httpx.ReadError("reset")
+
+        def close(self) -> None:
+            self.stream.close()
+
+    token = api.client.headers["Authorization"].removeprefix("Bearer ")
+    address = str(api.client.base_url)
+    with Client(address, token, transport=Breaking(), sleep=lambda seconds: None) as client:
+        file = client.download(searched["id"], tmp_path / "net.safetensors", format="safetensors", checkpoint=0)
+    assert asked == [None, "bytes=1000-"]
+    assert file.read_bytes() == file_of(api, searched["id"], "0")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,20 @@ def problem(status: int, **fields: Any) -> httpx.Response:
     return httpx.Response(status, json={"type": "urn:netadapt:problem:x", "status": status, **fields})
 
 
+class Chunks(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body for either client."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self.chunks = chunks
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self.chunks:
+            yield chunk
+
+
 def stream_of(*events: tuple[int | None, str, dict[str, Any]], broken: bool = False) -> httpx.Response:
     def chunks() -> Iterator[bytes]:
         for number, kind, data in events:
@@ -42,7 +56,7 @@ def stream_of(*events: tuple[int | None, str, dict[str, Any]], broken: bool = Fa
         if broken:
             raise httpx.ReadError("reset by peer")
 
-    return httpx.Response(200, headers={"Content-Type": "text/event-stream; charset=utf-8"}, content=chunks())
+    return httpx.Response(200, headers={"Content-Type": "text/event-stream; charset=utf-8"}, stream=Chunks(chunks()))
 
 
 def test_a_listing_goes_through_all_pages() -> None:
@@ -99,16 +113,56 @@ def test_reading_is_tried_again_after_a_broken_connection_and_after_503() -> Non
     assert naps == [0.25, 7.0]
 
 
-def test_a_post_whose_answer_was_lost_is_not_sent_twice() -> None:
-    calls = []
+def answering(*answers: httpx.Response | Exception, seen: list[httpx.Request] | None = None) -> Handler:
+    """One after the other."""
+    left = list(answers)
 
     def handler(request: httpx.Request) -> httpx.Response:
-        calls.append(request)
-        raise httpx.ReadError("reset")
+        if seen is not None:
+            seen.append(request)
+        answer = left.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
-    with pytest.raises(ServiceUnreachable):
-        client_of(handler).cancel("job_1")
-    assert len(calls) == 1
+    return handler
+
+
+def test_a_post_whose_answer_was_lost_is_sent_again_under_the_same_key(tmp_path: Path) -> None:
+    (tmp_path / "net.pt2").write_bytes(b"PK-network")
+    running = problem(409, type="urn:netadapt:problem:first-request-running")
+    seen: list[httpx.Request] = []
+    naps: list[float] = []
+    handler = answering(httpx.ReadError("reset"), running, httpx.Response(202, json={"id": "job_1"}), seen=seen)
+    job = client_of(handler, naps=naps).submit(tmp_path / "net.pt2", budget={"macs": "50%"})
+    assert job["id"] == "job_1"
+    assert naps == [0.25, 0.5]
+    assert len({request.headers["Idempotency-Key"] for request in seen}) == 1
+    assert all(b"PK-network" in request.read() for request in seen)
+
+
+def test_two_posts_have_two_keys_unless_a_key_is_given() -> None:
+    seen: list[httpx.Request] = []
+    client = client_of(lambda request: seen.append(request) or httpx.Response(202, json={"id": "job_1"}))
+    client.submit("mdl_1", budget={"macs": 1})
+    client.submit("mdl_1", budget={"macs": 1})
+    client.extend("job_1", budget={"macs": 1}, idempotency_key="mine")
+    first, second, third = (request.headers["Idempotency-Key"] for request in seen)
+    assert first != second
+    assert third == "mine"
+
+
+def test_a_refusal_is_not_tried_again() -> None:
+    seen: list[httpx.Request] = []
+    with pytest.raises(Conflict):
+        client_of(answering(problem(409), seen=seen)).cancel("job_1")
+    assert len(seen) == 1
+
+
+def test_a_deletion_whose_answer_was_lost_is_done() -> None:
+    client_of(answering(httpx.ReadError("reset"), problem(404))).models.delete("mdl_1")
+    with pytest.raises(NotFound):
+        client_of(answering(problem(404))).models.delete("mdl_1")
 
 
 def test_a_refused_connection_says_what_to_do() -> None:
@@ -245,12 +299,70 @@ def test_a_damaged_download_leaves_the_old_file_alone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_download_that_breaks_starts_again(tmp_path: Path) -> None:
-    def broken() -> Iterator[bytes]:
-        yield b"on"
+def served(content: bytes, *, breaks: tuple[int, ...], seen: list[httpx.Request]) -> Handler:
+    """Serves ranges as the service does; the first connections break after so many bytes."""
+    left = list(breaks)
+    etag = f'"{hashlib.sha256(content).hexdigest()}"'
+
+    def body(start: int) -> Iterator[bytes]:
+        if not left:
+            yield content[start:]
+            return
+        yield content[start : start + left.pop(0)]
         raise httpx.ReadError("reset")
 
-    good = file_answer(b"onnx", b"onnx")
-    answers = [httpx.Response(200, headers={"ETag": good.headers["ETag"]}, content=broken()), good]
-    file = client_of(lambda _: answers.pop(0)).download("job_1", tmp_path / "net.onnx")
-    assert file.read_bytes() == b"onnx"
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        asked = request.headers.get("Range")
+        if asked is None or request.headers["If-Range"] != etag:
+            return httpx.Response(200, headers={"ETag": etag}, stream=Chunks(body(0)))
+        start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        if start >= len(content):
+            return httpx.Response(416, headers={"ETag": etag, "Content-Range": f"bytes */{len(content)}"})
+        span = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        return httpx.Response(206, headers={"ETag": etag, "Content-Range": span}, stream=Chunks(body(start)))
+
+    return handler
+
+
+def test_a_download_that_breaks_goes_on_where_it_broke(tmp_path: Path) -> None:
+    seen: list[httpx.Request] = []
+    handler = served(b"onnx-file", breaks=(4, 3), seen=seen)
+    file = client_of(handler).download("job_1", tmp_path / "net.onnx")
+    assert file.read_bytes() == b"onnx-file"
+    assert [request.headers.get("Range") for request in seen] == [None, "bytes=4-", "bytes=7-"]
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_download_that_was_given_up_is_taken_up_by_the_next(tmp_path: Path) -> None:
+    seen: list[httpx.Request] = []
+    naps: list[float] = []
+    with pytest.raises(ServiceUnreachable):
+        client_of(served(b"onnx-file", breaks=(4, *(0,) * 9), seen=seen), naps=naps).download(
+            "job_1", tmp_path / "net.onnx"
+        )
+    assert len(seen) == 6
+    assert naps == sorted(naps)
+    seen.clear()
+    file = client_of(served(b"onnx-file", breaks=(), seen=seen)).download("job_1", tmp_path / "net.onnx")
+    assert [request.headers.get("Range") for request in seen] == ["bytes=4-"]
+    assert file.read_bytes() == b"onnx-file"
+
+
+@pytest.mark.parametrize(
+    ("left", "of", "asked"),
+    [
+        (b"another", b"another file", ["bytes=7-"]),  # the checkpoint of another job, say
+        (b"onnx-file", b"onnx-file", ["bytes=9-"]),  # whole, and not moved into place
+        (b"0000", b"onnx-file", ["bytes=4-", None]),  # spoilt on the disk
+    ],
+)
+def test_what_an_earlier_download_left_is_used_only_if_it_is_part_of_the_file(
+    tmp_path: Path, left: bytes, of: bytes, asked: list[str | None]
+) -> None:
+    (tmp_path / f"net.onnx.{hashlib.sha256(of).hexdigest()}.part").write_bytes(left)
+    seen: list[httpx.Request] = []
+    file = client_of(served(b"onnx-file", breaks=(), seen=seen)).download("job_1", tmp_path / "net.onnx")
+    assert [request.headers.get("Range") for request in seen] == asked
+    assert file.read_bytes() == b"onnx-file"
+    assert list(tmp_path.iterdir()) == [file]
