@@ -8,7 +8,8 @@ ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1
 RUN apt-get update && apt-get install -y --no-install-recommends make
 
 WORKDIR /srv/netadapt
-COPY Makefile pyproject.toml constraints.txt README.md LICENSE netadapt.py ./
+COPY Makefile pyproject.toml constraints.txt README.md LICENSE ./
+COPY netadapt netadapt
 COPY adapt adapt
 COPY app app
 COPY workers workers

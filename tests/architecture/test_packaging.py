@@ -40,7 +40,7 @@ def test_each_run_of_the_image_is_a_make_target_or_a_system_package() -> None:
 def test_the_image_copies_all_that_its_make_target_installs_and_all_of_it_reaches_the_build() -> None:
     copied = {part for line in instructions("COPY") for part in line.split()[:-1]}
     packages = {name.rstrip("*") for name in project()["tool"]["setuptools"]["packages"]["find"]["include"]}
-    assert packages | {"netadapt.py", "pyproject.toml", "constraints.txt", "Makefile", "README.md"} <= copied
+    assert packages | {"pyproject.toml", "constraints.txt", "Makefile", "README.md"} <= copied
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert ignored[0] == "*"
     assert copied <= {line.removeprefix("!") for line in ignored if line.startswith("!")}

@@ -55,7 +55,7 @@ __all__ = [
 ]
 
 ALGORITHM = frozenset({"load", "run"})
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parents[1]
 
 
 def __getattr__(name: str) -> Any:
