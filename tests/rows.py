@@ -4,6 +4,7 @@ from sqlalchemy.orm import Session
 
 from app.database import database_now
 from app.tables import DatasetRow, ModelRow, TargetRow
+from tests.latency import residual_graph
 
 
 def add_model(session: Session, model_id: str = "mdl_a", *, owner: str = "ann", state: str = "ready") -> str:
@@ -17,7 +18,7 @@ def add_model(session: Session, model_id: str = "mdl_a", *, owner: str = "ann", 
             error={"detail": "refused it"} if state == "refused" else None,
             format="pt2",
             bytes=1,
-            graph="{}",
+            graph=residual_graph().to_json(),
             input_shape=[3, 8, 8],
             class_count=10,
             normalization={"mean": [0.5] * 3, "std": [0.5] * 3},

@@ -47,6 +47,20 @@ class Predictor:
 
         Raises TableDoesNotCover naming the operator kinds that the table has no entry for.
         """
+        return self.calibration * (math.fsum(ms for _, ms in self._unit_times(graph)) + self.overhead_ms)
+
+    def predict_ms_by_operator(self, graph: Graph) -> dict[str, float]:
+        """Operator kind -> predicted milliseconds of all its units, with what is no unit's as "overhead": their sum is
+        `predict_ms`. Raises TableDoesNotCover."""
+        found: dict[str, float] = defaultdict(float)
+        for operator, ms in self._unit_times(graph):
+            found[operator] += self.calibration * ms
+        if self.overhead_ms:
+            found[OVERHEAD] = self.calibration * self.overhead_ms
+        return dict(found)
+
+    def _unit_times(self, graph: Graph) -> list[tuple[str, float]]:
+        """Operator kind and milliseconds of each unit, before the calibration."""
         shapes: dict[str, Shape] = {graph.input_name: (1, *graph.input_shape)}
         missing: dict[str, None] = {}
         times = []
@@ -59,12 +73,12 @@ class Predictor:
                     missing[unit.operator] = None
                     continue
                 ms = self.predict_unit_ms(unit.operator, unit.shape)
-                known = part.known[key] = (shapes[part.signature.output], ms)
-            shapes[part.signature.output], ms = known
-            times.append(ms)
+                known = part.known[key] = (shapes[part.signature.output], unit.operator, ms)
+            shapes[part.signature.output], operator, ms = known
+            times.append((operator, ms))
         if missing:
             raise TableDoesNotCover(tuple(missing))
-        return self.calibration * (math.fsum(times) + self.overhead_ms)
+        return times
 
     def predict_unit_ms(self, operator: str, shape: str) -> float:
         """One unit's share, before the calibration; `operator` must be one that the table has."""
@@ -96,7 +110,7 @@ class _Part:
 
     members: tuple[Node, ...]
     signature: UnitSignature
-    known: dict[tuple[Shape, ...], tuple[Shape, float]] = field(default_factory=dict)
+    known: dict[tuple[Shape, ...], tuple[Shape, str, float]] = field(default_factory=dict)
 
     def key(self, graph: Graph, shapes: Mapping[str, Shape]) -> tuple[Shape, ...]:
         weights = graph.weight_shapes

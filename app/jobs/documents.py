@@ -1,14 +1,23 @@
 """Jobs and their parts as the JSON objects that REST answers and events carry: one spelling for both."""
 
+from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from adapt.noise import standard_error
-from app.jobs.records import Checkpoint, Event, Figures, Iteration, Job, Proposal
+from app.jobs.records import Checkpoint, Event, Figures, Iteration, Job, NextLarger, Proposal
 from app.records import fields_of
 from app.timestamps import rfc3339
 
 _NOT_STORED = {"distill": False, "compare": "none", "search": "exact"}
 """Echoed of a job that does not store them: when it was submitted there was nothing else."""
+_FIRST = ("id", "iteration", "group")
+_OURS = {"job_id", "number", "answers"}
+PROPOSAL_FIELDS = (
+    *_FIRST,
+    *(field.name for field in fields(Proposal) if field.name not in {*_FIRST, *_OURS}),
+    "accuracy_standard_error",
+)
 
 
 def job_document(job: Job) -> dict[str, Any]:
@@ -64,16 +73,20 @@ def iteration_document(iteration: Iteration) -> dict[str, Any]:
     }
 
 
-def proposal_document(proposal: Proposal) -> dict[str, Any]:
-    larger = None if proposal.next_larger is None else fields_of(proposal.next_larger)
-    document = fields_of(proposal) | {"next_larger": larger} | {"accuracy_standard_error": _standard_error(proposal)}
-    if (again := proposal.judged_again) is not None:
-        document["judged_again"] = again | {"standard_error": standard_error(again["accuracy"], again["images"])}
-    del document["job_id"], document["number"], document["answers"]
-    first = ("id", "iteration", "group")
-    return {key: document[key] for key in first} | {
-        key: list(value) if isinstance(value, tuple) else value for key, value in document.items() if key not in first
-    }
+def proposal_document(proposal: Proposal, names: Sequence[str] = PROPOSAL_FIELDS) -> dict[str, Any]:
+    """`names`: only these, without making the others: a page asks for thousands of proposals at a time."""
+    return {name: _proposal_field(proposal, name) for name in names}
+
+
+def _proposal_field(proposal: Proposal, name: str) -> Any:
+    if name == "accuracy_standard_error":
+        return _standard_error(proposal)
+    value = getattr(proposal, name)
+    if name == "judged_again" and value is not None:
+        return value | {"standard_error": standard_error(value["accuracy"], value["images"])}
+    if isinstance(value, NextLarger):
+        return fields_of(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _standard_error(proposal: Proposal) -> float | None:

@@ -1,6 +1,9 @@
 """The SQL about what happened within a job: events, iterations, proposals, checkpoints."""
 
-from sqlalchemy import select
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import ColumnElement, null, select
 from sqlalchemy.orm import Session, selectinload
 
 from app.jobs.errors import PartNotFound
@@ -37,16 +40,31 @@ class JobHistory:
         return cut_page([to_iteration(row) for row in rows], limit, lambda iteration: (iteration.iteration,))
 
     def list_proposals(
-        self, caller: Caller, job_id: str, *, after: int, limit: int, iteration: int | None = None
+        self,
+        caller: Caller,
+        job_id: str,
+        *,
+        after: int,
+        limit: int,
+        iteration: int | None = None,
+        left_out: Collection[str] = (),
     ) -> Page[Proposal]:
-        """Of one iteration or of all. Raises PartNotFound for an iteration that has not begun."""
+        """Of one iteration or of all; fields that are `left_out` of the reading are None. Raises PartNotFound for an
+        iteration that has not begun."""
         self._jobs.get_job(caller, job_id)
         wanted = [ProposalRow.job_id == job_id, ProposalRow.number > after]
         if iteration is not None:
             if self._session.get(IterationRow, (job_id, iteration)) is None:
                 raise PartNotFound(job_id, f"iteration {iteration}")
             wanted.append(ProposalRow.iteration == iteration)
-        rows = self._session.scalars(select(ProposalRow).where(*wanted).order_by(ProposalRow.number).limit(limit + 1))
+        # Columns, not objects of the session: of thousands of rows those would take most of the time.
+        unread = {*left_out, "answers"}  # which no reader of a listing is told
+        columns: list[ColumnElement[Any]] = [
+            null().label(column.key) if column.key in unread else column
+            for column in ProposalRow.__mapper__.columns
+            if column.key != "created_at"  # of no proposal's fields
+        ]
+        rows = self._session.execute(select(*columns).where(*wanted).order_by(ProposalRow.number).limit(limit + 1))
         images = holdout_images(self._session, job_id)
         return cut_page([to_proposal(row, images) for row in rows], limit, lambda proposal: (proposal.number,))
 
@@ -73,6 +91,11 @@ class JobHistory:
             .options(selectinload(CheckpointRow.files))
         )
         return None if row is None else to_checkpoint(row)
+
+    def find_newest_checkpoint(self, caller: Caller, job_id: str) -> Checkpoint | None:
+        """Of the search: not what its result is compared with."""
+        found = [one for one in self.all_checkpoints(caller, job_id) if one.kind != "uniform"]
+        return found[-1] if found else None
 
     def get_checkpoint_file(
         self, caller: Caller, job_id: str, checkpoint: str, file_format: FileFormat

@@ -1,6 +1,7 @@
 """What lies within a job: its events, iterations, proposals, checkpoints and their files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -22,20 +23,43 @@ from app.dependencies import (
 )
 from app.file_answers import file_response
 from app.jobs.csv_files import ITERATION_COLUMNS, MEDIA_TYPE, PAGE, PROPOSAL_COLUMNS, all_items, csv_lines
-from app.jobs.documents import checkpoint_document, event_document, iteration_document, proposal_document
+from app.jobs.documents import (
+    PROPOSAL_FIELDS,
+    checkpoint_document,
+    event_document,
+    iteration_document,
+    proposal_document,
+)
 from app.jobs.events_stream import stream_events
 from app.jobs.history import JobHistory
+from app.jobs.operator_latency import operator_latency
 from app.jobs.records import Proposal
-from app.jobs.schemas import CheckpointListing, EventListing, IterationListing, ProposalListing
+from app.jobs.schemas import (
+    CheckpointListing,
+    EventListing,
+    IterationListing,
+    OperatorLatencyOut,
+    ProposalFieldsListing,
+    ProposalListing,
+)
+from app.json_body import InvalidFields
 from app.paging import MAX_PROPOSALS_PAGE, Page, decode_cursor, listing, read_number
 from app.records import Caller, FileFormat
 
 T = TypeVar("T")
 LARGEST = 2**31 - 1
+LONG_FIELDS = frozenset({"kept", "next_larger", "further"})
+"""Of a proposal: most of its bytes, and not read where nobody asked for them."""
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])
 Form = Annotated[Literal["json", "csv"], Query(description="csv gives all rows.")]
 Number = Annotated[int, Path(ge=0, le=LARGEST)]
 ProposalLimit = Annotated[int, Query(ge=1, le=MAX_PROPOSALS_PAGE)]
+Fields = Annotated[
+    str | None,
+    Query(
+        max_length=1000, description="In JSON: only these of a proposal, commas between. `kept` is most of its bytes."
+    ),
+]
 _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 _STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 _FILE: dict[int | str, dict[str, Any]] = {
@@ -84,7 +108,7 @@ def list_iterations(
     return _json(request, cursor, limit, page_after, iteration_document)
 
 
-@router.get("/proposals", response_model=ProposalListing, responses=_CSV)
+@router.get("/proposals", response_model=ProposalListing | ProposalFieldsListing, responses=_CSV)
 def list_proposals(
     job_id: str,
     request: Request,
@@ -93,15 +117,16 @@ def list_proposals(
     cursor: Cursor = None,
     limit: ProposalLimit = 50,
     format: Form = "json",  # noqa: A002
+    fields: Fields = None,
 ) -> Response:
     """Everything that the search looked at."""
-    page_after = _proposals(services, caller, job_id, None)
+    shown = _Shown(services, caller, job_id, None)
     if format == "csv":
-        return _csv(f"{job_id}-proposals", PROPOSAL_COLUMNS, page_after, proposal_document)
-    return _json(request, cursor, limit, page_after, proposal_document)
+        return shown.csv(f"{job_id}-proposals")
+    return shown.json(request, cursor, limit, fields)
 
 
-@router.get("/iterations/{iteration}/proposals", response_model=ProposalListing, responses=_CSV)
+@router.get("/iterations/{iteration}/proposals", response_model=ProposalListing | ProposalFieldsListing, responses=_CSV)
 def list_proposals_of_iteration(
     job_id: str,
     iteration: Number,
@@ -111,11 +136,12 @@ def list_proposals_of_iteration(
     cursor: Cursor = None,
     limit: ProposalLimit = 50,
     format: Form = "json",  # noqa: A002
+    fields: Fields = None,
 ) -> Response:
-    page_after = _proposals(services, caller, job_id, iteration)
+    shown = _Shown(services, caller, job_id, iteration)
     if format == "csv":
-        return _csv(f"{job_id}-{iteration}-proposals", PROPOSAL_COLUMNS, page_after, proposal_document)
-    return _json(request, cursor, limit, page_after, proposal_document)
+        return shown.csv(f"{job_id}-{iteration}-proposals")
+    return shown.json(request, cursor, limit, fields)
 
 
 @router.get("/checkpoints", response_model=CheckpointListing)
@@ -127,6 +153,13 @@ def list_checkpoints(
             return JobHistory(session).list_checkpoints(caller, job_id, after=after, limit=size)
 
     return _json(request, cursor, limit, page_after, checkpoint_document)
+
+
+@router.get("/latency")
+def get_operator_latency(job_id: str, services: ServicesDep, caller: CallerDep) -> OperatorLatencyOut:
+    """Where the time goes, before and now, by kind of operator: predicted from what was measured of the network."""
+    with reading(services.sessions) as session:
+        return operator_latency(session, caller, job_id)
 
 
 @router.get("/checkpoints/{checkpoint}/file", response_class=StreamingResponse, responses=_FILE)
@@ -159,14 +192,37 @@ def _event_listing(
     return JSONResponse(listing(page, [event_document(event) for event in page.items], path, filters))
 
 
-def _proposals(
-    services: Services, caller: Caller, job_id: str, iteration: int | None
-) -> Callable[[int, int], Page[Proposal]]:
-    def page_after(after: int, size: int) -> Page[Proposal]:
-        with reading(services.sessions) as session:
-            return JobHistory(session).list_proposals(caller, job_id, after=after, limit=size, iteration=iteration)
+@dataclass(frozen=True)
+class _Shown:
+    """Proposals of one iteration or of all, as a listing or a file."""
 
-    return page_after
+    services: Services
+    caller: Caller
+    job_id: str
+    iteration: int | None
+
+    def csv(self, name: str) -> StreamingResponse:
+        return _csv(name, PROPOSAL_COLUMNS, self._page_after, proposal_document)
+
+    def json(self, request: Request, cursor: str | None, limit: int, fields: str | None) -> JSONResponse:
+        names = PROPOSAL_FIELDS if fields is None else _named(fields)
+        page_after = partial(self._page_after, left_out=LONG_FIELDS.difference(names))
+        return _json(request, cursor, limit, page_after, partial(proposal_document, names=names))
+
+    def _page_after(self, after: int, size: int, left_out: Collection[str] = ()) -> Page[Proposal]:
+        with reading(self.services.sessions) as session:
+            return JobHistory(session).list_proposals(
+                self.caller, self.job_id, after=after, limit=size, iteration=self.iteration, left_out=left_out
+            )
+
+
+def _named(asked: str) -> Sequence[str]:
+    """Raises InvalidFields."""
+    names = asked.split(",")
+    if unknown := [name for name in names if name not in PROPOSAL_FIELDS]:
+        detail = f"a proposal has no {unknown[0]!r}; it has {', '.join(PROPOSAL_FIELDS)}"
+        raise InvalidFields([{"parameter": "fields", "detail": detail}])
+    return names
 
 
 def _json(

@@ -30,6 +30,9 @@ from app.records import Caller, JobState
 PATH = "/v1/jobs"
 router = APIRouter(prefix=PATH, tags=["jobs"])
 _DONE_ALREADY: dict[int | str, dict[str, Any]] = {200: {"model": JobOut, "description": "It is in that state already."}}
+_READ: dict[int | str, dict[str, Any]] = {
+    200: {"headers": {"Last-Event-ID": {"description": "Of the job's events.", "schema": {"type": "integer"}}}}
+}
 Action = Callable[[JobRepository, Caller, str], Changed]
 
 
@@ -77,10 +80,12 @@ def list_jobs(
     return JSONResponse(listing(page, [job_document(job) for job in page.items], PATH, filters))
 
 
-@router.get("/{job_id}", response_model=JobOut)
+@router.get("/{job_id}", response_model=JobOut, responses=_READ)
 def get_job(job_id: str, services: ServicesDep, caller: CallerDep) -> JSONResponse:
+    """The header Last-Event-ID numbers the last event that this has in it: the stream of events goes on from there."""
     with reading(services.sessions) as session:
-        return JSONResponse(job_document(JobRepository(session).get_job(caller, job_id)))
+        job = JobRepository(session).get_job(caller, job_id)
+    return JSONResponse(job_document(job), headers={"Last-Event-ID": str(job.event_counter)})
 
 
 @router.delete("/{job_id}", status_code=204)

@@ -2,6 +2,8 @@
 
 from typing import Any, cast
 
+from sqlalchemy import Row
+
 from app.jobs.records import (
     Checkpoint,
     CheckpointFile,
@@ -84,7 +86,7 @@ def to_iteration(row: IterationRow) -> Iteration:
     )
 
 
-def to_proposal(row: ProposalRow, holdout_images: int | None = None) -> Proposal:
+def to_proposal(row: ProposalRow | Row[Any], holdout_images: int | None = None) -> Proposal:
     return Proposal(
         holdout_images=holdout_images,
         judged_again=row.judged_again,

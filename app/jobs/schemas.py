@@ -314,6 +314,13 @@ class ProposalListing(BaseModel):
     next_cursor: str | None
 
 
+class ProposalFieldsListing(BaseModel):
+    """With `fields`: of each proposal those alone, as a ProposalListing has them."""
+
+    data: list[dict[str, Any]]
+    next_cursor: str | None
+
+
 class FileOut(BaseModel):
     format: FileFormat
     bytes: int
@@ -343,6 +350,17 @@ class CheckpointOut(BaseModel):
 class CheckpointListing(BaseModel):
     data: list[CheckpointOut]
     next_cursor: str | None
+
+
+class OperatorLatencyOut(BaseModel):
+    """Predicted milliseconds by kind of operator, the original's and those of `checkpoint`, the newest one. Both are
+    null, and `reason` says why, where no look-up table has the network."""
+
+    basis: Literal["predicted"] = "predicted"
+    checkpoint: str | None
+    original: dict[str, float] | None
+    current: dict[str, float] | None
+    reason: str | None
 
 
 class EventOut(BaseModel):

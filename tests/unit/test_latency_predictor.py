@@ -9,7 +9,7 @@ import pytest
 from adapt.errors import TableDoesNotCover
 from adapt.latency.predictor import fit
 from adapt.latency.table import Entry, LookupTable
-from adapt.latency.units import find_units
+from adapt.latency.units import OVERHEAD, find_units
 from tests.latency import CONDITIONS, GraphByHand, residual_graph
 
 COUNTS = range(8, 129, 8)
@@ -146,3 +146,13 @@ def test_one_entry_is_enough_for_a_prediction_above_zero() -> None:
     predictor = fit(table(entry("mean", "64x7x7>64", 1e-6)))
     assert predictor.predict_unit_ms("mean", "8x7x7>8") > 0
     assert predictor.predict_unit_ms("mean", "64x7x7>64") == pytest.approx(1e-6)
+
+
+def test_the_shares_of_the_kinds_of_operators_sum_to_the_whole_whichever_was_asked_for_first() -> None:
+    graph = residual_graph()
+    predictor = fit(replace(everything(), entries=(*everything().entries, entry(OVERHEAD, "1>1", 0.25))))
+    shares = predictor.predict_ms_by_operator(graph)
+    assert shares[OVERHEAD] == 1.5 * 0.25
+    assert set(shares) - {OVERHEAD} == {unit.operator for unit in find_units(graph)}
+    assert math.fsum(shares.values()) == pytest.approx(predictor.predict_ms(graph))
+    assert predictor.predict_ms_by_operator(graph) == shares
