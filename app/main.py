@@ -18,6 +18,7 @@ import app.jobs.family_router
 import app.jobs.parts_router
 import app.jobs.router
 import app.models.router
+import app.reports.router
 import app.signin
 import app.targets.router
 import app.webhooks.router
@@ -47,6 +48,7 @@ ROUTERS = (
     app.jobs.router.router,
     app.jobs.parts_router.router,
     app.jobs.family_router.router,
+    app.reports.router.router,
     app.agent.router.router,
     app.webhooks.router.router,
 )

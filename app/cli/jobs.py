@@ -231,8 +231,22 @@ def download(
     print_outcome(f"{file}: {size} bytes", saved, as_json=as_json)
 
 
+def report(
+    job: Job,
+    file: Annotated[Path, typer.Option("-o", "--output", help="Where to write it.")],
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+) -> None:
+    """Saves a job as one HTML file that opens anywhere; of one that still runs, as it is now."""
+    from app.client.download import write_whole
+
+    with connected(url, token) as client:
+        write_whole(file, client.report(job))
+    typer.echo(f"{file}: {file.stat().st_size} bytes")
+
+
 def register(app: typer.Typer) -> None:
-    for command in (submit, check, jobs, show, watch, proposals, cancel, pause, resume, extend, download):
+    for command in (submit, check, jobs, show, watch, proposals, cancel, pause, resume, extend, download, report):
         app.command()(command)
 
 

@@ -75,6 +75,7 @@ class Client(Driven):
     iterations = gives(verbs.iterations)
     proposals = gives(verbs.proposals)
     proposals_csv = gives(verbs.proposals_csv)
+    report = gives(verbs.report)
     checkpoints = gives(verbs.checkpoints)
     download = answers(verbs.download)
 

@@ -71,6 +71,7 @@ class AsyncClient(AsyncDriven):
     iterations = gives_async(verbs.iterations)
     proposals = gives_async(verbs.proposals)
     proposals_csv = gives_async(verbs.proposals_csv)
+    report = gives_async(verbs.report)
     checkpoints = gives_async(verbs.checkpoints)
     download = awaited(verbs.download)
 

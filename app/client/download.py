@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,20 @@ def download_checkpoint(path: str, file: Path, *, format: str) -> Call[Path]:  #
     except OSError as error:
         raise NetAdaptError({"title": "Cannot write", "detail": f"{file}: {error.strerror}"}) from error
     return file
+
+
+def write_whole(file: Path, chunks: Iterable[bytes]) -> None:
+    """To `<file>.part`, then into place: what breaks off leaves `file` as it was. Raises NetAdaptError."""
+    part = file.with_name(file.name + ".part")
+    try:
+        with part.open("wb") as stream:
+            for chunk in chunks:
+                stream.write(chunk)
+        os.replace(part, file)
+    except OSError as error:
+        raise NetAdaptError({"title": "Cannot write", "detail": f"{file}: {error.strerror}"}) from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _received(path: str, file: Path, format: str) -> Call[Path]:  # noqa: A002

@@ -320,6 +320,11 @@ def proposals_csv(job: str) -> Items[bytes]:
     return chunks(Open(path=_join(JOBS, job, "proposals"), headers={"Accept": "text/csv"}, params={"format": "csv"}))
 
 
+def report(job: str) -> Items[bytes]:
+    """The job as one HTML file, in chunks."""
+    return chunks(Open(path=_join(JOBS, job, "report"), headers={"Accept": "text/html"}))
+
+
 def checkpoints(job: str) -> Items[results.Checkpoint]:
     return pages(_join(JOBS, job, "checkpoints"), {})
 

@@ -405,3 +405,18 @@ def test_the_curve_is_a_table_with_unfinished_members_named_as_such_and_an_array
     assert "member 3 (queued)" in lines[2]
     code, out, _ = terminal.run("curve", "job_1", "--json", answers=lambda request: httpx.Response(200, json=document))
     assert json.loads(out) == [point, waiting]
+
+
+def test_a_report_is_saved_whole_or_not_at_all(terminal: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    page = httpx.Response(200, headers={"Content-Type": "text/html"}, text="<!doctype html>")
+    code, out, _ = terminal.run("report", "job_1", "-o", str(file), answers=lambda _: page)
+    assert (code, file.read_text(), out) == (0, "<!doctype html>", f"{file}: 15 bytes\n")
+    assert terminal.requests[-1].url.path == "/v1/jobs/job_1/report"
+    code, _, err = terminal.run(
+        "report", "job_2", "-o", str(file), answers=always({"detail": "there is no job_2"}, 404)
+    )
+    assert (code, err.count("\n")) == (1, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    code, _, err = terminal.run("report", "job_1", "-o", str(tmp_path / "no" / "r.html"), answers=lambda _: page)
+    assert (code, "r.html" in err) == (1, True)
