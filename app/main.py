@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 import app.agent.router
 import app.architectures
+import app.dashboard.router
 import app.datasets.router
 import app.documentation
 import app.health
@@ -37,6 +38,7 @@ from app.settings import Settings
 from app.version import VERSION
 
 ROUTERS = (
+    app.dashboard.router.router,
     app.documentation.router,
     app.health.router,
     app.info.router,

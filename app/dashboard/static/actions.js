@@ -1,0 +1,70 @@
+// What can be done with a job: pause, resume, cancel, extend, and its report.
+
+import { post, Problem } from "./api.js";
+import { budgetField } from "./budget_field.js";
+import { fill, h } from "./dom.js";
+import { OVER } from "./format.js";
+
+export function actions(job) {
+  const error = h("p", { class: "field-error", role: "alert" });
+  const act = (name) => async (event) => {
+    const button = event.currentTarget;
+    button.disabled = true;
+    try {
+      await post(`/v1/jobs/${job.id}/${name}`);
+      fill(error);
+    } catch (problem) {
+      if (!(problem instanceof Problem)) throw problem;
+      fill(error, problem.message);
+      button.disabled = false;
+    }
+  };
+  const over = OVER.has(job.state);
+  const asked = job.requested !== null;
+  const button = (words, name, disabled, style = "") =>
+    h("button", { type: "button", class: style, disabled, onclick: act(name) }, words);
+  return [
+    h(
+      "div",
+      { class: "actions" },
+      !over && job.state !== "paused" ? button("Pause", "pause", asked) : null,
+      job.state === "paused" ? button("Resume", "resume", false, "primary") : null,
+      over ? null : button("Cancel", "cancel", job.requested === "cancel", "danger"),
+      h(
+        "a",
+        { class: "button", href: `/v1/jobs/${job.id}/report`, download: `${job.id}.html` },
+        over ? "Save a report" : "Save a report of now",
+      ),
+    ),
+    error,
+    over ? extension(job) : null,
+  ];
+}
+
+/** A tighter budget from the last iteration on: a new job, whose page is opened. */
+function extension(job) {
+  const budget = budgetField("extend", Object.keys(job.budget)[0]);
+  const error = h("p", { class: "field-error", role: "alert" });
+  const form = h(
+    "form",
+    {},
+    h("p", { class: "hint" }, "A new job that goes on from the last iteration of this one, with a tighter budget."),
+    budget.element,
+    error,
+    h("button", { type: "submit", class: "primary" }, "Extend"),
+  );
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (!budget.check()) return;
+    try {
+      const made = await post(`/v1/jobs/${job.id}/extend`, { budget: budget.value() });
+      location.hash = `#/jobs/${made.id}`;
+    } catch (problem) {
+      if (!(problem instanceof Problem)) throw problem;
+      const own = problem.fields.find((field) => field.pointer?.startsWith("/budget"));
+      if (own) budget.complain(own.detail);
+      else fill(error, problem.message);
+    }
+  });
+  return h("details", { class: "extend" }, h("summary", {}, "Extend with a tighter budget"), form);
+}

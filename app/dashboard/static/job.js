@@ -1,0 +1,131 @@
+// One job: what it found so far, as it goes on, and all that can be done with it.
+
+import { get, Problem } from "./api.js";
+import { actions } from "./actions.js";
+import { Channels } from "./channels.js";
+import { Curve } from "./curve.js";
+import { complaint, facts, fill, h, refill, section } from "./dom.js";
+import { downloads } from "./downloads.js";
+import { drawEvents } from "./event_log.js";
+import * as say from "./format.js";
+import { JobState } from "./job_state.js";
+import { kindsSection } from "./kinds.js";
+import { openProposal, ProposalsTable } from "./proposals_table.js";
+import { connected } from "./repeat.js";
+import { Slopes } from "./slopes.js";
+import { snippets } from "./snippets.js";
+
+export async function jobPage(element, id, left) {
+  const parts = {};
+  const state = new JobState(id, left, (changed) => draw(parts, state, changed));
+  await state.open();
+  const model = await get(`/v1/models/${state.job.model}`, { signal: left }).catch((error) => {
+    if (!(error instanceof Problem)) throw error;
+    return null; // its name is all that the page lacks then
+  });
+  build(parts, element, state, model);
+  draw(parts, state, new Set(["job"]));
+  await state.readAll();
+  await state.follow((well) => connected(well));
+}
+
+function build(parts, element, state, model) {
+  Object.assign(parts, {
+    title: h("h1", {}),
+    overview: h("div", {}),
+    actions: h("div", {}),
+    downloads: h("div", {}),
+    log: h("ol", { class: "log", tabindex: 0, "aria-label": "What happened" }),
+  });
+  const [curve, slopes, channels, table, kinds] = [0, 1, 2, 3, 4].map(() => h("div", {}));
+  fill(
+    element,
+    parts.title,
+    section("Progress", parts.overview, parts.actions),
+    section("Trade-off", curve),
+    h("div", { class: "columns" }, section("Channels per layer", channels), section("Latency by operator", kinds)),
+    section("Cost of each iteration", slopes),
+    section("Proposals", table),
+    section("Downloads", parts.downloads),
+    section("Use it elsewhere", snippets(state.job)),
+    section("What happened", parts.log),
+  );
+  Object.assign(parts, {
+    model,
+    curve: new Curve(curve, (point) => point.proposal && openProposal(point.proposal)),
+    slopes: new Slopes(slopes),
+    channels: new Channels(channels, model),
+    table: new ProposalsTable(table),
+    kinds: kindsSection(kinds, state),
+  });
+}
+
+function draw(parts, state, changed) {
+  const has = (...names) => names.some((name) => changed.has(name));
+  if (has("job")) {
+    drawJob(parts, state.job);
+    parts.channels.result(state.job);
+  }
+  if (has("job", "checkpoints", "proposals")) parts.curve.show(state);
+  if (has("proposals")) parts.table.show(state.proposals);
+  if (has("proposals", "iterations")) parts.slopes.show(state);
+  if (has("checkpoints")) {
+    parts.channels.show(state.checkpoints);
+    parts.kinds();
+    refill(parts.downloads, downloads(state.job, state.checkpoints));
+  }
+  if (has("events")) drawEvents(parts.log, state.events);
+}
+
+function drawJob(parts, job) {
+  const name = job.name || (parts.model && parts.model.name) || job.model;
+  fill(parts.title, name);
+  document.title = `${name} · NetAdapt`;
+  refill(
+    parts.overview,
+    progress(job),
+    job.error ? failure(job.error) : null,
+    facts({
+      State: h("span", { class: `state ${job.state}`, id: "job-state" }, say.stateWords(job)),
+      Budget: say.budget(job.budget, job.limits),
+      Original: figures(job.original),
+      Current: figures(job.current),
+      Result: figures(job.result),
+      Network: parts.model ? `${parts.model.name} (${job.model})` : job.model,
+      "Data set": job.dataset,
+      Target: job.target,
+      Preset: job.settings.preset,
+      Continues: job.continues && h("a", { href: `#/jobs/${job.continues}` }, job.continues),
+      Submitted: say.time(job.created_at),
+      Finished: job.finished_at && say.time(job.finished_at),
+    }),
+  );
+  if (parts.acted !== job.state + job.requested) fill(parts.actions, actions(job));
+  parts.acted = job.state + job.requested;
+}
+
+function progress(job) {
+  const { fraction, iteration, proposals_done: done, proposals_total: total, eta_seconds: eta } = job.progress;
+  const words = [
+    `${say.percent(fraction, 0)} of the way`,
+    iteration ? `iteration ${iteration}` : null,
+    total && !say.OVER.has(job.state) ? `${done} of ${total} proposals` : null,
+    eta !== null && !say.OVER.has(job.state) ? `about ${say.duration(eta)} left` : null,
+  ];
+  return h(
+    "div",
+    { class: "field" },
+    h("progress", { max: 1, value: fraction, "aria-label": "Progress" }),
+    h("p", { class: "hint" }, words.filter(Boolean).join(", ")),
+  );
+}
+
+function failure(error) {
+  return complaint(new Problem(error.status, error));
+}
+
+function figures(known) {
+  if (!known) return null;
+  const cost = known.macs === null ? "" : `, ${say.count(known.macs)} mult-adds, ${say.count(known.params)} parameters`;
+  return `${say.latency(known)}${cost}, accuracy ${say.percent(known.accuracy)}`;
+}

@@ -1,0 +1,138 @@
+// All that is known of one job: read once, then kept up to date by its events. Opened late it comes to the same.
+
+import { all, get, Problem, send, sleep } from "./api.js";
+import { followEvents } from "./events.js";
+import { OVER } from "./format.js";
+
+const PROPOSAL_FIELDS = [
+  "id",
+  "iteration",
+  "group",
+  "layers",
+  "kind",
+  "filters_before",
+  "filters_after",
+  "state",
+  "reason",
+  "predicted",
+  "further",
+  "accuracy",
+  "accuracy_standard_error",
+  "loss",
+  "delta_accuracy",
+  "delta_latency_ms",
+  "slope",
+  "picked",
+  "steps",
+  "seconds",
+].join(",");
+const KEPT_EVENTS = 300;
+const AGAIN_MS = 1000;
+const REREAD_AFTER = new Set(["state", "phase", "measurement", "iteration", "checkpoint"]);
+
+export class JobState {
+  /** `onChange(what)`: a set of "job", "proposals", "iterations", "checkpoints", "events", at most once a frame. */
+  constructor(id, signal, onChange) {
+    Object.assign(this, { id, signal, onChange, job: null, events: [] });
+    Object.assign(this, { proposals: new Map(), iterations: new Map(), checkpoints: new Map(), changed: new Set() });
+  }
+
+  /** The job itself. What its events tell after this moment is applied on top of what `readAll` finds. */
+  async open() {
+    const response = await send("GET", `/v1/jobs/${this.id}`, { signal: this.signal });
+    this.after = Number(response.headers.get("Last-Event-ID")); // what is told after it is followed, though the lists
+    this.job = await response.json(); // may have it already
+  }
+
+  async readAll() {
+    const path = `/v1/jobs/${this.id}`;
+    const after = Math.max(0, this.after - KEPT_EVENTS);
+    await Promise.all([
+      all(`${path}/iterations`, { limit: 500 }, (page) => this.keep("iterations", page, "iteration")),
+      all(`${path}/checkpoints`, { limit: 500 }, (page) => this.keep("checkpoints", page, "checkpoint")),
+      all(`${path}/proposals`, { limit: 5000, fields: PROPOSAL_FIELDS }, (page) => this.keep("proposals", page, "id")),
+      all(`${path}/events`, { limit: 500, after }, (page) => this.log(page)),
+    ]);
+  }
+
+  /** Until the job is over. */
+  async follow(onConnection) {
+    if (OVER.has(this.job.state)) return;
+    await followEvents(this.id, {
+      after: this.after,
+      onConnection,
+      signal: this.signal,
+      onEvent: (event) => this.apply(event),
+    });
+  }
+
+  apply(event) {
+    if (event.event === "progress") {
+      this.job = { ...this.job, progress: event.data };
+      this.tell("job");
+      return;
+    }
+    this.log([event]);
+    if (event.event === "proposal") this.keep("proposals", [slim(event.data)], "id");
+    if (event.event === "checkpoint") this.keep("checkpoints", [event.data], "checkpoint");
+    if (event.event === "iteration") {
+      this.keep("iterations", [event.data], "iteration");
+      if (event.data.finished_at) this.inBackground(() => this.readReasons(event.data.iteration));
+    }
+    if (REREAD_AFTER.has(event.event)) this.inBackground(() => this.reread());
+  }
+
+  /** An iteration that ends marks what was picked, and writes why the others were not. */
+  async readReasons(iteration) {
+    const found = await all(`/v1/jobs/${this.id}/iterations/${iteration}/proposals`, { limit: 5000 });
+    this.keep("proposals", found.map(slim), "id");
+  }
+
+  async reread() {
+    this.job = await get(`/v1/jobs/${this.id}`, { signal: this.signal });
+    this.tell("job");
+  }
+
+  /** What an event asks to be read again is tried until the service answers: no later event may ask for it. */
+  async inBackground(act) {
+    while (!this.signal.aborted) {
+      try {
+        await act();
+        return;
+      } catch (error) {
+        if (this.signal.aborted) return;
+        if (!(error instanceof Problem)) throw error;
+        if (error.status >= 400 && error.status < 500) return; // it is gone, which the stream is told as well
+      }
+      await sleep(AGAIN_MS);
+    }
+  }
+
+  keep(name, items, key) {
+    for (const item of items) this[name].set(item[key], item);
+    this.tell(name);
+  }
+
+  log(events) {
+    const last = this.events.length ? this.events.at(-1).id : 0;
+    this.events.push(...events.filter((event) => event.id > last));
+    if (this.events.length > 2 * KEPT_EVENTS) this.events = this.events.slice(-KEPT_EVENTS);
+    this.tell("events");
+  }
+
+  tell(what) {
+    if (!this.changed.size) {
+      setTimeout(() => {
+        const changed = this.changed;
+        this.changed = new Set();
+        if (!this.signal.aborted) this.onChange(changed);
+      }, 50);
+    }
+    this.changed.add(what);
+  }
+}
+
+/** Which filters stay is most of a proposal, and shown nowhere. */
+function slim({ kept, next_larger: _larger, ...proposal }) {
+  return proposal;
+}

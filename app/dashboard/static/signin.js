@@ -1,0 +1,73 @@
+// Signing in: a token is traded for a cookie that no script can read. The page beneath stays as it is.
+
+import { h, fill } from "./dom.js";
+
+let asking = null;
+
+/** Resolves once somebody has signed in. However many requests wait for it, there is one dialog. */
+export function signIn() {
+  asking ??= ask().finally(() => {
+    asking = null;
+  });
+  return asking;
+}
+
+function ask() {
+  const token = h("input", {
+    type: "password",
+    id: "token",
+    autocomplete: "current-password",
+    required: true,
+    "aria-describedby": "token-error",
+  });
+  const error = h("p", { id: "token-error", class: "field-error", role: "alert" });
+  const form = h(
+    "form",
+    { method: "dialog" },
+    h("h2", { id: "sign-in-title" }, "Sign in"),
+    h(
+      "p",
+      {},
+      "Your token, as ",
+      h("code", {}, "netadapt token create"),
+      " printed it. What you have filled in on this page stays.",
+    ),
+    h("label", { for: "token" }, "Token"),
+    token,
+    error,
+    h("button", { type: "submit", class: "primary" }, "Sign in"),
+  );
+  const dialog = h("dialog", { "aria-labelledby": "sign-in-title" }, form);
+  dialog.addEventListener("cancel", (event) => event.preventDefault());
+  document.body.append(dialog);
+  dialog.showModal();
+  return new Promise((resolve) => {
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const refusal = await open(token.value.trim());
+      if (refusal !== null) {
+        fill(error, refusal);
+        token.focus();
+        return;
+      }
+      dialog.remove();
+      document.getElementById("sign-out").hidden = false;
+      resolve();
+    });
+  });
+}
+
+async function open(token) {
+  let response;
+  try {
+    response = await fetch("/v1/session", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ token }),
+    });
+  } catch {
+    return "The service does not answer.";
+  }
+  if (response.ok) return null;
+  return response.status === 401 ? "This token is not valid here." : (await response.json()).detail;
+}
