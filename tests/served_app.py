@@ -37,7 +37,8 @@ class ServedApp:
 
 
 @contextmanager
-def served_app(settings: Settings) -> Iterator[ServedApp]:
+def served_app(settings: Settings, port: int = 0) -> Iterator[ServedApp]:
+    """`port` 0: a free one."""
     migrate(settings.database_url)
     api = create_app(settings)
     ready = threading.Event()
@@ -47,7 +48,9 @@ def served_app(settings: Settings) -> Iterator[ServedApp]:
             await super().startup(sockets=None)
             ready.set()
 
-    config = guarded_config(api, settings, host="127.0.0.1", port=0, log_level="critical", timeout_graceful_shutdown=1)
+    config = guarded_config(
+        api, settings, host="127.0.0.1", port=port, log_level="critical", timeout_graceful_shutdown=1
+    )
     server = Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -99,7 +99,7 @@ function show(chart, jobs, known, resource) {
 
 function points(job, checkpoints, resource) {
   return checkpoints
-    .filter((one) => one.kind !== "final" && one.accuracy !== null)
+    .filter((one) => one.kind !== "final" && one.kind !== "uniform" && one.accuracy !== null)
     .map((one) => ({
       job,
       x: resource === "latency_ms" ? one.latency_ms.measured : one[resource],

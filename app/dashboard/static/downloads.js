@@ -32,7 +32,7 @@ export function downloads(job, checkpoints) {
 }
 
 function row(job, one) {
-  const name = { original: "Original", final: "Result" }[one.kind] || `Iteration ${one.iteration}`;
+  const name = { original: "Original", final: "Result", uniform: "Uniformly thinned" }[one.kind] || `Iteration ${one.iteration}`;
   return h(
     "tr",
     {},

@@ -153,7 +153,7 @@ export function openProposal(one) {
         Filters: `${one.filters_before} → ${one.filters_after ?? "–"}`,
         Layers: one.layers.join(", "),
         "Together with": Object.keys(one.further || {}).join(", "),
-        Why: one.reason,
+        Why: one.reason || (one.picked ? "It was picked." : null),
         Accuracy: `${say.percent(one.accuracy)}${one.accuracy_standard_error ? ` ± ${say.percent(one.accuracy_standard_error)}` : ""}`,
         "Against the control": say.points(one.delta_accuracy),
         Loss: one.loss === null ? null : say.digits(one.loss),
