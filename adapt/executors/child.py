@@ -10,7 +10,6 @@ import shutil
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -18,8 +17,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapt.executors.handover import beside, read_candidate, read_iteration, read_task, write_weights
-from adapt.executors.messages import Beat, Diverges, Done, Failed, Order, Report, Stepped
+from adapt.events import Evaluation
+from adapt.executors.handover import read_candidate, read_iteration, read_task, write_result
+from adapt.executors.messages import Beat, Order, Report, Stepped
 from adapt.parent import wake_at_parents_end
 
 if TYPE_CHECKING:
@@ -89,31 +89,19 @@ def _beat(line: Line, working: threading.Event) -> None:
 
 def _evaluator(folder: Path, line: Line) -> Callable[[Order], Report]:
     """Loads torch and the data once; the value carries out an order."""
-    from adapt.executors.evaluate import evaluate_candidate
+    from adapt.executors.evaluate import outcome_of
     from adapt.latency.machine_lock import MachineLock
-    from adapt.stop import never
     from adapt.training.device import training_device
-    from adapt.training.supervision import Diverged, supervised
 
     task = read_task(folder)
     training_device(task.settings.device)  # a GPU is woken up before the first candidate's time begins
     lock = None if task.lock_directory is None else MachineLock(task.lock_directory)
 
     def evaluate(order: Order) -> Report:
-        try:
-            network, iteration = read_iteration(order.iteration, task)
-            candidate = replace(read_candidate(order.iteration, iteration, order.index), parts=order.parts)
-            with supervised(lock, never) as pulse:
-                result = evaluate_candidate(task, network, iteration.before, candidate, _telling(line, pulse))
-            assert result.weights is not None, "a fresh evaluation has its weights"
-            write_weights(result.weights, order.result)
-            if result.memory is not None:
-                write_weights(result.memory, beside(order.result))
-            return Done(replace(result, weights=None, memory=None), tuple(result.weights), result.memory is not None)
-        except Diverged as diverged:
-            return Diverges(str(diverged))
-        except Exception as error:
-            return Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
+        network, iteration = read_iteration(order.iteration, task)
+        candidate = replace(read_candidate(order.iteration, iteration, order.index), parts=order.parts)
+        found = outcome_of(task, network, iteration.before, candidate, lock, partial(_telling, line))
+        return write_result(found, order) if isinstance(found, Evaluation) else found
 
     return evaluate
 

@@ -5,31 +5,21 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
 from adapt.executors.messages import Beat, Diverges, Done, Failed, Order, Report, Stepped
+from adapt.executors.patience import Patience, Watch
 
 # The child looks for modules where this process does, and nowhere else (-P: not in the current folder either).
 START = (
-    "import json, pathlib, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from adapt.executors.child import main; main(int(sys.argv[2]), pathlib.Path(sys.argv[3]))"
+    "import importlib, json, pathlib, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "importlib.import_module(sys.argv[2]).main(int(sys.argv[3]), pathlib.Path(sys.argv[4]), *sys.argv[5:])"
 )
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 VMSTAT = Path("/proc/vmstat")  # Linux alone has it
-NOTICED_S = 1.0  # at most so much silence counts per look: when this process was halted itself, nobody is to blame
-
-
-@dataclass(frozen=True, kw_only=True)
-class Patience:
-    """`silent_s`: without a heartbeat (it comes every second) a child hangs, halted or worse. `stalled_s`: beating,
-    but in the same training step, or waiting for the machine's lock, for so long."""
-
-    silent_s: float = 10.0
-    stalled_s: float = 3600.0
 
 
 @dataclass(eq=False)
@@ -40,9 +30,7 @@ class ChildProcess:
     connection: Connection
     log: Path
     order: Order | None = None
-    silent_s: float = 0.0
-    stalled_s: float = 0.0
-    looked: float = field(default_factory=time.monotonic)
+    watch: Watch = field(default_factory=Watch)
     killed_for_memory: int = 0  # on this machine, when it was given its order
 
     @property
@@ -53,8 +41,7 @@ class ChildProcess:
         """Whether it is there to take it is found out by listening."""
         self.order = order
         self.killed_for_memory = killed_for_memory()
-        self.silent_s = self.stalled_s = 0.0
-        self.looked = time.monotonic()
+        self.watch = Watch()
         with suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send(order)
 
@@ -63,15 +50,16 @@ class ChildProcess:
         try:
             while self.connection.poll():
                 report: Report = self.connection.recv()
-                self.silent_s = 0.0
-                if isinstance(report, Stepped):
-                    self.stalled_s = 0.0
-                elif not isinstance(report, Beat):
+                self.watch.heard(stepped=isinstance(report, Stepped))
+                if not isinstance(report, Beat | Stepped):
                     self.order = None
                     return report
         except (EOFError, OSError):
             return self._end()
-        return self._lose_patience(patience)
+        if (complaint := self.watch.complaint(patience)) is None:
+            return None
+        self.kill()
+        return Failed(complaint)
 
     def kill(self) -> None:
         """Safe to call twice."""
@@ -83,21 +71,6 @@ class ChildProcess:
     @property
     def alive(self) -> bool:
         return self.process.poll() is None
-
-    def _lose_patience(self, patience: Patience) -> Failed | None:
-        now = time.monotonic()
-        passed = min(now - self.looked, NOTICED_S)
-        self.looked = now
-        self.silent_s += passed
-        self.stalled_s += passed
-        for waited_s, limit_s, what in (
-            (self.silent_s, patience.silent_s, "gave no sign of life"),
-            (self.stalled_s, patience.stalled_s, "made no step"),
-        ):
-            if waited_s > limit_s:
-                self.kill()
-                return Failed(f"its process hung: it {what} for {limit_s:g} s")
-        return None
 
     def _end(self) -> Failed:
         """Why it died."""
@@ -122,16 +95,33 @@ def killed_for_memory() -> int:
 
 def start_child(folder: Path, number: int) -> ChildProcess:
     """A child that serves the task in `folder`; what it writes to stderr goes to a file there."""
+    started = start_program("adapt.executors.child", folder, f"child-{number}")
+    return ChildProcess(process=started.process, connection=started.connection, log=started.log)
+
+
+@dataclass(frozen=True)
+class Started:
+    process: subprocess.Popen[bytes]
+    connection: Connection
+    log: Path
+
+
+def start_program(module: str, folder: Path, name: str, *arguments: str, leads_a_group: bool = False) -> Started:
+    """`main(descriptor, folder, *arguments)` of `module` in a fresh interpreter, at the other end of a pipe."""
     ours, theirs = Pipe()
-    log = folder / f"child-{number}.log"
+    log = folder / f"{name}.log"
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", START, json.dumps(sys.path), str(theirs.fileno()), str(folder)],
+            [
+                *(sys.executable, "-P", "-c", START, json.dumps(sys.path)),
+                *(module, str(theirs.fileno()), str(folder), *arguments),
+            ],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
             env={**os.environ, **ONE_THREAD},
+            start_new_session=leads_a_group,
         )
     theirs.close()
-    return ChildProcess(process=process, connection=ours, log=log)
+    return Started(process, ours, log)

@@ -1,6 +1,8 @@
 """One candidate from cut to score: what every executor does, wherever it does it."""
 
 import time
+import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -8,16 +10,19 @@ import numpy as np
 
 from adapt.events import WORST_LOSS, Evaluation, Score
 from adapt.executors.contract import Candidate
+from adapt.executors.messages import Diverges, Failed
 from adapt.executors.task import TrainingTask
 from adapt.graph.network import Network, Weights
 from adapt.graph.pruning import Kept, prune
+from adapt.latency.machine_lock import MachineLock
 from adapt.modules import read_weights
+from adapt.stop import never
 from adapt.training.losses import fine_tuning
 from adapt.training.out_of_memory import in_parts
 from adapt.training.scoring import EVALUATION_BATCH, judge, reestimate_batch_norm
 from adapt.training.sgd import recipe_of, trainable_module
 from adapt.training.short_term import short_term_finetune
-from adapt.training.supervision import Diverged, Pulse
+from adapt.training.supervision import Diverged, Pulse, supervised
 
 
 def evaluate_candidate(
@@ -41,6 +46,27 @@ def evaluate_candidate(
     )
     seconds = time.perf_counter() - started + (0.0 if begun is None else begun.seconds)
     return replace(evaluation, parts=parts, seconds=seconds)
+
+
+def outcome_of(
+    task: TrainingTask,
+    network: Network,
+    before: Kept,
+    candidate: Candidate,
+    lock: MachineLock | None,
+    telling: Callable[[Pulse], Pulse],
+) -> Evaluation | Diverges | Failed:
+    """`evaluate_candidate` in a process that somebody else waits for: whatever happens is told, nothing is raised.
+
+    `telling` makes of a pulse one that also says that training goes on.
+    """
+    try:
+        with supervised(lock, never) as pulse:
+            return evaluate_candidate(task, network, before, candidate, telling(pulse))
+    except Diverged as diverged:
+        return Diverges(str(diverged))
+    except Exception as error:
+        return Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
 
 
 def _evaluated(task: TrainingTask, cut: Network, candidate: Candidate, pulse: Pulse, parts: int) -> Evaluation:

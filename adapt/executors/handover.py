@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from adapt.data.dataset import Part, TrainingData
+from adapt.events import Evaluation
 from adapt.executors.contract import Candidate
+from adapt.executors.messages import Done, Order
 from adapt.executors.task import TrainingTask
 from adapt.graph.network import Network, Weights
 from adapt.graph.pruning import Kept
@@ -124,6 +126,26 @@ def _load(path: Path) -> Any:
     """Of the private folder: written by our parent, moments ago, and by nobody else."""
     # No byte of it comes from a user, as the head of this file says.
     return pickle.loads(path.read_bytes())  # nosec B301
+
+
+def write_result(result: Evaluation, order: Order) -> Done:
+    """The tensors of what an order came to, into its files; the value goes through the pipe."""
+    assert result.weights is not None, "a fresh evaluation has its weights"
+    write_weights(result.weights, order.result)
+    if result.memory is not None:
+        write_weights(result.memory, beside(order.result))
+    return Done(replace(result, weights=None, memory=None), tuple(result.weights), result.memory is not None)
+
+
+def read_result(order: Order, done: Done) -> Evaluation:
+    """What `write_result` wrote; its files are gone then."""
+    weights = read_weights_in(order.result, done.names)
+    order.result.unlink()
+    memory = None
+    if done.remembers:
+        memory = load_file(beside(order.result))
+        beside(order.result).unlink()
+    return replace(done.evaluation, weights=weights, memory=memory)
 
 
 def write_weights(weights: Weights, path: Path) -> None:
