@@ -115,7 +115,8 @@ def run(
     with _opened(data) as dataset:
         network = _network(model, input_shape or _shape_of(dataset))
         pixels = normalization or default_normalization(network.graph.input_shape[0])
-        for event in _searched(network, dataset, pixels, asked, chosen, meters, measuring, Cluster(address=ray_address)):
+        cluster = Cluster(address=ray_address)
+        for event in _searched(network, dataset, pixels, asked, chosen, meters, measuring, cluster):
             events.append(event)
             if on_event is not None:
                 on_event(event)
