@@ -38,11 +38,15 @@ def declared() -> Mapping[str, str]:
 
 def licence(package: Distribution) -> str:
     """As short as the package says it; never empty."""
-    said = package.metadata
-    classifiers = [each.rpartition(" :: ")[2] for each in said.get_all("Classifier", []) if each.startswith("License")]
-    free = str(said.get("License") or "").strip()
+    classes = _said(package, "Classifier")
+    classifiers = [each.rpartition(" :: ")[2] for each in classes if each.startswith("License")]
+    free = "".join(_said(package, "License")).strip()
     named = free if free != "UNKNOWN" and len(free) <= LONGEST and "\n" not in free else ""
-    return str(said.get("License-Expression") or named or ", ".join(classifiers) or "as its own files say")
+    return "".join(_said(package, "License-Expression")) or named or ", ".join(classifiers) or "as its own files say"
+
+
+def _said(package: Distribution, field: str) -> list[str]:
+    return [str(value) for value in package.metadata.get_all(field) or ()]
 
 
 def canonical(name: str) -> str:
