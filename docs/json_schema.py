@@ -29,7 +29,7 @@ def in_words(schema: Schema) -> str:
     if isinstance(values := schema.get("additionalProperties"), Mapping):
         return f"an object, by name {in_words(values)}"
     kind = schema.get("type", "anything")
-    return " or ".join(WORDS.get(each, each) for each in (kind if isinstance(kind, list) else [kind]))
+    return " or ".join(WORDS.get(each, str(each)) for each in (kind if isinstance(kind, list) else [kind]))
 
 
 def without_null(schema: Schema) -> Schema:

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from adapt.presets import PRESETS, settings_to_document
 from app.jobs.settings_schema import GroupLimitsIn, RaceIn, RewardIn, SettingsIn, StepIn
 from app.settings import Settings
@@ -14,7 +16,12 @@ from docs.json_schema import Schema, fields_table, in_words, table, without_null
 
 HERE = Path(__file__).resolve().parent
 OPERATING = "operating.md"
-PARTS = {"schedule": StepIn, "reward": RewardIn, "race": RaceIn, "group_limits": GroupLimitsIn}
+PARTS: Mapping[str, type[BaseModel]] = {
+    "schedule": StepIn,
+    "reward": RewardIn,
+    "race": RaceIn,
+    "group_limits": GroupLimitsIn,
+}
 FOLDER = "the data folder"
 
 
