@@ -47,7 +47,7 @@ class Adapted:
 
     original: Path
     final: Path
-    job: dict[str, Any]
+    job: Mapping[str, Any]
     iterations: int
     kept: Mapping[str, float]  # share of its filters that each prunable group keeps
 
@@ -116,6 +116,8 @@ def adapt(client: Client, folder: Path) -> Adapted:
     job = client.jobs.get(job["id"])
     filters = {each["checkpoint"]: each["filters"] for each in client.checkpoints(job["id"])}
     groups = client.models.get(job["model"])["groups"]
+    if groups is None:
+        raise DemoFailed(f"model {job['model']} was adapted, and names no channel groups")
     return Adapted(
         original=client.download(job["id"], folder / "original.onnx", checkpoint=0),
         final=client.download(job["id"], folder / "adapted.onnx"),

@@ -1,6 +1,6 @@
 """`netadapt datasets`"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -121,7 +121,7 @@ def _shape(dataset: Json) -> str | None:
     return " x ".join(map(str, shape)) if shape else None
 
 
-def _print_dataset(dataset: dict[str, Any], *, as_json: bool) -> None:
+def _print_dataset(dataset: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(dataset)
         return

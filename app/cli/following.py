@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from app.cli.output import percent, state_line, time_left
 if TYPE_CHECKING:
     from app.client import Client
 
-Show = Callable[[dict[str, Any]], None]
+Show = Callable[[Mapping[str, Any]], None]
 
 
 def follow(client: "Client", job: str, *, as_json: bool) -> bool:
@@ -35,7 +35,7 @@ def follow(client: "Client", job: str, *, as_json: bool) -> bool:
     return bool(answer["state"] == "succeeded")
 
 
-def event_text(event: dict[str, Any]) -> str | None:
+def event_text(event: Mapping[str, Any]) -> str | None:
     """What one event says to a person, in a line; None for what goes without saying."""
     kind, data = event["event"], event["data"]
     if kind == "state":
@@ -87,7 +87,7 @@ def _json_lines() -> Iterator[Show]:
 
 @contextmanager
 def _lines() -> Iterator[Show]:
-    def show(event: dict[str, Any]) -> None:
+    def show(event: Mapping[str, Any]) -> None:
         text = event_text(event)
         if text is not None:
             typer.echo(text)
@@ -106,7 +106,7 @@ def _bar() -> Iterator[Show]:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("queued", total=None, left="")
 
-        def show(event: dict[str, Any]) -> None:
+        def show(event: Mapping[str, Any]) -> None:
             kind, data = event["event"], event["data"]
             if kind == "progress":
                 label = _bar_label(data) if data.get("iteration") else None  # until then the phase's name stays
@@ -129,7 +129,7 @@ def _bar_label(data: dict[str, Any]) -> str:
     return f"iteration {data['iteration']}{counts}"
 
 
-def _print_end(job: dict[str, Any]) -> None:
+def _print_end(job: Mapping[str, Any]) -> None:
     for title in ("original", "result", "uniform"):
         if (line := state_line(job.get(title))) is not None:
             typer.echo(f"{title}: {line}")

@@ -1,6 +1,7 @@
 """The commands about jobs: submit, check, and all that can be seen of one or done to it."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -250,7 +251,7 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def print_job(job: dict[str, Any], *, as_json: bool) -> None:
+def print_job(job: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(job)
         return
@@ -288,7 +289,7 @@ def _follow(client: "Client", job: str, *, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _print_action(job: dict[str, Any], *, as_json: bool) -> None:
+def _print_action(job: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(job)
     else:
@@ -306,7 +307,7 @@ def _intervals(latency: dict[str, dict[str, Any]]) -> str | None:
     return ", ".join(f"{name} {found['low']:.4g} to {found['high']:.4g} ms" for name, found in known.items()) or None
 
 
-def _print_feasibility(answer: dict[str, Any]) -> None:
+def _print_feasibility(answer: Mapping[str, Any]) -> None:
     feasible, latency = answer.get("feasible"), answer.get("latency") or {}
     print_fields(
         {

@@ -1,6 +1,7 @@
 """`netadapt models`"""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -82,7 +83,7 @@ def _json_option(text: str | None, option: str) -> Any:
         raise typer.BadParameter(f"not JSON: {error}", param_hint=option) from None
 
 
-def _print_model(model: dict[str, Any], *, as_json: bool) -> None:
+def _print_model(model: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(model)
         return

@@ -1,6 +1,7 @@
 """`netadapt targets`"""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -111,7 +112,7 @@ def _read_json(file: Path) -> dict[str, Any]:
     return body
 
 
-def _print_target(target: dict[str, Any]) -> None:
+def _print_target(target: Mapping[str, Any]) -> None:
     options = " ".join(f"{key}={value}" for key, value in (target.get("provider_options") or {}).items())
     fields = {field: target.get(field) for field in _FIELDS}
     print_fields(fields | {"options": options or None, "error": (target.get("error") or {}).get("detail")})

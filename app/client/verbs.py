@@ -197,7 +197,8 @@ def submit(
     if model_file is None:
         if dataset_file is not None:
             asked["dataset"] = yield from _uploaded(dataset_file)
-        return (yield from post_once(JOBS, key=idempotency_key, json={"model": str(model), **asked}))
+        job: results.Job = yield from post_once(JOBS, key=idempotency_key, json={"model": str(model), **asked})
+        return job
     paths = {"model": model_file, "dataset": dataset_file}
     with ExitStack() as stack:
         files = {
@@ -206,7 +207,8 @@ def submit(
             if path is not None
         }
         form = {"data": {"request": json.dumps(asked)}, "files": files}
-        return (yield from post_once(JOBS, key=idempotency_key, **form))
+        job = yield from post_once(JOBS, key=idempotency_key, **form)
+    return job
 
 
 def check(
@@ -231,10 +233,10 @@ def check(
     while True:
         only = {"validate_only": "true"}
         answer: results.Feasibility = yield from request("POST", JOBS, repeatable=True, params=only, json=asked)
-        pause_s = answer.get("retry_after_seconds")
-        if answer.get("feasible") is not None or pause_s is None or wait_s <= 0:
+        asked_to_wait_s = answer.get("retry_after_seconds")
+        if answer.get("feasible") is not None or asked_to_wait_s is None or wait_s <= 0:
             return answer
-        pause_s = min(max(float(pause_s), 0.1), wait_s)
+        pause_s = min(max(float(asked_to_wait_s), 0.1), wait_s)
         wait_s -= pause_s
         yield Nap(pause_s)
 
