@@ -90,6 +90,23 @@ def test_the_curve_can_be_walked_along_by_keys(browser: Browser, app: ServedApp,
         expect(page.get_by_text("pick, measured of iteration 10: 5 ms, accuracy 85.0 %")).to_be_visible()
 
 
+def test_a_pick_is_trained_to_the_end_and_stands_among_the_networks(browser: Browser, app: ServedApp, job: str) -> None:
+    with watched_page(browser, app.url, refusals=True) as page:
+        page.goto(f"/#/jobs/{job}")
+        networks = page.get_by_role("region", name="Networks")
+        expect(networks.get_by_role("row").filter(has_text="Original")).to_contain_text("95.0 %")
+        page.get_by_text("Train picks to the end").click()
+        for words, fault in (("two", "Numbers of iterations"), ("400", "400")):
+            page.get_by_label("Iterations", exact=True).fill(words)
+            page.get_by_role("button", name="Train these picks").click()
+            expect(page.locator("#family-error")).to_contain_text(fault)
+        page.get_by_label("Iterations", exact=True).fill("2, 5")
+        page.get_by_role("button", name="Train these picks").click()
+        member = networks.get_by_role("row").filter(has_text="Member, iteration 5")
+        member.get_by_role("link").click()
+        expect(page.get_by_text("its pick of iteration 5")).to_be_visible()
+
+
 def test_what_a_user_named_something_is_text(browser: Browser, app: ServedApp) -> None:
     named = add_job(app.sessions, owner="local", proposals=20, name=HOSTILE)
     with watched_page(browser, app.url) as page:
@@ -111,8 +128,10 @@ def test_what_a_worker_finds_appears_by_itself_and_a_page_opened_later_shows_the
         expect(early.get_by_text("41 of 41 proposals")).to_be_visible()
         late.goto(f"/#/jobs/{running}")
         expect(late.get_by_text("41 of 41 proposals")).to_be_visible()
+        for page in (early, late):  # until the reasons of the rows are read
+            expect(page.locator("tbody[aria-busy=true]")).to_have_count(0)
         for part in ("#main h1", "main table", ".bars", ".log"):
-            assert late.locator(part).all_inner_texts() == early.locator(part).all_inner_texts()
+            expect(late.locator(part)).to_have_text(early.locator(part).all_text_contents())
 
 
 def test_after_the_service_restarts_the_page_catches_up_by_itself(browser: Browser, tmp_path: Path) -> None:

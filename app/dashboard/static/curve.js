@@ -9,8 +9,13 @@ const LEGEND = [
   ["ring", "pick (predicted)"],
   ["pick", "pick (measured)"],
   ["original", "original"],
+  ["of-good", "result"],
+  ["of-accent", "of the family"],
+  ["of-warn", "uniformly thinned"],
   ["limit", "budget"],
 ];
+const WORDS = { final: "result", member: "member", uniform: "uniformly thinned" };
+const TRAINED = { final: "good", member: "accent", uniform: "warn" };
 
 export class Curve {
   constructor(element, onOpen) {
@@ -21,7 +26,7 @@ export class Curve {
     );
     this.legend = h("ul", { class: "legend" });
     this.place = h("div", {});
-    this.onOpen = onOpen;
+    Object.assign(this, { onOpen, networks: [] });
     element.append(
       h("div", { class: "field" }, h("label", { for: "resource" }, "Accuracy against"), this.choice),
       this.legend,
@@ -30,12 +35,18 @@ export class Curve {
     this.choice.addEventListener("change", () => this.show(this.state));
   }
 
+  /** The points of the job's curve: of those that were trained to the end the colours are in `TRAINED`. */
+  showNetworks(networks) {
+    this.networks = networks;
+    if (this.state) this.show(this.state);
+  }
+
   show(state) {
-    if (!this.state) this.choice.value = Object.keys(state.job.budget)[0];
+    if (!this.state) this.choice.value = "latency_ms" in state.job.budget ? "latency_ms" : Object.keys(state.job.budget)[0];
     this.state = state;
     const resource = this.choice.value;
     if (this.resource !== resource) this.begin(resource);
-    this.plot.show(series(state, resource), limits(state.job, resource));
+    this.plot.show([...series(state, resource), ...trained(this.networks, resource)], limits(state.job, resource));
   }
 
   begin(resource) {
@@ -111,6 +122,20 @@ function series(state, resource) {
   ];
 }
 
+/** Networks that were trained to the end, by their accuracy on the hold-out like all others. */
+function trained(networks, resource) {
+  const cost = (one) => (resource === "latency_ms" ? one.latency_ms.measured : one[resource]);
+  return Object.entries(TRAINED).map(([kind, colour]) => ({
+    label: kind,
+    colour,
+    size: 11,
+    walk: true,
+    points: networks
+      .filter((one) => one.kind === kind && cost(one) !== null && one.holdout_accuracy !== null)
+      .map((one) => ({ x: cost(one), y: 100 * one.holdout_accuracy, kind: WORDS[kind], network: one })),
+  }));
+}
+
 /** Its accuracy on the hold-out stands with the checkpoint; before that is written, the one on the test set will do. */
 function originalPoint(job, checkpoints, resource, drawn) {
   const found = drawn(checkpoints, "measured", "original");
@@ -133,6 +158,7 @@ function limits(job, resource) {
 
 function describe(point, resource) {
   const figures = `${say.resource(resource, point.x)}, accuracy ${point.y.toFixed(1)} %`;
+  if (point.network) return `${point.kind}, of iteration ${point.network.iteration}: ${figures}`;
   if (!point.proposal)
     return `${point.kind}${point.kind === "original" ? "" : ` of iteration ${point.checkpoint.iteration}`}: ${figures}`;
   const { iteration, group, filters_before: before, filters_after: after, picked } = point.proposal;

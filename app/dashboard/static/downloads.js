@@ -1,11 +1,42 @@
 // The files of each checkpoint, with what they weigh and how fast they are.
 
-import { h } from "./dom.js";
+import { h, refill } from "./dom.js";
 import * as say from "./format.js";
 
-export function downloads(job, checkpoints) {
-  const rows = [...checkpoints.values()];
-  if (!rows.length) return h("p", { class: "quiet" }, "Files are written with the original and with every pick.");
+const PAGE = 20;
+const FIRST = { final: 0, uniform: 1, original: 2 };
+
+/** What somebody wants is what was found last: the result, then the newest iterations; the others on request. */
+export class Downloads {
+  constructor(element) {
+    Object.assign(this, { element, shown: PAGE });
+  }
+
+  show(job, checkpoints) {
+    const rows = [...checkpoints.values()].sort((one, other) => rank(one) - rank(other));
+    const more = h("button", { type: "button", onclick: () => this.showMore(job, checkpoints) }, "Show more");
+    refill(
+      this.element,
+      rows.length
+        ? table(job, rows.slice(0, this.shown))
+        : h("p", { class: "quiet" }, "Files are written with the original and with every pick."),
+      rows.length > this.shown
+        ? h("div", { class: "actions" }, more, h("span", { class: "hint" }, `${this.shown} of ${rows.length}`))
+        : null,
+    );
+  }
+
+  showMore(job, checkpoints) {
+    this.shown += 5 * PAGE;
+    this.show(job, checkpoints);
+  }
+}
+
+function rank(one) {
+  return FIRST[one.kind] ?? 1e9 - one.iteration;
+}
+
+function table(job, rows) {
   const head = ["Checkpoint", "Latency", "Mult-adds", "Parameters", "Accuracy", "Files"];
   return h(
     "div",

@@ -5,9 +5,10 @@ import { actions } from "./actions.js";
 import { Channels } from "./channels.js";
 import { Curve } from "./curve.js";
 import { complaint, facts, fill, h, refill, section } from "./dom.js";
-import { downloads } from "./downloads.js";
+import { Downloads } from "./downloads.js";
 import { drawEvents } from "./event_log.js";
 import * as say from "./format.js";
+import { Family } from "./family.js";
 import { JobState } from "./job_state.js";
 import { kindsSection } from "./kinds.js";
 import { openProposal, ProposalsTable } from "./proposals_table.js";
@@ -34,30 +35,38 @@ function build(parts, element, state, model) {
     title: h("h1", {}),
     overview: h("div", {}),
     actions: h("div", {}),
-    downloads: h("div", {}),
     log: h("ol", { class: "log", tabindex: 0, "aria-label": "What happened" }),
   });
-  const [curve, slopes, channels, table, kinds] = [0, 1, 2, 3, 4].map(() => h("div", {}));
+  const places = Array.from({ length: 7 }, () => h("div", {}));
+  const [curve, family, slopes, channels, table, kinds, downloads] = places;
   fill(
     element,
     parts.title,
     section("Progress", parts.overview, parts.actions),
     section("Trade-off", curve),
+    section("Family", family),
     h("div", { class: "columns" }, section("Channels per layer", channels), section("Latency by operator", kinds)),
     section("Cost of each iteration", slopes),
     section("Proposals", table),
-    section("Downloads", parts.downloads),
+    section("Downloads", downloads),
     section("Use it elsewhere", snippets(state.job)),
     section("What happened", parts.log),
   );
   Object.assign(parts, {
     model,
-    curve: new Curve(curve, (point) => point.proposal && openProposal(point.proposal)),
+    curve: new Curve(curve, (point) => point.proposal && openProposal(point.proposal, state.details)),
+    family: new Family(family, state, (networks) => parts.curve.showNetworks(networks)),
     slopes: new Slopes(slopes),
     channels: new Channels(channels, model),
-    table: new ProposalsTable(table),
+    table: new ProposalsTable(table, state.details, layersOf(model)),
     kinds: kindsSection(kinds, state),
+    downloads: new Downloads(downloads),
   });
+}
+
+/** Group -> the layers that shrink in it, by which proposals are searched. */
+function layersOf(model) {
+  return new Map((model?.groups ?? []).map((group) => [group.id, group.layers.join(" ")]));
 }
 
 function draw(parts, state, changed) {
@@ -66,15 +75,23 @@ function draw(parts, state, changed) {
     drawJob(parts, state.job);
     parts.channels.result(state.job);
   }
-  if (has("job", "checkpoints", "proposals")) parts.curve.show(state);
+  if (has("checkpoints", "proposals") || (has("job") && limitsChanged(parts, state.job))) parts.curve.show(state);
   if (has("proposals")) parts.table.show(state.proposals);
   if (has("proposals", "iterations")) parts.slopes.show(state);
   if (has("checkpoints")) {
     parts.channels.show(state.checkpoints);
     parts.kinds();
-    refill(parts.downloads, downloads(state.job, state.checkpoints));
+    state.inBackground(() => parts.family.read());
+    parts.downloads.show(state.job, state.checkpoints);
   }
   if (has("events")) drawEvents(parts.log, state.events);
+}
+
+/** A job tells its progress every second, and 20,000 dots are not drawn again for that. */
+function limitsChanged(parts, job) {
+  const before = parts.limits;
+  parts.limits = JSON.stringify([job.limits, job.original]);
+  return parts.limits !== before;
 }
 
 function drawJob(parts, job) {
@@ -91,11 +108,15 @@ function drawJob(parts, job) {
       Original: figures(job.original),
       Current: figures(job.current),
       Result: figures(job.result),
+      "Uniformly thinned": figures(job.uniform),
       Network: parts.model ? `${parts.model.name} (${job.model})` : job.model,
       "Data set": job.dataset,
       Target: job.target,
       Preset: job.settings.preset,
-      Continues: job.continues && h("a", { href: `#/jobs/${job.continues}` }, job.continues),
+      Continues: job.continues && [
+        h("a", { href: `#/jobs/${job.continues}` }, job.continues),
+        job.from_iteration === null ? "" : `, its pick of iteration ${job.from_iteration}`,
+      ],
       Submitted: say.time(job.created_at),
       Finished: job.finished_at && say.time(job.finished_at),
     }),

@@ -1,31 +1,25 @@
 // All that is known of one job: read once, then kept up to date by its events. Opened late it comes to the same.
 
 import { all, get, Problem, send, sleep } from "./api.js";
+import { Details } from "./details.js";
 import { followEvents } from "./events.js";
 import { OVER } from "./format.js";
 
+/** What a dot and a row are made of. Of thousands no more is read; the rest when somebody looks (`details`). */
 const PROPOSAL_FIELDS = [
   "id",
   "iteration",
   "group",
-  "layers",
-  "kind",
   "filters_before",
   "filters_after",
   "state",
-  "reason",
   "predicted",
-  "further",
   "accuracy",
-  "accuracy_standard_error",
-  "loss",
   "delta_accuracy",
-  "delta_latency_ms",
   "slope",
   "picked",
-  "steps",
-  "seconds",
-].join(",");
+];
+const QUERY = { limit: 5000, fields: PROPOSAL_FIELDS.join(",") };
 const KEPT_EVENTS = 300;
 const AGAIN_MS = 1000;
 const REREAD_AFTER = new Set(["state", "phase", "measurement", "iteration", "checkpoint"]);
@@ -35,6 +29,7 @@ export class JobState {
   constructor(id, signal, onChange) {
     Object.assign(this, { id, signal, onChange, job: null, events: [] });
     Object.assign(this, { proposals: new Map(), iterations: new Map(), checkpoints: new Map(), changed: new Set() });
+    this.details = new Details(`/v1/jobs/${id}`);
   }
 
   /** The job itself. What its events tell after this moment is applied on top of what `readAll` finds. */
@@ -48,9 +43,9 @@ export class JobState {
     const path = `/v1/jobs/${this.id}`;
     const after = Math.max(0, this.after - KEPT_EVENTS);
     await Promise.all([
-      all(`${path}/iterations`, { limit: 500 }, (page) => this.keep("iterations", page, "iteration")),
-      all(`${path}/checkpoints`, { limit: 500 }, (page) => this.keep("checkpoints", page, "checkpoint")),
-      all(`${path}/proposals`, { limit: 5000, fields: PROPOSAL_FIELDS }, (page) => this.keep("proposals", page, "id")),
+      all(`${path}/iterations`, { limit: 500 }).then((found) => this.keep("iterations", found, "iteration")),
+      all(`${path}/checkpoints`, { limit: 500 }).then((found) => this.keep("checkpoints", found, "checkpoint")),
+      all(`${path}/proposals`, QUERY).then((found) => this.keep("proposals", found, "id")), // drawn once, not by the page
       all(`${path}/events`, { limit: 500, after }, (page) => this.log(page)),
     ]);
   }
@@ -73,7 +68,10 @@ export class JobState {
       return;
     }
     this.log([event]);
-    if (event.event === "proposal") this.keep("proposals", [slim(event.data)], "id");
+    if (event.event === "proposal") {
+      this.details.put(event.data);
+      this.keep("proposals", [slim(event.data)], "id");
+    }
     if (event.event === "checkpoint") this.keep("checkpoints", [event.data], "checkpoint");
     if (event.event === "iteration") {
       this.keep("iterations", [event.data], "iteration");
@@ -84,8 +82,9 @@ export class JobState {
 
   /** An iteration that ends marks what was picked, and writes why the others were not. */
   async readReasons(iteration) {
-    const found = await all(`/v1/jobs/${this.id}/iterations/${iteration}/proposals`, { limit: 5000 });
-    this.keep("proposals", found.map(slim), "id");
+    this.details.forget(iteration);
+    const found = await all(`/v1/jobs/${this.id}/iterations/${iteration}/proposals`, QUERY);
+    this.keep("proposals", found, "id");
   }
 
   async reread() {
@@ -132,7 +131,7 @@ export class JobState {
   }
 }
 
-/** Which filters stay is most of a proposal, and shown nowhere. */
-function slim({ kept, next_larger: _larger, ...proposal }) {
-  return proposal;
+/** Only what `QUERY` asks for: an event tells all of a proposal, which filters stay too. */
+function slim(proposal) {
+  return Object.fromEntries(PROPOSAL_FIELDS.map((name) => [name, proposal[name]]));
 }

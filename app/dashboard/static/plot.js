@@ -116,13 +116,13 @@ export class Plot {
 
   /** One ascending x for all series, as uPlot wants it; each has a y or null there. */
   data() {
-    this.points = this.series.flatMap((one, index) =>
-      one.points.map((point) => ({ ...point, series: index, walk: one.walk })),
-    );
-    this.points.sort((one, other) => one.x - other.x);
+    const owners = new Map();
+    this.series.forEach((one, index) => one.points.forEach((point) => owners.set(point, index)));
+    this.points = [...owners.keys()].sort((one, other) => one.x - other.x);
+    this.walk = this.points.filter((point) => this.series[owners.get(point)].walk);
     const columns = this.series.map(() => new Array(this.points.length).fill(null));
     this.points.forEach((point, index) => {
-      columns[point.series][index] = point.y;
+      columns[owners.get(point)][index] = point.y;
     });
     return [this.points.map((point) => point.x), ...columns];
   }
@@ -170,7 +170,7 @@ export class Plot {
     if (event.key === "Escape") this.reset();
     if (!step) return;
     event.preventDefault();
-    const walk = this.points.filter((point) => point.walk);
+    const { walk } = this;
     if (!walk.length) return;
     const at = walk.indexOf(this.chosen);
     this.tell(walk[at < 0 ? (step > 0 ? 0 : walk.length - 1) : (at + step + walk.length) % walk.length]);

@@ -1,29 +1,30 @@
 // The table of proposals: every one with the reason why it was not picked; sorted, filtered and paged in the browser.
 
+import { Problem } from "./api.js";
 import { facts, h, refill } from "./dom.js";
 import * as say from "./format.js";
 
 const PAGE = 25;
 const COLUMNS = [
   ["Iteration", "iteration", (one) => one.iteration, true],
-  ["Group", "group", (one) => [one.group, ...Object.keys(one.further || {})].join(" + "), false],
+  ["Group", "group", (one, all) => [one.group, ...Object.keys(all?.further || {})].join(" + "), false],
   ["Filters", "filters_after", (one) => `${one.filters_before} → ${one.filters_after ?? "–"}`, true],
   ["State", "state", (one) => (one.picked ? "picked" : one.state), false],
   ["Accuracy", "accuracy", (one) => say.percent(one.accuracy), true],
   ["Change", "delta_accuracy", (one) => say.points(one.delta_accuracy), true],
-  [
-    "Latency",
-    "latency",
-    (one) => (one.predicted?.latency_ms === undefined ? "–" : say.ms(one.predicted.latency_ms)),
-    true,
-  ],
-  ["Why", "reason", (one) => one.reason || (one.picked ? "picked" : ""), false],
+  ["Latency", "latency", (one) => say.ms(one.predicted?.latency_ms), true],
+  ["Why", null, (one, all) => (all ? why(one, all) : "…"), false],
 ];
 
+function why(one, all) {
+  return all.reason || (one.picked ? "It was picked." : "");
+}
+
 export class ProposalsTable {
-  constructor(element) {
-    Object.assign(this, { all: [], page: 0, sorted: "iteration", up: false });
-    this.text = h("input", { type: "search", id: "proposal-search", placeholder: "layer or reason" });
+  /** `layers`: by group, what a search for a layer looks through. */
+  constructor(element, details, layers) {
+    Object.assign(this, { details, layers, all: [], page: 0, sorted: "iteration", up: false });
+    this.text = h("input", { type: "search", id: "proposal-search", placeholder: "group or layer" });
     this.which = h(
       "select",
       { id: "proposal-state" },
@@ -38,7 +39,7 @@ export class ProposalsTable {
       h(
         "th",
         { scope: "col", class: number ? "number" : "" },
-        h("button", { type: "button", onclick: () => this.sort(key) }, title),
+        key ? h("button", { type: "button", onclick: () => this.sort(key) }, title) : title,
       ),
     );
     this.previous = h("button", { type: "button", onclick: () => this.turn(-1) }, "Previous");
@@ -91,11 +92,26 @@ export class ProposalsTable {
     this.previous.disabled = this.page === 0;
     this.next.disabled = this.page >= pages - 1;
     this.summary.textContent = `${found.length} of ${this.all.length} proposals, page ${this.page + 1} of ${pages}`;
-    COLUMNS.forEach(([, key], index) =>
-      this.heads[index].setAttribute("aria-sort", key !== this.sorted ? "none" : this.up ? "ascending" : "descending"),
-    );
-    const rows = found.slice(this.page * PAGE, (this.page + 1) * PAGE);
-    refill(this.body, rows.map(row));
+    COLUMNS.forEach(([, key], index) => {
+      const way = this.up ? "ascending" : "descending";
+      if (key) this.heads[index].setAttribute("aria-sort", key === this.sorted ? way : "none");
+    });
+    this.rows = found.slice(this.page * PAGE, (this.page + 1) * PAGE);
+    this.fill();
+  }
+
+  /** The rows of the page, at once with what is known; the reasons come when they are read. */
+  async fill() {
+    const rows = this.rows;
+    const draw = () => refill(this.body, rows.map((one) => row(one, this.details)));
+    const busy = rows.some((one) => !this.details.known(one));
+    this.body.setAttribute("aria-busy", busy);
+    draw();
+    if (!busy) return;
+    await reading(() => this.details.read(rows));
+    if (rows !== this.rows) return; // another page by now
+    this.body.setAttribute("aria-busy", false);
+    draw();
   }
 
   found() {
@@ -106,7 +122,7 @@ export class ProposalsTable {
       (one) =>
         (which === "all" || (which === "picked" ? one.picked : one.state === which)) &&
         (wanted === null || one.iteration === wanted) &&
-        (!text || `${one.group} ${one.layers.join(" ")} ${one.reason || ""}`.toLowerCase().includes(text)),
+        (!text || `${one.group} ${this.layers.get(one.group) ?? ""}`.toLowerCase().includes(text)),
     );
     const by = (one) => (this.sorted === "latency" ? one.predicted?.latency_ms : one[this.sorted]) ?? null;
     return found.sort((one, other) => compare(by(one), by(other), this.up ? 1 : -1));
@@ -120,24 +136,36 @@ function compare(one, other, sign) {
   return one < other ? -sign : sign;
 }
 
-function row(one) {
+function row(one, details) {
+  const all = details.known(one);
+  const opened = (shown) =>
+    h("button", { type: "button", "data-id": one.id, onclick: () => openProposal(one, details) }, shown);
   return h(
     "tr",
     { class: one.picked ? "picked" : "" },
-    COLUMNS.map(([title, , shown, number]) =>
-      h(
-        "td",
-        { class: number ? "number" : "text" },
-        title === "Group"
-          ? h("button", { type: "button", "data-id": one.id, onclick: () => openProposal(one) }, shown(one))
-          : shown(one),
-      ),
-    ),
+    COLUMNS.map(([title, , shown, number]) => {
+      const text = shown(one, all);
+      return h("td", { class: number ? "number" : "text" }, title === "Group" ? opened(text) : text);
+    }),
   );
 }
 
+/** The service may be away for a moment, which is said above the page: what was not read is read the next time. */
+async function reading(act) {
+  try {
+    await act();
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+  }
+}
+
 /** All that is known of one proposal. */
-export function openProposal(one) {
+export async function openProposal(one, details) {
+  await reading(() => details.read([one]));
+  showProposal(one, details.known(one) ?? { layers: [] });
+}
+
+function showProposal(one, all) {
   const close = h("button", { type: "submit", class: "primary" }, "Close");
   const dialog = h(
     "dialog",
@@ -149,24 +177,24 @@ export function openProposal(one) {
       facts({
         Iteration: one.iteration,
         State: one.picked ? `${one.state}, picked` : one.state,
-        Kind: one.kind,
+        Kind: all.kind,
         Filters: `${one.filters_before} → ${one.filters_after ?? "–"}`,
-        Layers: one.layers.join(", "),
-        "Together with": Object.keys(one.further || {}).join(", "),
-        Why: one.reason || (one.picked ? "It was picked." : null),
-        Accuracy: `${say.percent(one.accuracy)}${one.accuracy_standard_error ? ` ± ${say.percent(one.accuracy_standard_error)}` : ""}`,
+        Layers: all.layers.join(", "),
+        "Together with": Object.keys(all.further || {}).join(", "),
+        Why: why(one, all),
+        Accuracy: `${say.percent(one.accuracy)}${all.accuracy_standard_error ? ` ± ${say.percent(all.accuracy_standard_error)}` : ""}`,
         "Against the control": say.points(one.delta_accuracy),
-        Loss: one.loss === null ? null : say.digits(one.loss),
-        "Change of latency": one.delta_latency_ms === null ? null : say.ms(one.delta_latency_ms),
-        Slope: one.slope === null ? null : say.digits(one.slope),
+        Loss: shown(all.loss, say.digits),
+        "Change of latency": shown(all.delta_latency_ms, say.ms),
+        Slope: shown(one.slope, say.digits),
         ...Object.fromEntries(
           Object.entries(one.predicted || {}).map(([name, value]) => [
             `${say.RESOURCES[name] || name}, predicted`,
             say.resource(name, value),
           ]),
         ),
-        Steps: one.steps,
-        Took: one.seconds === null ? null : say.duration(one.seconds),
+        Steps: all.steps,
+        Took: shown(all.seconds, say.duration),
       }),
       h("div", { class: "actions" }, close),
     ),
@@ -174,4 +202,8 @@ export function openProposal(one) {
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();
+}
+
+function shown(value, words) {
+  return value === null || value === undefined ? null : words(value);
 }
