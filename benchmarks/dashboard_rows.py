@@ -8,6 +8,7 @@ from sqlalchemy import Select, insert, select
 from sqlalchemy.orm import Session
 
 from adapt.graph.network import Graph, Node
+from adapt.presets import PRESETS, settings_to_document
 from app.database import Sessions, database_now, unit_of_work
 from app.jobs.documents import proposal_document
 from app.jobs.rows import to_proposal
@@ -114,7 +115,7 @@ def _add_job(session: Session, owner: str, model: str, name: str, state: str, it
         JobRow(
             id=job, owner=owner, name=name, state=state, phase="adapting" if state == "running" else None,
             model_id=model, dataset_id="digits", target_id="local", budget={"latency_ms": "45%"},
-            limits={"latency_ms": 0.45 * ORIGINAL_MS}, settings={"preset": "netadapt"}, lane="long",
+            limits={"latency_ms": 0.45 * ORIGINAL_MS}, settings=settings_to_document(PRESETS["netadapt"]), lane="long",
             event_counter=events, original=_figures(0, 0.95, "0"), current=_figures(1, _accuracy(1), str(iterations)),
             progress={"fraction": 0.9, "iteration": iterations, "proposals_done": 3, "proposals_total": 20,
                       "eta_seconds": 600.0},
@@ -163,7 +164,7 @@ def _checkpoints(session: Session, job: str, iterations: int, groups: int) -> It
         done = number / iterations
         figures = _figures(done, _accuracy(done), str(number))
         yield {
-            "job_id": job, "checkpoint": str(number), "number": number, "kind": "pick" if number else "original",
+            "job_id": job, "checkpoint": str(number), "number": number + 1, "kind": "pick" if number else "original",
             "iteration": number, "latency": figures["latency_ms"], "macs": figures["macs"], "params": figures["params"],
             "memory_bytes": figures["memory_bytes"], "accuracy": figures["accuracy"],
             "filters": {f"features.{n}": int(CHANNELS * (1 - done * n / (2 * groups))) for n in range(groups)},

@@ -1,23 +1,15 @@
 """Jobs and their parts as the JSON objects that REST answers and events carry: one spelling for both."""
 
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from adapt.noise import standard_error
-from app.jobs.records import Checkpoint, Event, Figures, Iteration, Job, NextLarger, Proposal
+from app.jobs.records import Checkpoint, Event, Figures, Iteration, Job, Proposal
 from app.records import fields_of
 from app.timestamps import rfc3339
 
 _NOT_STORED = {"distill": False, "compare": "none", "search": "exact"}
 """Echoed of a job that does not store them: when it was submitted there was nothing else."""
-_FIRST = ("id", "iteration", "group")
-_OURS = {"job_id", "number", "answers"}
-PROPOSAL_FIELDS = (
-    *_FIRST,
-    *(field.name for field in fields(Proposal) if field.name not in {*_FIRST, *_OURS}),
-    "accuracy_standard_error",
-)
 
 
 def job_document(job: Job) -> dict[str, Any]:
@@ -73,26 +65,43 @@ def iteration_document(iteration: Iteration) -> dict[str, Any]:
     }
 
 
-def proposal_document(proposal: Proposal, names: Sequence[str] = PROPOSAL_FIELDS) -> dict[str, Any]:
-    """`names`: only these, without making the others: a page asks for thousands of proposals at a time."""
-    return {name: _proposal_field(proposal, name) for name in names}
+def proposal_document(proposal: Proposal) -> dict[str, Any]:
+    document = fields_of(proposal) | {"accuracy_standard_error": _error_of(proposal.accuracy, proposal.holdout_images)}
+    document["next_larger"] = None if proposal.next_larger is None else fields_of(proposal.next_larger)
+    document["judged_again"] = _told_again(proposal.judged_again)
+    del document["job_id"], document["number"], document["answers"]
+    first = ("id", "iteration", "group")
+    return {key: document[key] for key in first} | {
+        key: list(value) if isinstance(value, tuple) else value for key, value in document.items() if key not in first
+    }
 
 
-def _proposal_field(proposal: Proposal, name: str) -> Any:
-    if name == "accuracy_standard_error":
-        return _standard_error(proposal)
-    value = getattr(proposal, name)
-    if name == "judged_again" and value is not None:
-        return value | {"standard_error": standard_error(value["accuracy"], value["images"])}
-    if isinstance(value, NextLarger):
-        return fields_of(value)
-    return list(value) if isinstance(value, tuple) else value
+def proposal_fields(names: Sequence[str], rows: Iterable[Sequence[Any]], images: int | None) -> list[dict[str, Any]]:
+    """Only these of `proposal_document`, from `rows` of their columns: a page asks for thousands of proposals at a
+    time. `images`: of the hold-out."""
+    found = [dict(zip(names, row, strict=True)) for row in rows]
+    for name in names:
+        if (told := _TOLD_OTHERWISE.get(name)) is not None:
+            for document in found:
+                document[name] = told(document[name], images)
+    return found
 
 
-def _standard_error(proposal: Proposal) -> float | None:
-    if proposal.accuracy is None or proposal.holdout_images is None:
-        return None
-    return standard_error(proposal.accuracy, proposal.holdout_images)
+_TOLD_OTHERWISE: dict[str, Callable[[Any, int | None], Any]] = {
+    "accuracy_standard_error": lambda accuracy, images: _error_of(accuracy, images),
+    "holdout_images": lambda _, images: images,
+    "judged_again": lambda again, _: _told_again(again),
+    "further": lambda further, _: further or {},
+}
+"""What is not as it is stored: field -> the value of its column as it is told."""
+
+
+def _told_again(again: dict[str, Any] | None) -> dict[str, Any] | None:
+    return again and again | {"standard_error": standard_error(again["accuracy"], again["images"])}
+
+
+def _error_of(accuracy: float | None, images: int | None) -> float | None:
+    return None if accuracy is None or images is None else standard_error(accuracy, images)
 
 
 def checkpoint_document(checkpoint: Checkpoint) -> dict[str, Any]:

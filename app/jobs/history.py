@@ -1,11 +1,12 @@
 """The SQL about what happened within a job: events, iterations, proposals, checkpoints."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, null, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session, selectinload
 
+from app.jobs.documents import proposal_fields
 from app.jobs.errors import PartNotFound
 from app.jobs.holdout import holdout_images
 from app.jobs.records import Checkpoint, CheckpointFile, Event, Iteration, Job, Proposal
@@ -15,6 +16,8 @@ from app.paging import Page, cut_page
 from app.records import Caller, FileFormat
 from app.tables import CheckpointRow, EventRow, IterationRow, ProposalRow
 
+_COLUMNS = {"group": "group_id", "accuracy_standard_error": "accuracy", "holdout_images": "number"}
+"""Of a proposal: field -> the column that it is told from, where that has another name."""
 MOST_CHECKPOINTS = 100_000
 """More than any search has iterations."""
 
@@ -40,33 +43,34 @@ class JobHistory:
         return cut_page([to_iteration(row) for row in rows], limit, lambda iteration: (iteration.iteration,))
 
     def list_proposals(
-        self,
-        caller: Caller,
-        job_id: str,
-        *,
-        after: int,
-        limit: int,
-        iteration: int | None = None,
-        left_out: Collection[str] = (),
+        self, caller: Caller, job_id: str, *, after: int, limit: int, iteration: int | None = None
     ) -> Page[Proposal]:
-        """Of one iteration or of all; fields that are `left_out` of the reading are None. Raises PartNotFound for an
-        iteration that has not begun."""
+        """Of one iteration or of all. Raises PartNotFound for an iteration that has not begun."""
         self._jobs.get_job(caller, job_id)
+        wanted = self._wanted(job_id, after, iteration)
+        rows = self._session.scalars(select(ProposalRow).where(*wanted).order_by(ProposalRow.number).limit(limit + 1))
+        images = holdout_images(self._session, job_id)
+        return cut_page([to_proposal(row, images) for row in rows], limit, lambda proposal: (proposal.number,))
+
+    def list_proposal_fields(
+        self, caller: Caller, job_id: str, names: Sequence[str], *, after: int, limit: int, iteration: int | None = None
+    ) -> Page[dict[str, Any]]:
+        """As `list_proposals`, of each only these fields of its document, and no other column is read."""
+        self._jobs.get_job(caller, job_id)
+        columns = [ProposalRow.number, *(getattr(ProposalRow, _COLUMNS.get(name, name)) for name in names)]
+        chosen = select(*columns).where(*self._wanted(job_id, after, iteration)).order_by(ProposalRow.number)
+        page = cut_page(self._session.execute(chosen.limit(limit + 1)).all(), limit, lambda row: (row[0],))
+        documents = proposal_fields(names, (row[1:] for row in page.items), holdout_images(self._session, job_id))
+        return Page(items=tuple(documents), next_position=page.next_position)
+
+    def _wanted(self, job_id: str, after: int, iteration: int | None) -> list[ColumnElement[bool]]:
+        """Raises PartNotFound."""
         wanted = [ProposalRow.job_id == job_id, ProposalRow.number > after]
         if iteration is not None:
             if self._session.get(IterationRow, (job_id, iteration)) is None:
                 raise PartNotFound(job_id, f"iteration {iteration}")
             wanted.append(ProposalRow.iteration == iteration)
-        # Columns, not objects of the session: of thousands of rows those would take most of the time.
-        unread = {*left_out, "answers"}  # which no reader of a listing is told
-        columns: list[ColumnElement[Any]] = [
-            null().label(column.key) if column.key in unread else column
-            for column in ProposalRow.__mapper__.columns
-            if column.key != "created_at"  # of no proposal's fields
-        ]
-        rows = self._session.execute(select(*columns).where(*wanted).order_by(ProposalRow.number).limit(limit + 1))
-        images = holdout_images(self._session, job_id)
-        return cut_page([to_proposal(row, images) for row in rows], limit, lambda proposal: (proposal.number,))
+        return wanted
 
     def list_checkpoints(self, caller: Caller, job_id: str, *, after: int, limit: int) -> Page[Checkpoint]:
         self._jobs.get_job(caller, job_id)
@@ -94,8 +98,11 @@ class JobHistory:
 
     def find_newest_checkpoint(self, caller: Caller, job_id: str) -> Checkpoint | None:
         """Of the search: not what its result is compared with."""
-        found = [one for one in self.all_checkpoints(caller, job_id) if one.kind != "uniform"]
-        return found[-1] if found else None
+        self._jobs.get_job(caller, job_id)
+        of_search = select(CheckpointRow).where(CheckpointRow.job_id == job_id, CheckpointRow.kind != "uniform")
+        newest = of_search.order_by(CheckpointRow.number.desc()).limit(1).options(selectinload(CheckpointRow.files))
+        row = self._session.scalar(newest)
+        return None if row is None else to_checkpoint(row)
 
     def get_checkpoint_file(
         self, caller: Caller, job_id: str, checkpoint: str, file_format: FileFormat

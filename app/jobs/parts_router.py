@@ -1,6 +1,6 @@
 """What lies within a job: its events, iterations, proposals, checkpoints and their files."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
@@ -24,7 +24,6 @@ from app.dependencies import (
 from app.file_answers import file_response
 from app.jobs.csv_files import ITERATION_COLUMNS, MEDIA_TYPE, PAGE, PROPOSAL_COLUMNS, all_items, csv_lines
 from app.jobs.documents import (
-    PROPOSAL_FIELDS,
     checkpoint_document,
     event_document,
     iteration_document,
@@ -41,6 +40,7 @@ from app.jobs.schemas import (
     OperatorLatencyOut,
     ProposalFieldsListing,
     ProposalListing,
+    ProposalOut,
 )
 from app.json_body import InvalidFields
 from app.paging import MAX_PROPOSALS_PAGE, Page, decode_cursor, listing, read_number
@@ -48,8 +48,6 @@ from app.records import Caller, FileFormat
 
 T = TypeVar("T")
 LARGEST = 2**31 - 1
-LONG_FIELDS = frozenset({"kept", "next_larger", "further"})
-"""Of a proposal: most of its bytes, and not read where nobody asked for them."""
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])
 Form = Annotated[Literal["json", "csv"], Query(description="csv gives all rows.")]
 Number = Annotated[int, Path(ge=0, le=LARGEST)]
@@ -205,22 +203,30 @@ class _Shown:
         return _csv(name, PROPOSAL_COLUMNS, self._page_after, proposal_document)
 
     def json(self, request: Request, cursor: str | None, limit: int, fields: str | None) -> JSONResponse:
-        names = PROPOSAL_FIELDS if fields is None else _named(fields)
-        page_after = partial(self._page_after, left_out=LONG_FIELDS.difference(names))
-        return _json(request, cursor, limit, page_after, partial(proposal_document, names=names))
+        if fields is None:
+            return _json(request, cursor, limit, self._page_after, proposal_document)
+        names = _named(fields)
 
-    def _page_after(self, after: int, size: int, left_out: Collection[str] = ()) -> Page[Proposal]:
+        def page_after(after: int, size: int) -> Page[dict[str, Any]]:
+            with reading(self.services.sessions) as session:
+                return JobHistory(session).list_proposal_fields(
+                    self.caller, self.job_id, names, after=after, limit=size, iteration=self.iteration
+                )
+
+        return _json(request, cursor, limit, page_after, lambda document: document)
+
+    def _page_after(self, after: int, size: int) -> Page[Proposal]:
         with reading(self.services.sessions) as session:
             return JobHistory(session).list_proposals(
-                self.caller, self.job_id, after=after, limit=size, iteration=self.iteration, left_out=left_out
+                self.caller, self.job_id, after=after, limit=size, iteration=self.iteration
             )
 
 
 def _named(asked: str) -> Sequence[str]:
     """Raises InvalidFields."""
     names = asked.split(",")
-    if unknown := [name for name in names if name not in PROPOSAL_FIELDS]:
-        detail = f"a proposal has no {unknown[0]!r}; it has {', '.join(PROPOSAL_FIELDS)}"
+    if unknown := [name for name in names if name not in ProposalOut.model_fields]:
+        detail = f"a proposal has no {unknown[0]!r}; it has {', '.join(ProposalOut.model_fields)}"
         raise InvalidFields([{"parameter": "fields", "detail": detail}])
     return names
 

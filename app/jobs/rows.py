@@ -2,8 +2,6 @@
 
 from typing import Any, cast
 
-from sqlalchemy import Row
-
 from app.jobs.records import (
     Checkpoint,
     CheckpointFile,
@@ -86,7 +84,7 @@ def to_iteration(row: IterationRow) -> Iteration:
     )
 
 
-def to_proposal(row: ProposalRow | Row[Any], holdout_images: int | None = None) -> Proposal:
+def to_proposal(row: ProposalRow, holdout_images: int | None = None) -> Proposal:
     return Proposal(
         holdout_images=holdout_images,
         judged_again=row.judged_again,

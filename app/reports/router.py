@@ -11,11 +11,12 @@ from starlette.responses import HTMLResponse
 from app.database import reading
 from app.dependencies import CallerDep, ServicesDep
 from app.jobs.csv_files import PAGE, all_items
-from app.jobs.documents import checkpoint_document, iteration_document, job_document, proposal_document
+from app.jobs.documents import checkpoint_document, iteration_document, job_document
 from app.jobs.history import JobHistory
 from app.jobs.repository import JobRepository
 from app.models.repository import ModelRepository
 from app.paging import Page
+from app.records import Caller
 from app.reports.page import PROPOSAL_FIELDS, report_page
 from app.timestamps import rfc3339
 
@@ -42,12 +43,13 @@ def get_report(job_id: str, services: ServicesDep, caller: CallerDep) -> HTMLRes
             job=job_document(job),
             model_name=job.model_id if model is None else model.name,
             iterations=documents(history.list_iterations, iteration_document),
-            proposals=documents(
-                partial(history.list_proposals, left_out=("kept", "next_larger")),
-                partial(proposal_document, names=PROPOSAL_FIELDS),
-            ),
+            proposals=documents(partial(_few_fields, history), lambda document: document),
             checkpoints=documents(history.list_checkpoints, checkpoint_document),
             written_at=rfc3339(datetime.now(UTC)) or "",
         )
     headers = {"Content-Disposition": f'attachment; filename="{job_id}.html"'}
     return HTMLResponse(page, headers=headers)
+
+
+def _few_fields(history: JobHistory, caller: Caller, job_id: str, *, after: int, limit: int) -> Page[dict[str, Any]]:
+    return history.list_proposal_fields(caller, job_id, PROPOSAL_FIELDS, after=after, limit=limit)

@@ -34,6 +34,8 @@ def test_proposals_can_be_asked_for_with_a_few_fields(app: ServedApp, client: ht
     path = f"/v1/jobs/{add_job(app.sessions, owner='local', proposals=30)}/proposals"
     whole, few = (client.get(path, params=asked).json()["data"] for asked in ({}, {"fields": "accuracy,id"}))
     assert [one.keys() for one in few] == [{"accuracy", "id"}] * 30
+    every = client.get(path, params={"fields": ",".join(whole[0])}).json()["data"]
+    assert every == whole
     assert few == [{name: one[name] for name in ("accuracy", "id")} for one in whole]
     first = client.get(path.replace("/proposals", "/iterations/1/proposals"), params={"fields": "accuracy,id"}).json()
     assert first["data"] == few[:20]
