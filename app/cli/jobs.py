@@ -237,13 +237,15 @@ def report(
     file: Annotated[Path, typer.Option("-o", "--output", help="Where to write it.")],
     url: Url = DEFAULT_URL,
     token: Token = None,
+    as_json: AsJson = False,
 ) -> None:
     """Saves a job as one HTML file that opens anywhere; of one that still runs, as it is now."""
     from app.client.download import write_whole
 
     with connected(url, token) as client:
         write_whole(file, client.report(job))
-    typer.echo(f"{file}: {file.stat().st_size} bytes")
+    size = file.stat().st_size
+    print_outcome(f"{file}: {size} bytes", {"file": str(file), "bytes": size, "job": job}, as_json=as_json)
 
 
 def register(app: typer.Typer) -> None:
