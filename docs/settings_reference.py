@@ -74,7 +74,9 @@ def _shown(name: str) -> str:
     default: Any = Settings.model_fields[name].default
     if isinstance(default, tuple):
         return f"`{','.join(map(str, default))}`" if default else "none"
-    return f"in {FOLDER}" if default == "" else "none" if default is None else f"`{default}`"
+    if default == "":
+        return f"in {FOLDER}" if name.endswith(("_url", "_dir")) else "none"
+    return "none" if default is None else f"`{default}`"
 
 
 def _sections() -> Mapping[str, str]:
