@@ -19,7 +19,7 @@ def test_every_page_is_told_and_there() -> None:
 
 
 def test_the_policy_is_the_one_that_is_sent() -> None:
-    block = TEXT.split("```")[1]
+    block = TEXT.split("```text\n")[1].partition("```")[0]
     assert " ".join(block.split()) == POLICY
 
 
