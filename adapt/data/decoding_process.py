@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from adapt.child_process import limit_this_process
+from adapt.child_process import answer, limit_this_process
 from adapt.data.duplicates import digest_of
 from adapt.data.folders import sort_into_classes
 from adapt.data.listing import AUTOMATIC_TEST, Listing, read_listing, write_listing
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
     wake_at_parents_end()
     with _sharing_machine(lock) as pause_point:
         outcome = _outcome(STEPS[step], json.loads(text), pause_point)
-    print(json.dumps(outcome))
+    answer(outcome)
 
 
 @contextmanager

@@ -3,12 +3,11 @@
 Arguments: the limits, upload, folder for unpacked arrays, bytes that they may take.
 """
 
-import json
 import sys
 from collections import Counter
 from pathlib import Path
 
-from adapt.child_process import limit_this_process
+from adapt.child_process import answer, limit_this_process
 from adapt.data.dataset import Dataset
 from adapt.data.npz import load_npz
 from adapt.data.report import Statistics, describe_sizes, write_sample
@@ -18,7 +17,7 @@ from adapt.errors import DatasetRefused, NotEnoughData
 def main(arguments: list[str]) -> None:
     """Unexpected exceptions leave with a traceback on stderr and exit code 1."""
     upload, folder, max_bytes = limit_this_process(arguments)
-    print(json.dumps(_outcome(Path(upload), Path(folder), int(max_bytes))))
+    answer(_outcome(Path(upload), Path(folder), int(max_bytes)))
 
 
 def _outcome(upload: Path, folder: Path, max_bytes: int) -> dict[str, object]:

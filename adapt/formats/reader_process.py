@@ -5,12 +5,11 @@ architecture that one's name. Prints one JSON line for `adapt.formats.sandbox`.
 """
 
 import gc
-import json
 import sys
 from pathlib import Path
 
 from adapt.checkpoint import network_format, read_network
-from adapt.child_process import limit_this_process
+from adapt.child_process import answer, limit_this_process
 from adapt.errors import FormatRefused, NetworkRefused, UnsupportedOperator
 from adapt.formats.safetensors_file import carries_architecture, write_safetensors_file
 from adapt.graph.network import Network
@@ -21,7 +20,7 @@ def main(arguments: list[str]) -> None:
     """Unexpected exceptions leave with a traceback on stderr and exit code 1."""
     gc.disable()  # it ends soon, and looks in vain for cycles in a large file's parsed JSON again and again
     upload, output, *architecture = limit_this_process(arguments)
-    print(json.dumps(_outcome(Path(upload), Path(output), *architecture)))
+    answer(_outcome(Path(upload), Path(output), *architecture))
 
 
 def _outcome(upload: Path, output: Path, architecture: str | None = None) -> dict[str, object]:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from adapt.child_process import limit_this_process
+from adapt.child_process import answer, limit_this_process
 from adapt.errors import TableRefused
 from adapt.latency.table import table_from_document
 from app.json_body import BodyMalformed, InvalidFields, parse_json
@@ -18,7 +18,7 @@ from app.targets.schemas import NewTableTarget, read_new_target
 def main(arguments: list[str]) -> None:
     """Unexpected exceptions leave with a traceback on stderr and exit code 1."""
     document, output = limit_this_process(arguments)
-    print(json.dumps(_outcome(Path(document), Path(output))))
+    answer(_outcome(Path(document), Path(output)))
 
 
 def _outcome(document: Path, output: Path) -> dict[str, object]:

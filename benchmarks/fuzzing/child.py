@@ -158,3 +158,4 @@ def _where(error: Exception) -> str:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+    os._exit(0)  # as the service's reading children end: how native libraries take leave is left out
