@@ -23,7 +23,10 @@ def onnx() -> bytes:
 @pytest.mark.parametrize(
     ("choice", "says"),
     [
-        (RuntimeChoice(runtime="tvm"), "no such runtime is known; there are onnxruntime, torch, torch-compile"),
+        (
+            RuntimeChoice(runtime="tvm"),
+            "'tvm' is not one of 'onnxruntime', 'torch', 'torch-compile'; a package that adds it",
+        ),
         (RuntimeChoice(provider="NoSuchProvider"), "not installed; there are .*CPUExecutionProvider"),
         (RuntimeChoice(runtime="torch", provider="tpu"), "provider tpu is not there; there are cpu"),
         (RuntimeChoice(runtime="torch", provider="cpu", precision="int8"), "onnxruntime alone"),
