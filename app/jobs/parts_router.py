@@ -54,9 +54,8 @@ Number = Annotated[int, Path(ge=0, le=LARGEST)]
 ProposalLimit = Annotated[int, Query(ge=1, le=MAX_PROPOSALS_PAGE)]
 Fields = Annotated[
     str | None,
-    Query(
-        max_length=1000, description="In JSON: only these of a proposal, commas between. `kept` is most of its bytes."
-    ),
+    # No length of its own: an address as a whole has one, and 414 is its answer.
+    Query(description="In JSON: only these of a proposal, commas between. `kept` is most of its bytes."),
 ]
 _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 _STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
