@@ -98,7 +98,7 @@ def open_tasks(service):
 
 def test_what_is_asked_is_answered_and_its_files_do_not_stay(service, target):
     with device_of(service, target) as device:
-        assert (device.file, device.conditions) == ("safetensors", CONDITIONS)  # of a stand-in
+        assert (device.file, device.conditions) == ("onnx", CONDITIONS)  # which any runtime but torch is given
         found, counts = with_agent(service, target, lambda: device.read(b"candidate", b"reference", PLAN))
     assert (found, counts) == (READING, [1])
     with reading(service.sessions) as session:
