@@ -2,7 +2,7 @@
 answers a Meter (adapt.search), held here to what a Meter promises."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from adapt.events import Figure, Latency, Measurement
 from adapt.graph.network import Graph, Network
@@ -43,19 +43,3 @@ class AddedMeter:
         if not 0 < found < math.inf:
             raise self._plugin.failed(f"it predicts {found}; it has to be above zero")
         return found
-
-
-class RecordedMeter:
-    """Answers from the record first: a resumed job decides by what was measured before it was interrupted."""
-
-    def __init__(self, meter: Meter, recorded: Mapping[str, Measurement]) -> None:
-        self._meter, self._recorded = meter, dict(recorded)
-        self.unit, self.margin = meter.unit, meter.margin
-
-    def measure(self, key: str, network: Network, effort: Effort = "usual") -> Measurement:
-        if key not in self._recorded:
-            self._recorded[key] = self._meter.measure(key, network, effort)
-        return self._recorded[key]
-
-    def predict(self, graph: Graph) -> float:
-        return self._meter.predict(graph)
