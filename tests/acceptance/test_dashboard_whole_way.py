@@ -1,5 +1,7 @@
 """A user's whole way by the page alone: a file in, a budget checked, a search watched, a faster network out."""
 
+import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +76,20 @@ def test_a_proposal_says_why_it_was_not_picked(finished: Page) -> None:
     expect(dialog).to_contain_text("Why")
     dialog.get_by_role("button", name="Close").click()
     expect(dialog).to_have_count(0)
+
+
+def test_what_there_is_to_copy_starts_the_same_search(finished: Page, address: str) -> None:
+    curl, python = finished.get_by_role("main").locator("pre").all_text_contents()
+    sent = json.loads(re.findall(r"-d '(.*)' http", curl)[0])
+    (submit,) = [node for node in ast.walk(ast.parse(python)) if isinstance(node, ast.Call) and node.keywords[1:]]
+    said = {keyword.arg or "": ast.literal_eval(keyword.value) for keyword in submit.keywords}
+    assert {**said, "model": ast.literal_eval(submit.args[0])} == sent
+    with Client(address) as client:
+        job = client.jobs.get(finished.url.rpartition("/")[2])
+        again = client.submit(**sent)
+        client.cancel(again["id"])
+    assert all(again[part] == job[part] for part in ("model", "dataset", "target", "budget", "settings"))
+    assert sent["settings"] == {"preset": "quick", "short_term_steps": 4, "long_term_epochs": 1}
 
 
 def test_the_result_is_downloaded_and_runs(finished: Page, tmp_path: Path) -> None:

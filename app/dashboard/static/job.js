@@ -20,17 +20,22 @@ export async function jobPage(element, id, left) {
   const parts = {};
   const state = new JobState(id, left, (changed) => draw(parts, state, changed));
   await state.open();
-  const model = await get(`/v1/models/${state.job.model}`, { signal: left }).catch((error) => {
-    if (!(error instanceof Problem)) throw error;
-    return null; // its name is all that the page lacks then
-  });
-  build(parts, element, state, model);
+  const [model, info] = await Promise.all([findModel(state.job.model, left), get("/v1/info", { signal: left })]);
+  build(parts, element, state, model, info);
   draw(parts, state, new Set(["job"]));
   await state.readAll();
   await state.follow((well) => connected(well));
 }
 
-function build(parts, element, state, model) {
+/** Null for one that cannot be had: its name is all that the page lacks then. */
+function findModel(id, left) {
+  return get(`/v1/models/${id}`, { signal: left }).catch((error) => {
+    if (!(error instanceof Problem)) throw error;
+    return null;
+  });
+}
+
+function build(parts, element, state, model, info) {
   Object.assign(parts, {
     title: h("h1", {}),
     overview: h("div", {}),
@@ -49,7 +54,7 @@ function build(parts, element, state, model) {
     section("Cost of each iteration", slopes),
     section("Proposals", table),
     section("Downloads", downloads),
-    section("Use it elsewhere", snippets(state.job)),
+    section("Use it elsewhere", snippets(state.job, info.presets)),
     section("What happened", parts.log),
   );
   Object.assign(parts, {

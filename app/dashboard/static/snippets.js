@@ -2,15 +2,11 @@
 
 import { h } from "./dom.js";
 
-export function snippets(job) {
-  const request = {
-    model: job.model,
-    dataset: job.dataset,
-    target: job.target,
-    budget: job.budget,
-    settings: { preset: job.settings.preset },
-  };
-  const json = JSON.stringify(request);
+/** `presets`: the settings of each, as /v1/info has them. */
+export function snippets(job, presets) {
+  const { model, dataset, target, budget } = job;
+  const settings = settingsAsked(job.settings, presets[job.settings.preset] ?? {});
+  const json = JSON.stringify({ model, dataset, target, budget, settings });
   const file = `/v1/jobs/${job.id}/checkpoints/final/file?format=onnx`;
   const curl = [
     `curl -H 'Content-Type: application/json' -d '${json.replaceAll("'", "'\\''")}' ${location.origin}/v1/jobs`,
@@ -20,7 +16,12 @@ export function snippets(job) {
     "from netadapt import Client",
     "",
     `with Client(${JSON.stringify(location.origin)}) as client:`,
-    `    job = client.submit(${JSON.stringify(job.model)}, dataset=${JSON.stringify(job.dataset)}, budget=${JSON.stringify(job.budget)})`,
+    "    job = client.submit(",
+    `        ${inPython(model)},`,
+    ...Object.entries({ dataset, target, budget, settings }).map(
+      ([name, value]) => `        ${name}=${inPython(value)},`,
+    ),
+    "    )",
     '    client.wait(job["id"])',
     '    client.download(job["id"], "adapted.onnx", format="onnx")',
   ].join("\n");
@@ -33,6 +34,35 @@ export function snippets(job) {
       "Where sign-in is needed, add a token: -H 'Authorization: Bearer …', or Client(…, token=…).",
     ),
   ];
+}
+
+/** The preset and what differs from it. A job echoes each schedule with a floor, which only presets have. */
+function settingsAsked(settings, preset) {
+  const differing = Object.keys(preset).filter((name) => canonical(settings[name]) !== canonical(preset[name]));
+  const asked = Object.fromEntries(differing.map((name) => [name, settings[name]]));
+  if (asked.schedule)
+    asked.schedule = Object.fromEntries(
+      Object.entries(asked.schedule).map(([resource, { initial, decay }]) => [resource, { initial, decay }]),
+    );
+  return { preset: settings.preset, ...asked };
+}
+
+/** The same text for the same value: databases keep the keys of an object in an order of their own. */
+function canonical(value) {
+  return JSON.stringify(value, (_, part) =>
+    part && typeof part === "object" && !Array.isArray(part) ? Object.fromEntries(Object.entries(part).sort()) : part,
+  );
+}
+
+/** A JSON value as Python writes it. */
+function inPython(value) {
+  if (value === null) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (Array.isArray(value)) return `[${value.map(inPython).join(", ")}]`;
+  if (typeof value !== "object") return JSON.stringify(value);
+  return `{${Object.entries(value)
+    .map(([name, part]) => `${JSON.stringify(name)}: ${inPython(part)}`)
+    .join(", ")}}`;
 }
 
 function snippet(title, text) {
