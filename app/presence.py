@@ -65,4 +65,4 @@ def seen_alive(sessions: Sessions, worker_id: str, lane: str, *, every_s: float 
         yield
     finally:
         ended.set()
-        thread.join(every_s)  # a database that hangs must not keep a process from its end
+        thread.join(EVERY_S)  # a database that hangs must not keep a process from its end
