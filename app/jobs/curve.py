@@ -1,12 +1,11 @@
 """The curve of a search: what each of its networks needs against what it scores, one point a network."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from app.jobs.family import within_of
 from app.jobs.records import Checkpoint, Figures, Job
-from app.records import PointKind
+from app.records import PointKind, fields_of
 
 NO_FIGURES = Figures()
 
@@ -44,7 +43,7 @@ def _point(kind: PointKind, job: Job, iteration: int, figures: Figures) -> Point
         "state": job.state,
         "iteration": iteration,
         "checkpoint": figures.checkpoint,
-        "latency_ms": asdict(figures.latency_ms),
+        "latency_ms": fields_of(figures.latency_ms),
         "macs": figures.macs,
         "params": figures.params,
         "memory_bytes": figures.memory_bytes,

@@ -81,13 +81,13 @@ def proposal_fields(names: Sequence[str], rows: Iterable[Sequence[Any]], images:
     time. `images`: of the hold-out."""
     found = [dict(zip(names, row, strict=True)) for row in rows]
     for name in names:
-        if (told := _TOLD_OTHERWISE.get(name)) is not None:
+        if (told := TOLD_OTHERWISE.get(name)) is not None:
             for document in found:
                 document[name] = told(document[name], images)
     return found
 
 
-_TOLD_OTHERWISE: dict[str, Callable[[Any, int | None], Any]] = {
+TOLD_OTHERWISE: dict[str, Callable[[Any, int | None], Any]] = {
     "accuracy_standard_error": lambda accuracy, images: _error_of(accuracy, images),
     "holdout_images": lambda _, images: images,
     "judged_again": lambda again, _: _told_again(again),

@@ -17,6 +17,7 @@ from app.jobs.repository import JobRepository
 from app.jobs.router import refuse_without_room
 from app.jobs.schemas import CurveOut, FamilyIn, JobListing
 from app.jobs.service import JobService
+from app.json_answers import LongAnswer
 from app.json_body import read_json, validate
 from app.newest_first import page_start
 from app.openapi import json_body
@@ -60,7 +61,7 @@ def list_family(
 
 
 @router.get("/curve", response_model=CurveOut)
-def get_curve(job_id: str, services: ServicesDep, caller: CallerDep) -> JSONResponse:
+def get_curve(job_id: str, services: ServicesDep, caller: CallerDep) -> LongAnswer:
     """What each network of this job and its family needs and scores: the original, every pick, the result, the
     members, and what they compare with."""
     with reading(services.sessions) as session:
@@ -68,7 +69,7 @@ def get_curve(job_id: str, services: ServicesDep, caller: CallerDep) -> JSONResp
         job = jobs.get_job(caller, job_id)
         checkpoints = JobHistory(session).all_checkpoints(caller, job_id)
         members = jobs.list_jobs(caller, limit=MOST_MEMBERS, family_of=job_id).items
-    return JSONResponse(curve_document(job, checkpoints, members))
+    return LongAnswer(curve_document(job, checkpoints, members))
 
 
 def _accepted(job_id: str, members: list[Job]) -> Answer:

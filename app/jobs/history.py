@@ -1,21 +1,23 @@
 """The SQL about what happened within a job: events, iterations, proposals, checkpoints."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import JSON, ColumnElement, cast, select
 from sqlalchemy.orm import Session, selectinload
 
-from app.jobs.documents import proposal_fields
+from app.jobs.documents import TOLD_OTHERWISE, proposal_fields
 from app.jobs.errors import PartNotFound
 from app.jobs.holdout import holdout_images
 from app.jobs.records import Checkpoint, CheckpointFile, Event, Iteration, Job, Proposal
 from app.jobs.repository import JobRepository
 from app.jobs.rows import to_checkpoint, to_event, to_iteration, to_proposal
+from app.json_answers import StoredJson
 from app.paging import Page, cut_page
 from app.records import Caller, FileFormat
 from app.tables import CheckpointRow, EventRow, IterationRow, ProposalRow
 
+_PROPOSALS = ProposalRow.__table__.c
 _COLUMNS = {"group": "group_id", "accuracy_standard_error": "accuracy", "holdout_images": "number"}
 """Of a proposal: field -> the column that it is told from, where that has another name."""
 MOST_CHECKPOINTS = 100_000
@@ -53,14 +55,34 @@ class JobHistory:
         return cut_page([to_proposal(row, images) for row in rows], limit, lambda proposal: (proposal.number,))
 
     def list_proposal_fields(
-        self, caller: Caller, job_id: str, names: Sequence[str], *, after: int, limit: int, iteration: int | None = None
+        self, caller: Caller, job_id: str, names: Sequence[str], *, after: int, limit: int
     ) -> Page[dict[str, Any]]:
         """As `list_proposals`, of each only these fields of its document, and no other column is read."""
+        columns = {name: _column(name) for name in names}
+        return self._list_columns(caller, job_id, columns, after=after, limit=limit, iteration=None)
+
+    def list_fields_unread(
+        self, caller: Caller, job_id: str, names: Sequence[str], *, after: int, limit: int, iteration: int | None = None
+    ) -> Page[dict[str, Any]]:
+        """As `list_proposal_fields`, for a LongAnswer alone: what is stored as JSON is not read."""
+        columns = {name: _unread(name) for name in names}
+        return self._list_columns(caller, job_id, columns, after=after, limit=limit, iteration=iteration)
+
+    def _list_columns(
+        self,
+        caller: Caller,
+        job_id: str,
+        columns: Mapping[str, ColumnElement[Any]],
+        *,
+        after: int,
+        limit: int,
+        iteration: int | None,
+    ) -> Page[dict[str, Any]]:
         self._jobs.get_job(caller, job_id)
-        columns = [ProposalRow.number, *(getattr(ProposalRow, _COLUMNS.get(name, name)) for name in names)]
-        chosen = select(*columns).where(*self._wanted(job_id, after, iteration)).order_by(ProposalRow.number)
-        page = cut_page(self._session.execute(chosen.limit(limit + 1)).all(), limit, lambda row: (row[0],))
-        documents = proposal_fields(names, (row[1:] for row in page.items), holdout_images(self._session, job_id))
+        chosen = select(_PROPOSALS.number, *columns.values()).where(*self._wanted(job_id, after, iteration))
+        rows = self._session.execute(chosen.order_by(_PROPOSALS.number).limit(limit + 1)).all()
+        page = cut_page(rows, limit, lambda row: (row[0],))
+        documents = proposal_fields([*columns], (row[1:] for row in page.items), holdout_images(self._session, job_id))
         return Page(items=tuple(documents), next_position=page.next_position)
 
     def _wanted(self, job_id: str, after: int, iteration: int | None) -> list[ColumnElement[bool]]:
@@ -116,3 +138,14 @@ class JobHistory:
                 return file
         why = "; those have jobs on a target of precision int8" if file_format == "onnx-int8" else ""
         raise PartNotFound(job_id, f"{file_format} file of checkpoint {checkpoint}{why}")
+
+
+def _column(name: str) -> ColumnElement[Any]:
+    """What a field of a proposal is told from."""
+    return _PROPOSALS[_COLUMNS.get(name, name)]
+
+
+def _unread(name: str) -> ColumnElement[Any]:
+    """As `_column`, as its text where it is JSON and told as it is stored."""
+    column = _column(name)
+    return cast(column, StoredJson) if isinstance(column.type, JSON) and name not in TOLD_OTHERWISE else column

@@ -42,6 +42,7 @@ from app.jobs.schemas import (
     ProposalListing,
     ProposalOut,
 )
+from app.json_answers import LongAnswer
 from app.json_body import InvalidFields
 from app.paging import MAX_PROPOSALS_PAGE, Page, decode_cursor, listing, read_number
 from app.records import Caller, FileFormat
@@ -201,14 +202,14 @@ class _Shown:
     def csv(self, name: str) -> StreamingResponse:
         return _csv(name, PROPOSAL_COLUMNS, self._page_after, proposal_document)
 
-    def json(self, request: Request, cursor: str | None, limit: int, fields: str | None) -> JSONResponse:
+    def json(self, request: Request, cursor: str | None, limit: int, fields: str | None) -> LongAnswer:
         if fields is None:
             return _json(request, cursor, limit, self._page_after, proposal_document)
         names = _named(fields)
 
         def page_after(after: int, size: int) -> Page[dict[str, Any]]:
             with reading(self.services.sessions) as session:
-                return JobHistory(session).list_proposal_fields(
+                return JobHistory(session).list_fields_unread(
                     self.caller, self.job_id, names, after=after, limit=size, iteration=self.iteration
                 )
 
@@ -236,11 +237,11 @@ def _json(
     limit: int,
     page_after: Callable[[int, int], Page[T]],
     document: Callable[[T], dict[str, Any]],
-) -> JSONResponse:
+) -> LongAnswer:
     path = request.url.path
     start = 0 if cursor is None else read_number(decode_cursor(cursor, path, {}))
     page = page_after(start, limit)
-    return JSONResponse(listing(page, [document(item) for item in page.items], path, {}))
+    return LongAnswer(listing(page, [document(item) for item in page.items], path, {}))
 
 
 def _csv(

@@ -11,7 +11,7 @@ from adapt.latency.predictor import fit
 from adapt.reach import smallest_counts
 from app.database import unit_of_work
 from app.settings import Settings
-from app.tables import CheckpointRow, JobRow, ModelRow
+from app.tables import CheckpointRow, JobRow, ModelRow, ProposalRow
 from app.targets.lookup import LookupRepository
 from benchmarks.dashboard_rows import add_job, add_news
 from tests.feasible import GROUPS, NETWORK, SETTINGS, table
@@ -19,8 +19,9 @@ from tests.served_app import ServedApp, served_app
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApp]:
-    with served_app(Settings(data_dir=tmp_path_factory.mktemp("service"))) as running:
+def app(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Iterator[ServedApp]:
+    settings = Settings(data_dir=tmp_path_factory.mktemp("service"), database_url=database_url)
+    with served_app(settings) as running:
         yield running
 
 
@@ -31,7 +32,9 @@ def client(app: ServedApp) -> Iterator[httpx.Client]:
 
 
 def test_proposals_can_be_asked_for_with_a_few_fields(app: ServedApp, client: httpx.Client) -> None:
-    path = f"/v1/jobs/{add_job(app.sessions, owner='local', proposals=30)}/proposals"
+    job = add_job(app.sessions, owner="local", proposals=30)
+    _fill_and_empty_two(app, job)
+    path = f"/v1/jobs/{job}/proposals"
     whole, few = (client.get(path, params=asked).json()["data"] for asked in ({}, {"fields": "accuracy,id"}))
     assert [one.keys() for one in few] == [{"accuracy", "id"}] * 30
     every = client.get(path, params={"fields": ",".join(whole[0])}).json()["data"]
@@ -43,6 +46,20 @@ def test_proposals_can_be_asked_for_with_a_few_fields(app: ServedApp, client: ht
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["parameter"] == "fields"
     assert "no 'weights'" in refused.json()["errors"][0]["detail"]
+
+
+def _fill_and_empty_two(app: ServedApp, job: str) -> None:
+    """What is JSON in a proposal: all of it in one, nothing in another."""
+    full = {
+        "next_larger": {"filters": 60, "predicted": {"latency_ms": 0.5}},
+        "further": {'a "group" é': 8},
+        "judged_again": {"accuracy": 0.9, "images": 500},
+    }
+    empty = dict.fromkeys(("predicted", "kept", *full))
+    with unit_of_work(app.sessions) as session:
+        for number, values in ((1, full), (2, empty)):
+            chosen = update(ProposalRow).where(ProposalRow.job_id == job, ProposalRow.number == number)
+            session.execute(chosen.values(**values))
 
 
 def test_an_answer_about_a_job_numbers_the_last_event_that_is_in_it(app: ServedApp, client: httpx.Client) -> None:
