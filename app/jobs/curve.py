@@ -4,16 +4,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from app.jobs.family import within_of
-from app.jobs.records import Checkpoint, Figures, Job
+from app.jobs.records import CheckpointPoint, Figures, Job
 from app.records import PointKind, fields_of
 
 NO_FIGURES = Figures()
 
 
-def curve_document(job: Job, checkpoints: Sequence[Checkpoint], members: Sequence[Job]) -> dict[str, Any]:
+def curve_document(job: Job, own: Sequence[CheckpointPoint], members: Sequence[Job]) -> dict[str, Any]:
     """From the most to the least of what the job has a budget for; what has no figure yet comes last."""
     resource = "latency_ms" if "latency_ms" in job.budget else next(iter(job.budget))
-    points = [_own(job, checkpoint) for checkpoint in checkpoints]
+    points = [_point(one.kind, job, one.iteration, one.figures) for one in own]
     for member in members:
         points += _of_member(member)
     points.sort(key=lambda point: (-point[0].get(resource, -1.0), point[1]["iteration"]))
@@ -22,10 +22,6 @@ def curve_document(job: Job, checkpoints: Sequence[Checkpoint], members: Sequenc
 
 Point = tuple[dict[str, Any], dict[str, Any]]
 """Its figures, by which points are sorted, and what is told of it."""
-
-
-def _own(job: Job, checkpoint: Checkpoint) -> Point:
-    return _point(checkpoint.kind, job, checkpoint.iteration, checkpoint.figures)
 
 
 def _of_member(member: Job) -> Iterator[Point]:

@@ -67,9 +67,9 @@ def get_curve(job_id: str, services: ServicesDep, caller: CallerDep) -> LongAnsw
     with reading(services.sessions) as session:
         jobs = JobRepository(session)
         job = jobs.get_job(caller, job_id)
-        checkpoints = JobHistory(session).all_checkpoints(caller, job_id)
+        points = JobHistory(session).list_points(caller, job_id)
         members = jobs.list_jobs(caller, limit=MOST_MEMBERS, family_of=job_id).items
-    return LongAnswer(curve_document(job, checkpoints, members))
+    return LongAnswer(curve_document(job, points, members))
 
 
 def _accepted(job_id: str, members: list[Job]) -> Answer:

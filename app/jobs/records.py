@@ -254,6 +254,15 @@ class Checkpoint(NewCheckpoint):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckpointPoint:
+    """What a curve needs of a checkpoint."""
+
+    kind: CheckpointKind
+    iteration: int
+    figures: Figures
+
+
+@dataclass(frozen=True, kw_only=True)
 class Event:
     job_id: str
     number: int

@@ -2,9 +2,12 @@
 
 from typing import Any, cast
 
+from sqlalchemy import Row
+
 from app.jobs.records import (
     Checkpoint,
     CheckpointFile,
+    CheckpointPoint,
     EpochState,
     Event,
     Figures,
@@ -129,16 +132,7 @@ def to_checkpoint(row: CheckpointRow) -> Checkpoint:
         number=row.number,
         kind=cast(CheckpointKind, row.kind),
         iteration=row.iteration,
-        figures=Figures(
-            latency_ms=LatencyFigures(**(row.latency or {})),
-            macs=row.macs,
-            params=row.params,
-            memory_bytes=row.memory_bytes,
-            peak_memory_bytes=row.peak_memory_bytes,
-            accuracy=row.accuracy,
-            holdout_accuracy=row.holdout_accuracy,
-            checkpoint=row.checkpoint,
-        ),
+        figures=_figures_of(row),
         filters=row.filters,
         kept=None if kept is None else {group: tuple(indices) for group, indices in kept.items()},
         files=tuple(
@@ -149,6 +143,33 @@ def to_checkpoint(row: CheckpointRow) -> Checkpoint:
         ),
         created_at=row.created_at,
     )
+
+
+def _figures_of(row: CheckpointRow | Row[Any]) -> Figures:
+    return Figures(
+        latency_ms=LatencyFigures(**(row.latency or {})),
+        macs=row.macs,
+        params=row.params,
+        memory_bytes=row.memory_bytes,
+        peak_memory_bytes=row.peak_memory_bytes,
+        accuracy=row.accuracy,
+        holdout_accuracy=row.holdout_accuracy,
+        checkpoint=row.checkpoint,
+    )
+
+
+POINT = tuple(
+    CheckpointRow.__table__.c[name]
+    for name in (
+        "kind", "iteration", "checkpoint", "latency", "macs", "params", "memory_bytes", "peak_memory_bytes", "accuracy",
+        "holdout_accuracy",
+    )
+)  # fmt: skip
+"""What `to_point` reads of a checkpoint."""
+
+
+def to_point(row: Row[Any]) -> CheckpointPoint:
+    return CheckpointPoint(kind=cast(CheckpointKind, row.kind), iteration=row.iteration, figures=_figures_of(row))
 
 
 def to_event(row: EventRow) -> Event:
