@@ -39,6 +39,11 @@ def test_the_page_may_load_from_this_service_alone_and_runs_no_inline_script(cli
         assert client.get(path).status_code == 200
 
 
+def test_all_of_its_script_is_asked_for_at_once(client: httpx.Client) -> None:
+    asked = re.findall(r'(?:modulepreload" href|type="module" src)="/dashboard/([^"]*)"', client.get("/").text)
+    assert sorted(asked) == sorted(name for name in names() if name.endswith(".js") and "/" not in name)
+
+
 def test_no_file_of_it_writes_markup_or_runs_text(client: httpx.Client) -> None:
     for name in names():
         if name.endswith(".js") and not name.startswith("vendor/"):

@@ -19,8 +19,8 @@ import { snippets } from "./snippets.js";
 export async function jobPage(element, id, left) {
   const parts = {};
   const state = new JobState(id, left, (changed) => draw(parts, state, changed));
-  await state.open();
-  const [model, info] = await Promise.all([findModel(state.job.model, left), get("/v1/info", { signal: left })]);
+  const [info] = await Promise.all([get("/v1/info", { signal: left }), state.open()]);
+  const model = await findModel(state.job.model, left);
   build(parts, element, state, model, info);
   draw(parts, state, new Set(["job"]));
   await state.readAll();
@@ -81,8 +81,10 @@ function draw(parts, state, changed) {
     parts.channels.result(state.job);
   }
   if (has("checkpoints", "proposals") || (has("job") && limitsChanged(parts, state.job))) parts.curve.show(state);
-  if (has("proposals")) parts.table.show(state.proposals);
-  if (has("proposals", "iterations")) parts.slopes.show(state);
+  if (has("proposals")) {
+    parts.table.show(state.proposals);
+    parts.slopes.show(state);
+  }
   if (has("checkpoints")) {
     parts.channels.show(state.checkpoints);
     parts.kinds();

@@ -22,13 +22,14 @@ const PROPOSAL_FIELDS = [
 const QUERY = { limit: 5000, fields: PROPOSAL_FIELDS.join(",") };
 const KEPT_EVENTS = 300;
 const AGAIN_MS = 1000;
+const BETWEEN_MS = 50;
 const REREAD_AFTER = new Set(["state", "phase", "measurement", "iteration", "checkpoint"]);
 
 export class JobState {
-  /** `onChange(what)`: a set of "job", "proposals", "iterations", "checkpoints", "events", at most once a frame. */
+  /** `onChange(what)`: a set of "job", "proposals", "checkpoints", "events", with `BETWEEN_MS` between. */
   constructor(id, signal, onChange) {
     Object.assign(this, { id, signal, onChange, job: null, events: [] });
-    Object.assign(this, { proposals: new Map(), iterations: new Map(), checkpoints: new Map(), changed: new Set() });
+    Object.assign(this, { proposals: new Map(), checkpoints: new Map(), changed: new Set(), told: 0 });
     this.details = new Details(`/v1/jobs/${id}`);
   }
 
@@ -43,7 +44,6 @@ export class JobState {
     const path = `/v1/jobs/${this.id}`;
     const after = Math.max(0, this.after - KEPT_EVENTS);
     await Promise.all([
-      all(`${path}/iterations`, { limit: 500 }).then((found) => this.keep("iterations", found, "iteration")),
       all(`${path}/checkpoints`, { limit: 500 }).then((found) => this.keep("checkpoints", found, "checkpoint")),
       all(`${path}/proposals`, QUERY).then((found) => this.keep("proposals", found, "id")), // drawn once, not by the page
       all(`${path}/events`, { limit: 500, after }, (page) => this.log(page)),
@@ -73,10 +73,8 @@ export class JobState {
       this.keep("proposals", [slim(event.data)], "id");
     }
     if (event.event === "checkpoint") this.keep("checkpoints", [event.data], "checkpoint");
-    if (event.event === "iteration") {
-      this.keep("iterations", [event.data], "iteration");
-      if (event.data.finished_at) this.inBackground(() => this.readReasons(event.data.iteration));
-    }
+    if (event.event === "iteration" && event.data.finished_at)
+      this.inBackground(() => this.readReasons(event.data.iteration));
     if (REREAD_AFTER.has(event.event)) this.inBackground(() => this.reread());
   }
 
@@ -125,7 +123,8 @@ export class JobState {
         const changed = this.changed;
         this.changed = new Set();
         if (!this.signal.aborted) this.onChange(changed);
-      }, 50);
+        this.told = performance.now();
+      }, this.told + BETWEEN_MS - performance.now());
     }
     this.changed.add(what);
   }

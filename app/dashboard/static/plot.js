@@ -152,11 +152,24 @@ export class Plot {
   nearest(left, top) {
     let best = null;
     let distance = NEAR_PX ** 2;
-    for (const point of this.points) {
+    const last = this.plot.posToVal(left + NEAR_PX, "x");
+    for (let at = this.firstFrom(this.plot.posToVal(left - NEAR_PX, "x")); this.points[at]?.x <= last; at += 1) {
+      const point = this.points[at];
       const far = (this.plot.valToPos(point.x, "x") - left) ** 2 + (this.plot.valToPos(point.y, "y") - top) ** 2;
       if (far < distance) [best, distance] = [point, far];
     }
     return best;
+  }
+
+  /** Index of the first point that is not left of `x`. */
+  firstFrom(x) {
+    let [low, high] = [0, this.points.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.points[middle].x < x) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   tell(point) {
