@@ -44,8 +44,8 @@ export class JobState {
     const path = `/v1/jobs/${this.id}`;
     const after = Math.max(0, this.after - KEPT_EVENTS);
     await Promise.all([
-      all(`${path}/checkpoints`, { limit: 500 }).then((found) => this.keep("checkpoints", found, "checkpoint")),
       all(`${path}/proposals`, QUERY).then((found) => this.keep("proposals", found, "id")), // drawn once, not by the page
+      all(`${path}/checkpoints`, { limit: 500 }).then((found) => this.keep("checkpoints", found, "checkpoint")),
       all(`${path}/events`, { limit: 500, after }, (page) => this.log(page)),
     ]);
   }

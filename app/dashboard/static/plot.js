@@ -4,6 +4,8 @@ import { h } from "./dom.js";
 
 const HEIGHT = 340;
 const NEAR_PX = 30;
+const RING_PX = 1.5;
+const RINGS_AT_ONCE = 200;
 
 export function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -109,8 +111,8 @@ export class Plot {
       stroke,
       spanGaps: true,
       width: line ? 2 : 0,
-      paths: line ? undefined : () => null,
-      points: { show: true, size, stroke, fill: hollow ? "transparent" : stroke, width: hollow ? 1.5 : 0 },
+      paths: line ? undefined : (...asked) => (hollow ? drawRings(stroke, size, ...asked) : null),
+      points: { show: !hollow, size, stroke, fill: stroke, width: 0 },
     };
   }
 
@@ -197,4 +199,26 @@ export class Plot {
   width() {
     return Math.max(240, this.place.clientWidth);
   }
+}
+
+/** Of a series what uPlot would stroke as one path, for which a browser needs nearly twice the time. */
+function drawRings(stroke, size, { ctx, bbox, data, valToPos }, index, first, last) {
+  const radius = ((size - RING_PX) / 2) * devicePixelRatio;
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  ctx.clip();
+  Object.assign(ctx, { strokeStyle: stroke, lineWidth: RING_PX * devicePixelRatio });
+  for (let from = first; from <= last; from += RINGS_AT_ONCE) {
+    ctx.beginPath();
+    for (let at = from; at <= Math.min(last, from + RINGS_AT_ONCE - 1); at += 1) {
+      if (data[index][at] === null) continue;
+      const [x, y] = [valToPos(data[0][at], "x", true), valToPos(data[index][at], "y", true)];
+      ctx.moveTo(x + radius, y);
+      ctx.arc(x, y, radius, 0, 2 * Math.PI);
+    }
+    ctx.stroke();
+  }
+  ctx.restore();
+  return null; // uPlot has nothing left to draw
 }
