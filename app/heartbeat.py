@@ -1,13 +1,17 @@
 """Signs of life of a process, for the one that started it: a byte a second over a pipe, from a thread of its own.
 
-A process that is halted, or whose interpreter is stuck, never ends, and the kernel says nothing of it.
+A process that is halted, or whose interpreter is stuck, never ends, and the kernel says nothing of it. The other way
+round the pipe tells the end of whoever listened, even by kill -9: nobody reads it any more.
 """
 
 import os
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
+
+from adapt.parent import wake_at_parents_end
 
 BEAT_S = 1.0
 NOTICED_S = 1.0  # at most so much silence counts per look: when this process was halted itself, nobody is to blame
@@ -15,10 +19,15 @@ _VARIABLE = "NETADAPT_HEARTBEAT"
 
 
 def beat_for_parent() -> None:
-    """For the child, before it imports anything slow. Does nothing for a process that nobody listens to."""
+    """For the child, before it imports anything slow. Does nothing for a process that nobody listens to.
+
+    The child is asked to end, by SIGTERM, when the one that listened is gone: a lane without its host would go on
+    claiming work that nobody can tell it to leave.
+    """
     descriptor = os.environ.pop(_VARIABLE, None)
     if descriptor is not None:
         os.set_inheritable(int(descriptor), False)
+        wake_at_parents_end()
         threading.Thread(target=_beat, args=(int(descriptor),), name="heartbeat", daemon=True).start()
 
 
@@ -27,21 +36,29 @@ def _beat(descriptor: int) -> None:
         try:
             os.write(descriptor, b".")
         except BrokenPipeError:
-            return  # nobody listens any more
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
         time.sleep(BEAT_S)
 
 
 class WatchedProcess:
     """A child that is expected to beat, from its start on. Not thread-safe."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str] = os.environ,
+        *,
+        handed_down: Sequence[int] = (),
+    ) -> None:
+        """`handed_down` are open files of ours that it shares, under the same numbers."""
         self._pipe, theirs = os.pipe()
         os.set_blocking(self._pipe, False)
         try:
             self.process = subprocess.Popen(
                 command,
                 env={**environment, _VARIABLE: str(theirs)},
-                pass_fds=[theirs],
+                pass_fds=[theirs, *handed_down],
                 stdin=subprocess.DEVNULL,
             )
         finally:

@@ -21,14 +21,11 @@ def main() -> int:
 
     parser = argparse.ArgumentParser(prog="netadapt worker", description=__doc__)
     parser.add_argument("--lane", choices=LANES, help="serve this lane only, in this process")
-    parser.add_argument(
-        "--end-with-parent", action="store_true", help="end when the process that started this one is gone"
-    )
     arguments = parser.parse_args()
     settings = Settings()
     set_up_logging(settings.log_format, settings.log_level)
     if arguments.lane is None:
-        return run_host(settings, end_with_parent=arguments.end_with_parent)
+        return run_host(settings)
     return _serve(arguments.lane, settings)
 
 

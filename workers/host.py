@@ -9,7 +9,6 @@ import time
 from app.database import migrate
 from app.heartbeat import WatchedProcess
 from app.settings import Settings
-from workers.parent import watch_parent
 
 log = logging.getLogger(__name__)
 
@@ -19,17 +18,12 @@ RESTART_AFTER_S = 1.0  # a lane that dies at once must not spin
 DRAIN_S = 8.0  # all lanes together: a container is killed ten seconds after it was asked to end
 
 
-def run_host(settings: Settings, *, end_with_parent: bool) -> int:
-    """Starts the lanes, and again one that dies or hangs, until SIGTERM or SIGINT; then drains them. Returns 0.
-
-    `end_with_parent` is for a host that another program supervises; one started from a shell outlives the shell.
-    """
+def run_host(settings: Settings) -> int:
+    """Starts the lanes, and again one that dies or hangs, until SIGTERM or SIGINT; then drains them. Returns 0."""
     migrate(settings.database_url)
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
-    if end_with_parent:
-        watch_parent(ending.set)
     lanes = [_Lane(lane, settings.silent_s) for lane in LANES]
     while not ending.wait(LOOK_S):
         for lane in lanes:

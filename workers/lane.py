@@ -17,7 +17,6 @@ from app.tasks.queue import TaskQueue
 from workers.adaptation import run_job
 from workers.housekeeping import Housekeeping
 from workers.leaving import end_at_signal, leave_in_time
-from workers.parent import watch_parent
 from workers.service import Service, open_service
 from workers.tasks import refuse_given_up, run_task
 
@@ -30,7 +29,6 @@ LONGEST_PAUSE_S = 15.0
 def run_lane(lane: TaskLane, settings: Settings) -> None:
     """Serves `lane` until SIGTERM, SIGINT or the end of the host."""
     ending = end_at_signal()
-    watch_parent(ending.set)
     with open_service(settings, lane, os.getpid()) as service:
         leave_in_time(service, ending)
         serve = _serve_job if lane == "long" else partial(_serve_task, lane)

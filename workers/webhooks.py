@@ -25,7 +25,6 @@ from app.webhooks.outbox import Outbox
 from app.webhooks.records import ClaimedDelivery, Outcome
 from app.webhooks.sending import Sender
 from app.webhooks.signing import signed_headers
-from workers.parent import watch_parent
 from workers.service import Service, open_service
 
 log = logging.getLogger(__name__)
@@ -53,11 +52,6 @@ async def _run(service: Service) -> None:
     loop.set_default_executor(ThreadPoolExecutor(LOOK_UPS, "names"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
-
-    def orphaned() -> None:
-        loop.call_soon_threadsafe(ending.set)
-
-    watch_parent(orphaned)
     settings = service.settings
     policy = AddressPolicy(settings.webhook_allowed_networks)
     await Deliverer(service, Sender(policy, timeout_s=settings.webhook_timeout_s)).run(ending)

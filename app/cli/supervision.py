@@ -41,7 +41,7 @@ class WorkerSupervisor:
         failed: Callable[[], None],
         *,
         silent_s: float,
-        command: Sequence[str] = (*COMMAND, "--end-with-parent"),
+        command: Sequence[str] = COMMAND,
         pause_s: float = FIRST_PAUSE_S,
     ) -> None:
         """A worker that gives no sign of life for `silent_s` hangs: it is killed, and started again as if it died."""

@@ -160,7 +160,6 @@ def test_names_that_hang_keep_no_other_from_being_looked_up(service, monkeypatch
                 await asyncio.gather(*slow)
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    monkeypatch.setattr(webhooks, "watch_parent", lambda _orphaned: None)
     monkeypatch.setattr(webhooks, "Deliverer", LooksUp)
     asyncio.run(webhooks._run(service))
     assert found == ["192.0.2.1"]
