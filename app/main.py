@@ -27,7 +27,7 @@ from app.body_deadline import BodyDeadline
 from app.database import check_migrated
 from app.dependencies import close_services, make_services
 from app.gate import Gate
-from app.metrics import RequestMetrics, make_registry
+from app.metrics import make_metrics
 from app.openapi import finish_schema
 from app.problem_responses import add_problem_handlers
 from app.rate_limits import Buckets, Rate, RateLimits
@@ -90,10 +90,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     api.state.services = services
     api.state.readiness = Readiness(services.sessions.kw["bind"], services.storage)
-    api.state.metrics = make_registry(services.sessions)
+    api.state.metrics, requests = make_metrics(services.sessions)
     add_problem_handlers(api)
     _add_guards(api, services.settings)
-    api.add_middleware(RequestLog, metrics=RequestMetrics(api.state.metrics))  # the last one added is the outermost
+    api.add_middleware(RequestLog, metrics=requests)  # the last one added is the outermost
     for router in ROUTERS:
         api.include_router(router)
 

@@ -8,8 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Histogram, Info, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from app.common_counts import are_counted_together
 from app.counters import ATTEMPTS, JOB_DURATIONS, JOB_SECONDS, JOBS, PROPOSALS, Counters
 from app.database import Sessions, reading
 from app.jobs.endings import BEYOND, DURATION_BUCKETS_S
@@ -37,12 +39,17 @@ class RequestMetrics:
         self._seconds.labels(method if method in _METHODS else "other", route, str(status)).observe(seconds)
 
 
-def make_registry(sessions: Sessions) -> CollectorRegistry:
-    registry = CollectorRegistry(auto_describe=False)
-    ProcessCollector(namespace="netadapt", registry=registry)
-    Info("netadapt_build", "The version of this process.", registry=registry).info({"version": VERSION})
-    registry.register(DatabaseCollector(sessions))
-    return registry
+def make_metrics(sessions: Sessions) -> tuple[CollectorRegistry, RequestMetrics]:
+    """What /metrics shows, and where requests are counted. Processes that answer on one address are asked in turns and
+    have to say the same: they count in common files, and none tells what it takes up itself."""
+    shown = CollectorRegistry(auto_describe=False)
+    Info("netadapt_build", "The version of this process.", registry=shown).info({"version": VERSION})
+    shown.register(DatabaseCollector(sessions))
+    if are_counted_together():
+        MultiProcessCollector(shown)  # type: ignore[no-untyped-call]  # registers itself
+        return shown, RequestMetrics(CollectorRegistry())
+    ProcessCollector(namespace="netadapt", registry=shown)
+    return shown, RequestMetrics(shown)
 
 
 class DatabaseCollector(Collector):

@@ -35,13 +35,16 @@ class Found:
 
 
 class Cluster:
-    """`netadapt serve --no-worker` and `hosts` times `netadapt worker`, on one database and folder.
+    """`netadapt serve --no-worker`, answering by so many `processes`, and `hosts` times `netadapt worker`, on one
+    database and folder.
 
     `look_after` starts again what has ended, as systemd or a container's restart policy would. `settings` are further
     variables of the environment. The machine's lock is the cluster's own.
     """
 
-    def __init__(self, folder: Path, database_url: str, *, hosts: int, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, database_url: str, *, hosts: int, settings: Mapping[str, str], processes: int = 1
+    ) -> None:
         self.folder = folder
         self.port = _free_port()
         temporary = folder / "tmp"
@@ -54,7 +57,7 @@ class Cluster:
             "PYTHONUNBUFFERED": "1",
             **settings,
         }
-        api = ["serve", "--no-worker", "--port", str(self.port)]
+        api = ["serve", "--no-worker", "--port", str(self.port), "--processes", str(processes)]
         self._commands = [api, *([["worker"]] * hosts)]
         self._processes: list[subprocess.Popen[bytes]] = []
         self._log = (folder / "cluster.log").open("ab")

@@ -31,6 +31,7 @@ from benchmarks.many_rows import add_past
 
 JOBS = 200
 HOSTS = 4
+PROCESSES = 2  # of the API: one a core
 CLIENTS = 50
 IDLE_S = 30.0
 LONGEST_S = 1800.0  # a job that has not ended by then is lost
@@ -78,6 +79,7 @@ def main() -> int:
     conditions = {
         "jobs": JOBS,
         "workers": HOSTS,
+        "api_processes": PROCESSES,
         "clients": CLIENTS,
         "proposals": PROPOSALS,
         "cores": len(os.sched_getaffinity(0)),
@@ -101,7 +103,7 @@ def run(
     with (
         tempfile.TemporaryDirectory(prefix="netadapt-load-") as name,
         fresh_database(kind, Path(name)) as url,
-        Cluster(Path(name), url, hosts=hosts, settings={"OMP_NUM_THREADS": "1"}) as cluster,
+        Cluster(Path(name), url, hosts=hosts, settings={"OMP_NUM_THREADS": "1"}, processes=PROCESSES) as cluster,
     ):
         with Client(cluster.address) as client:
             request = _tiny_request(client, Path(name))

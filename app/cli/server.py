@@ -1,6 +1,7 @@
 """The commands that run the service on this machine: `serve`, `worker`, `migrate`."""
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,12 +25,17 @@ def serve(
         str, typer.Option(help="Address to listen on; one beyond this machine needs a token.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="That answer; for many clients at once.")] = 1,
     workers: Annotated[bool, typer.Option("--worker/--no-worker", help="Run a worker beside the API.")] = True,
 ) -> None:
-    """Runs the API and one worker; a worker that dies is started again."""
-    from app.cli.serving import serve_until_stopped
+    """Runs the API and one worker; what dies beside the first process is started again."""
+    from app.common_counts import counted_together
 
-    serve_until_stopped(settings_for(data_dir), host=host, port=port, with_worker=workers)
+    settings = settings_for(data_dir)
+    with counted_together() if processes > 1 else nullcontext():
+        from app.cli.serving import serve_until_stopped
+
+        serve_until_stopped(settings, host=host, port=port, processes=processes, with_worker=workers)
 
 
 def worker(data_dir: DataDir = None) -> None:

@@ -1,29 +1,25 @@
-"""`netadapt serve`: the API in this process, one worker beside it, and both end together."""
+"""`netadapt serve`: the API in this process, further ones and a worker beside it, and all end together."""
 
-import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from types import FrameType
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
-import uvicorn
 
+from app.answering import Server, answer, make_server
 from app.auth import BindRefused, TokenRepository, check_bind
 from app.cli.failures import CommandFailed, failures_as_one_line
-from app.cli.supervision import WorkerSupervisor
-from app.connections import guarded_config
+from app.cli.supervision import FURTHER_API, WORKER, Supervisor
 from app.database import make_engine, make_sessions, migrate, reading
 from app.logs import set_up_logging
-from app.main import create_app
 from app.scratch import check_data_folder
 
 if TYPE_CHECKING:
     from app.settings import Settings
 
 
-def serve_until_stopped(settings: "Settings", *, host: str, port: int, with_worker: bool) -> None:
+def serve_until_stopped(settings: "Settings", *, host: str, port: int, processes: int, with_worker: bool) -> None:
     """Serves until SIGINT or SIGTERM. Raises CommandFailed when it cannot start."""
     set_up_logging(settings.log_format, settings.log_level)
     with failures_as_one_line():
@@ -34,15 +30,12 @@ def serve_until_stopped(settings: "Settings", *, host: str, port: int, with_work
         address, bound_port = listener.getsockname()[:2]
         typer.echo(f"NetAdapt at http://{_in_url(address)}:{bound_port} (documentation at /docs); Ctrl-C ends it")
         with failures_as_one_line():
-            api = create_app(settings)
-        # Its log goes where ours does; of requests we write our own lines, with ids and without query strings.
-        config = guarded_config(api, settings, log_config=None, access_log=False, timeout_graceful_shutdown=5)
-        server = _Server(config)
-        # uvicorn raises the signal again once it has stopped; by default SIGTERM would then end us on the spot and
-        # leave the worker behind.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with suppress(KeyboardInterrupt), _worker_beside(server, settings, wanted=with_worker):
-            server.run(sockets=[listener])
+            server = make_server(settings)
+        beside = _processes_beside(server, settings, listener, processes=processes, with_worker=with_worker)
+        # All end at the signal: the worker drains while the last requests are answered.
+        server.on_exit = [supervisor.begin_to_stop for supervisor in beside]
+        with _running(beside):
+            answer(server, listener)
     if not server.started:
         raise CommandFailed("the API did not start; the reason stands above")
 
@@ -74,30 +67,36 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-class _Server(uvicorn.Server):
-    """Tells whoever ends with it at the signal: the worker drains while the last requests are answered."""
-
-    on_exit: Callable[[], None] | None = None
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.on_exit is not None:
-            self.on_exit()
-        super().handle_exit(sig, frame)
-
-
-@contextmanager
-def _worker_beside(server: _Server, settings: "Settings", *, wanted: bool) -> Iterator[None]:
+def _processes_beside(
+    server: Server, settings: "Settings", listener: socket.socket, *, processes: int, with_worker: bool
+) -> list[Supervisor]:
     def end_the_server() -> None:
         server.should_exit = True
 
-    supervisor = WorkerSupervisor(end_the_server, silent_s=settings.silent_s)
-    server.on_exit = supervisor.begin_to_stop
-    if wanted:
+    further = [
+        Supervisor(
+            f"API process {number}",
+            (*FURTHER_API, str(listener.fileno())),
+            end_the_server,
+            silent_s=settings.silent_s,
+            handed_down=[listener.fileno()],
+        )
+        for number in range(2, processes + 1)
+    ]
+    worker = Supervisor("the worker", WORKER, end_the_server, silent_s=settings.silent_s)
+    return [*further, worker] if with_worker else further
+
+
+@contextmanager
+def _running(supervisors: Sequence[Supervisor]) -> Iterator[None]:
+    for supervisor in supervisors:
         supervisor.start()
     try:
         yield
     finally:
-        if wanted:
+        for supervisor in supervisors:
+            supervisor.begin_to_stop()
+        for supervisor in supervisors:
             supervisor.stop()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.supervision import WorkerSupervisor, worker_environment
+from app.cli.supervision import Supervisor, child_environment
 
 LIVES_ON = "import os, sys, signal; open(sys.argv[1], 'w').write(str(os.getpid())); signal.pause()"
 BEATS = f"from app.heartbeat import beat_for_parent; beat_for_parent(); {LIVES_ON}"
@@ -36,7 +36,7 @@ def lives(process: int) -> bool:
 def test_a_worker_that_is_killed_is_started_again_and_ends_with_us(tmp_path: Path) -> None:
     fifo = Fifo(tmp_path)
     command = [sys.executable, "-c", LIVES_ON, str(fifo.path)]
-    supervisor = WorkerSupervisor(lambda: None, silent_s=60, command=command, pause_s=0.01)
+    supervisor = Supervisor("the worker", command, lambda: None, silent_s=60, pause_s=0.01)
     supervisor.start()
     try:
         first = fifo.read()
@@ -52,7 +52,7 @@ def test_a_worker_that_is_killed_is_started_again_and_ends_with_us(tmp_path: Pat
 def test_a_worker_that_is_halted_is_killed_and_started_again(tmp_path: Path) -> None:
     fifo = Fifo(tmp_path)
     command = [sys.executable, "-c", BEATS, str(fifo.path)]
-    supervisor = WorkerSupervisor(lambda: None, silent_s=3, command=command, pause_s=0.01)
+    supervisor = Supervisor("the worker", command, lambda: None, silent_s=3, pause_s=0.01)
     supervisor.start()
     try:
         first = fifo.read()
@@ -65,7 +65,7 @@ def test_a_worker_that_is_halted_is_killed_and_started_again(tmp_path: Path) -> 
 
 def test_a_supervision_that_fails_says_so() -> None:
     told = threading.Event()
-    supervisor = WorkerSupervisor(told.set, silent_s=60, command=["/nowhere/at/all"])
+    supervisor = Supervisor("the worker", ["/nowhere/at/all"], told.set, silent_s=60)
     supervisor.start()
     assert told.wait(30)
     supervisor.stop()
@@ -73,7 +73,7 @@ def test_a_supervision_that_fails_says_so() -> None:
 
 def test_the_worker_imports_our_packages_whatever_folder_it_runs_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
-    environment = worker_environment()
+    environment = child_environment()
     assert environment["PYTHONSAFEPATH"] == "1"
     root, *others = environment["PYTHONPATH"].split(os.pathsep)
     assert (Path(root) / "workers").is_dir()
