@@ -1,11 +1,11 @@
 """A job's events as server-sent events: what is recorded, then what comes, until the last state."""
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import anyio
+import orjson
 from fastapi.sse import format_sse_event
 from starlette.concurrency import run_in_threadpool
 
@@ -92,7 +92,7 @@ async def _stream(
 
 def _look(sessions: Sessions, caller: Caller, job_id: str, after: int) -> Seen:
     with reading(sessions) as session:
-        return JobHistory(session).list_events(caller, job_id, after=after, limit=BATCH)
+        return JobHistory(session).list_events(caller, job_id, after=after, limit=BATCH, unread=True)
 
 
 def _recorded(event: Event) -> bytes:
@@ -110,4 +110,4 @@ def _progress_document(job: Job) -> dict[str, Any]:
 
 
 def _json(document: dict[str, Any]) -> str:
-    return json.dumps(document, allow_nan=False, separators=(",", ":"))
+    return orjson.dumps(document).decode()

@@ -11,7 +11,7 @@ from app.jobs.errors import PartNotFound
 from app.jobs.holdout import holdout_images
 from app.jobs.records import Checkpoint, CheckpointFile, CheckpointPoint, Event, Iteration, Job, Proposal
 from app.jobs.repository import JobRepository
-from app.jobs.rows import POINT, to_checkpoint, to_event, to_iteration, to_point, to_proposal
+from app.jobs.rows import POINT, to_checkpoint, to_iteration, to_point, to_proposal
 from app.json_answers import StoredJson
 from app.paging import Page, cut_page
 from app.records import Caller, FileFormat
@@ -31,12 +31,20 @@ class JobHistory:
         self._session = session
         self._jobs = JobRepository(session)
 
-    def list_events(self, caller: Caller, job_id: str, *, after: int, limit: int) -> tuple[Job, Page[Event]]:
-        """With the job as it is at that moment: whether more events can follow is seen in the same transaction."""
+    def list_events(
+        self, caller: Caller, job_id: str, *, after: int, limit: int, unread: bool = False
+    ) -> tuple[Job, Page[Event]]:
+        """With the job as it is at that moment: whether more events can follow is seen in the same transaction.
+        `unread`: what they hold is for orjson alone, which writes it as it is stored."""
         job = self._jobs.get_job(caller, job_id)
-        later = select(EventRow).where(EventRow.job_id == job_id, EventRow.number > after)
-        rows = self._session.scalars(later.order_by(EventRow.number).limit(limit + 1))
-        return job, cut_page([to_event(row) for row in rows], limit, lambda event: (event.number,))
+        data = cast(EventRow.data, StoredJson) if unread else EventRow.data
+        columns = select(EventRow.number, EventRow.event, EventRow.at, data)
+        later = columns.where(EventRow.job_id == job_id, EventRow.number > after).order_by(EventRow.number)
+        events = [
+            Event(job_id=job_id, number=number, event=kind, at=at, data=held)
+            for number, kind, at, held in self._session.execute(later.limit(limit + 1))
+        ]
+        return job, cut_page(events, limit, lambda event: (event.number,))
 
     def list_iterations(self, caller: Caller, job_id: str, *, after: int, limit: int) -> Page[Iteration]:
         self._jobs.get_job(caller, job_id)

@@ -186,8 +186,8 @@ def _event_listing(
     filters = {"after": after}
     start = after if cursor is None else read_number(decode_cursor(cursor, path, filters))
     with reading(services.sessions) as session:
-        _, page = JobHistory(session).list_events(caller, job_id, after=start, limit=limit)
-    return JSONResponse(listing(page, [event_document(event) for event in page.items], path, filters))
+        _, page = JobHistory(session).list_events(caller, job_id, after=start, limit=limit, unread=True)
+    return LongAnswer(listing(page, [event_document(event) for event in page.items], path, filters))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from app.jobs.records import (
     CheckpointFile,
     CheckpointPoint,
     EpochState,
-    Event,
     Figures,
     Iteration,
     Job,
@@ -19,8 +18,8 @@ from app.jobs.records import (
     Proposal,
     UniformFigures,
 )
-from app.records import CheckpointKind, EventKind, FileFormat, GroupKind, JobPhase, JobRequest, JobState, ProposalState
-from app.tables import CheckpointRow, EpochStateRow, EventRow, IterationRow, JobRow, ProposalRow
+from app.records import CheckpointKind, FileFormat, GroupKind, JobPhase, JobRequest, JobState, ProposalState
+from app.tables import CheckpointRow, EpochStateRow, IterationRow, JobRow, ProposalRow
 
 # Casts to Literal types are safe here: a CHECK of the table allows no other text.
 
@@ -170,10 +169,6 @@ POINT = tuple(
 
 def to_point(row: Row[Any]) -> CheckpointPoint:
     return CheckpointPoint(kind=cast(CheckpointKind, row.kind), iteration=row.iteration, figures=_figures_of(row))
-
-
-def to_event(row: EventRow) -> Event:
-    return Event(job_id=row.job_id, number=row.number, event=cast(EventKind, row.event), data=row.data, at=row.at)
 
 
 def to_epoch_state(row: EpochStateRow) -> EpochState:
