@@ -11,13 +11,12 @@ from app.timestamps import rfc3339
 _NOT_STORED = {"distill": False, "compare": "none", "search": "exact"}
 """Echoed of a job that does not store them: when it was submitted there was nothing else."""
 
+_PARTS = ("events", "iterations", "proposals", "checkpoints", "family", "curve", "latency", "report")
+
 
 def job_document(job: Job) -> dict[str, Any]:
     here = f"/v1/jobs/{job.id}"
-    links = {"self": here}
-    links |= {
-        part: f"{here}/{part}" for part in ("events", "iterations", "proposals", "checkpoints", "family", "curve")
-    }
+    links = {"self": here} | {part: f"{here}/{part}" for part in _PARTS}
     return {
         "id": job.id,
         "name": job.name,
