@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from app.client import Client
+    from app.client.driving import OnUpload
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -29,8 +30,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the service's JSON i
 
 
 @contextmanager
-def connected(url: str, token: str | None) -> "Iterator[Client]":
+def connected(url: str, token: str | None, on_upload: "OnUpload | None" = None) -> "Iterator[Client]":
     from app.client import Client
 
-    with Client(url, token) as client:
+    with Client(url, token, on_upload=on_upload) as client:
         yield client

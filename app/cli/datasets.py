@@ -8,7 +8,7 @@ import typer
 
 from app.cli.connection import DEFAULT_URL, AsJson, Token, Url, connected
 from app.cli.output import Columns, Json, print_deleted, print_fields, print_json, print_listing, print_note
-from app.cli.terminal import waiting
+from app.cli.terminal import sending
 
 FILES = (
     "An .npz (x_train, y_train, optionally x_val, y_val, x_test, y_test; NHWC uint8), a zip or tar (also packed by "
@@ -27,7 +27,7 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Uploads a data set."""
-    with connected(url, token) as client, waiting(f"sending {file}"):
+    with sending(str(file), then="the service reads it") as told, connected(url, token, told) as client:
         added = client.datasets.add(file, name=name)
     _print_dataset(added, as_json=as_json)
 

@@ -23,7 +23,7 @@ from app.cli.output import (
     state_line,
     time_left,
 )
-from app.cli.terminal import waiting
+from app.cli.terminal import sending, waiting
 
 if TYPE_CHECKING:
     from app.client import Client
@@ -72,16 +72,16 @@ def submit(
 ) -> None:
     """Starts a job: shrinks MODEL until it is within the budget."""
     limits, settings = budget_of(latency_ms, budget or []), settings_of(preset, assignments or [])
-    with connected(url, token) as client:
-        with waiting(f"sending {model}"):
-            job = client.submit(model, budget=limits, dataset=dataset, target=target, settings=settings, name=name)
-        if watch_it:
-            typer.echo(f"{job['id']} submitted", err=True)
+    with sending(model, then="the service reads it") as told, connected(url, token, told) as client:
+        job = client.submit(model, budget=limits, dataset=dataset, target=target, settings=settings, name=name)
+    if watch_it:
+        typer.echo(f"{job['id']} submitted", err=True)
+        with connected(url, token) as client:
             _follow(client, job["id"], as_json=as_json)
-        elif as_json:
-            print_json(job)
-        else:
-            typer.echo(job["id"])
+    elif as_json:
+        print_json(job)
+    else:
+        typer.echo(job["id"])
 
 
 def check(
@@ -98,7 +98,8 @@ def check(
 ) -> None:
     """Is the budget reachable? Nothing is trained. Exit code 1 when it is not, or is not known."""
     limits, settings = budget_of(latency_ms, budget or []), settings_of(preset, assignments or [])
-    with connected(url, token) as client, waiting(f"measuring what {model} takes, where that is not known yet"):
+    measuring = "measuring what it takes, where that is not known yet"
+    with sending(model, then=measuring) as told, connected(url, token, told) as client:
         answer = client.check(model, budget=limits, dataset=dataset, target=target, settings=settings)
     if as_json:
         print_json(answer)

@@ -9,7 +9,7 @@ import typer
 
 from app.cli.connection import DEFAULT_URL, AsJson, Token, Url, connected
 from app.cli.output import figure, print_deleted, print_fields, print_json, print_listing
-from app.cli.terminal import waiting
+from app.cli.terminal import sending
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Networks at the service.")
 
@@ -32,7 +32,7 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Uploads a network."""
-    with connected(url, token) as client, waiting(f"sending {file}"):
+    with sending(str(file), then="the service reads it") as told, connected(url, token, told) as client:
         model = client.models.add(
             file,
             name=name,

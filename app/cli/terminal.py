@@ -1,7 +1,7 @@
 """What only a terminal gets: tables of its width, and a sign that something is going on. NO_COLOR is rich's to obey."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -30,3 +30,25 @@ def waiting(what: str) -> Iterator[None]:
 
     with Console(stderr=True).status(f"{escape(what)} ..."):
         yield
+
+
+@contextmanager
+def sending(what: str, then: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Gives what is to be told of the bytes that are out: a bar with the time left, and once they all are, that `then`
+    is waited for. In a pipe None."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(f"sending {escape(what)}", total=None)
+
+        def told(sent: int, size: int) -> None:
+            description = f"sending {escape(what)}" if sent < size else f"{then} ..."
+            progress.update(task, completed=sent, total=size, description=description)
+
+        yield told

@@ -9,7 +9,7 @@ import httpx
 
 from app.client import verbs
 from app.client.bound import Driven, answers, gives
-from app.client.driving import Address, BlockingDriver
+from app.client.driving import Address, BlockingDriver, OnUpload
 
 
 class Models(Driven):
@@ -57,6 +57,8 @@ class Client(Driven):
     Answers are the service's JSON (app.client.results has their types); unknown fields pass through. What is safe to
     send again is sent again when the connection breaks or the service has no time.
     Raises a NetAdaptError (see `app.client.errors` for the tree) for whatever the service refuses.
+
+    `on_upload(sent, size)` is told, in bytes, how far the body of each request is out.
     """
 
     info = answers(verbs.info)
@@ -87,8 +89,9 @@ class Client(Driven):
         transport: httpx.BaseTransport | None = None,
         timeout_s: float = 60.0,
         sleep: Callable[[float], None] = time.sleep,
+        on_upload: OnUpload | None = None,
     ) -> None:
-        super().__init__(BlockingDriver(Address(base_url, token, timeout_s), transport, sleep))
+        super().__init__(BlockingDriver(Address(base_url, token, timeout_s), transport, sleep, on_upload))
         self.models = Models(self._driver)
         self.datasets = Datasets(self._driver)
         self.targets = Targets(self._driver)

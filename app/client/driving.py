@@ -14,6 +14,8 @@ from app.client.errors import ServiceUnreachable
 from app.client.exchange import unreachable
 
 T = TypeVar("T")
+OnUpload = Callable[[int, int], None]
+"""Told while a request's body goes out: bytes sent, and all of them."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -46,9 +48,15 @@ class Address:
 class BlockingDriver:
     """Not thread-safe."""
 
-    def __init__(self, address: Address, transport: httpx.BaseTransport | None, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        address: Address,
+        transport: httpx.BaseTransport | None,
+        sleep: Callable[[float], None],
+        on_upload: OnUpload | None = None,
+    ) -> None:
         self._http = httpx.Client(transport=transport, **address.options())
-        self._sleep = sleep
+        self._sleep, self._on_upload = sleep, on_upload
 
     def close(self) -> None:
         self._http.close()
@@ -80,7 +88,7 @@ class BlockingDriver:
     def _meet(self, need: Any, body: "_Body") -> Any:
         match need:
             case Send():
-                return self._http.request(need.method, need.path, **need.arguments)
+                return self._sent(self._http.build_request(need.method, need.path, **need.arguments))
             case Open():
                 body.ends.close()
                 response = body.ends.enter_context(self._http.stream("GET", need.path, **_stream_arguments(need)))
@@ -95,6 +103,29 @@ class BlockingDriver:
             case Work():
                 return need.act()
         raise TypeError(f"a verb needs {need!r}, which nobody meets")
+
+    def _sent(self, request: httpx.Request) -> httpx.Response:
+        size = int(request.headers.get("Content-Length", 0))
+        if self._on_upload is not None and size and isinstance(request.stream, httpx.SyncByteStream):
+            request.stream = _Told(request.stream, size, self._on_upload)
+        return self._http.send(request)
+
+
+class _Told(httpx.SyncByteStream):
+    """A body that says how far it is out."""
+
+    def __init__(self, body: httpx.SyncByteStream, size: int, on_upload: OnUpload) -> None:
+        self._body, self._size, self._on_upload = body, size, on_upload
+
+    def __iter__(self) -> Iterator[bytes]:
+        sent = 0
+        for piece in self._body:
+            yield piece
+            sent += len(piece)
+            self._on_upload(sent, self._size)
+
+    def close(self) -> None:
+        self._body.close()
 
 
 class AsyncDriver:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -71,6 +72,22 @@ def test_a_bar_says_how_long_it_takes_and_is_without_colours_where_none_are_want
     _, _, plain = terminal.run("watch", ID, answers=watched)
     assert "half" in plain
     assert not COLOUR.search(plain)
+
+
+def test_an_upload_says_how_much_of_it_is_sent_and_then_what_is_waited_for(terminal: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "images.npz").write_bytes(bytes(2_000_000))
+
+    def taken(request: httpx.Request) -> httpx.Response:
+        request.read()
+        return httpx.Response(201, json={"id": "dst_1", "state": "ready"})
+
+    code, _, silent = terminal.run("datasets", "add", str(tmp_path / "images.npz"), answers=taken)
+    assert (code, silent) == (0, "")
+    terminal.is_one(120)
+    code, _, shown = terminal.run("datasets", "add", str(tmp_path / "images.npz"), answers=taken)
+    assert code == 0
+    assert "2.0/2.0 MB" in shown
+    assert "the service reads it" in shown
 
 
 def test_every_command_that_has_an_answer_gives_it_as_json_on_request() -> None:

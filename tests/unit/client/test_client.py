@@ -366,3 +366,17 @@ def test_what_an_earlier_download_left_is_used_only_if_it_is_part_of_the_file(
     assert [request.headers.get("Range") for request in seen] == asked
     assert file.read_bytes() == b"onnx-file"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_an_upload_says_how_far_it_is_out(tmp_path):
+    (tmp_path / "net.onnx").write_bytes(bytes(300_000))
+    told: list[tuple[int, int]] = []
+    answered = httpx.MockTransport(
+        lambda request: httpx.Response(201, json={"id": "mdl_1", "bytes": len(request.read())})
+    )
+    with Client("http://service.test", transport=answered, on_upload=lambda *bytes_: told.append(bytes_)) as client:
+        model = client.models.add(tmp_path / "net.onnx")
+    sent, sizes = zip(*told, strict=True)
+    assert len(told) > 2
+    assert list(sent) == sorted(sent)
+    assert set(sizes) == {sent[-1]} == {model["bytes"]}
