@@ -28,12 +28,15 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Makes a token and prints it, this once: only its hash is kept."""
+    from sqlalchemy import make_url
+
     with _tokens(data_dir) as tokens:
         token, secret = tokens.create_token(owner, role=role, name=name)
     if as_json:
         print_json({"id": token.id, "token": secret, "owner": token.owner, "role": token.role, "name": token.name})
     else:
-        typer.echo(f"{token.id}, shown this once:", err=True)
+        service = make_url(settings_for(data_dir).database_url).render_as_string()
+        typer.echo(f"{token.id} for the service on {service}, shown this once:", err=True)
         typer.echo(secret)
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,6 +16,7 @@ from app.settings import Settings
 from app.tables import SessionRow, TokenRow
 from tests.rows import add_model
 from tests.served_app import ServedApp, served_app
+from tests.terminal import Terminal
 
 
 @pytest.fixture(scope="module")
@@ -295,3 +297,12 @@ def test_a_stream_that_is_open_when_its_token_is_revoked_ends(app, monkeypatch):
             with unit_of_work(app.sessions) as session:
                 TokenRepository(session).revoke_token(token.id)
             assert not [line for line in lines if "cancelled" in line]  # it ends, or this would wait for ever
+
+
+def test_a_new_token_says_which_service_it_opens(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NETADAPT_DATA_DIR", str(tmp_path / "elsewhere"))
+    code, _, said = Terminal(monkeypatch, capsys).run("token", "create", "mine")
+    assert code == 0
+    assert str(tmp_path / "elsewhere" / "netadapt.db") in said
