@@ -117,7 +117,7 @@ def _with_near_names(fault: dict[str, str], model: type[BaseModel]) -> dict[str,
     key = fault["pointer"].rpartition("/")[2]
     if fault["detail"] != UNKNOWN_KEY or len(key) > LONGEST_NAME:
         return fault
-    near = get_close_matches(key, _names_of(model), n=2, cutoff=0.5)
+    near = get_close_matches(key, _names_of(model), n=2, cutoff=0.6)
     return {**fault, "detail": f"{UNKNOWN_KEY}; did you mean {' or '.join(near)}?"} if near else fault
 
 

@@ -146,7 +146,9 @@ class JobHistory:
         """Raises PartNotFound."""
         found = self.find_checkpoint(caller, job_id, checkpoint)
         if found is None:
-            raise PartNotFound(job_id, f"checkpoint {checkpoint}")
+            newest = self.find_newest_checkpoint(caller, job_id)
+            there = "it has none yet" if newest is None else f"the newest that there is: {newest.checkpoint}"
+            raise PartNotFound(job_id, f"checkpoint {checkpoint}; {there}")
         for file in found.files:
             if file.format == file_format:
                 return file

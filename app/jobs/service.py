@@ -281,7 +281,7 @@ def _check_tighter(before: Job, asked: dict[str, float | str]) -> None:
     now = resolve({k: v for k, v in parse_budget(asked).items() if k in known}, known, known).limits
     for name, limit in earlier.items():
         if name not in now or now[name] > limit * (1 + 1e-9):
-            detail = f"has to stay within the {limit:g} of job {before.id}"
+            detail = f"has to stay within {limit:.4g}, the budget of job {before.id}"
             raise InvalidFields([{"pointer": f"/budget/{name}", "detail": detail}])
     if before.state == "succeeded" and dict(now) == dict(earlier) and set(asked) <= set(before.budget):
         detail = f"is the one that job {before.id} has met already; ask for less"

@@ -153,6 +153,9 @@ class TestSubmitting:
         assert (job["settings"]["preset"], job["settings"]["short_term_steps"]) == ("quick", 20)
         assert job["settings"]["schedule"]["macs"] == {"initial": 0.1, "decay": 0.96, "floor": 0.005}
         assert ann.get(answer.headers["location"]).json() == job
+        named = {name: ann.get(path).status_code for name, path in job["links"].items() if name != "events"}
+        assert {"report", "latency"} <= named.keys()
+        assert set(named.values()) == {200}
         assert ann.get("/v1/jobs", params={"state": "queued", "model": model}).json()["data"][0] == job
 
     @pytest.mark.parametrize(
@@ -460,6 +463,8 @@ class TestLookingAndActing:
         assert ann.get(file["url"], headers={"Range": "bytes=99999999-"}).status_code == 416
         assert ann.get(file["url"], headers={"If-None-Match": whole.headers["etag"]}).status_code == 304
         assert ann.head(file["url"]).headers["content-length"] == str(file["bytes"])
+        missing = ann.get(f"/v1/jobs/{job}/checkpoints/final/file?format=onnx").json()["detail"]
+        assert missing.endswith(f"the newest that there is: {checkpoint['checkpoint']}")
         for wrong in ("0/file?format=pt2", "9/file?format=onnx", "final/file?format=onnx"):
             assert ann.get(f"/v1/jobs/{job}/checkpoints/{wrong}").status_code == 404
         assert ann.get(f"/v1/jobs/{job}/checkpoints/0/file?format=exe").status_code == 422
