@@ -194,5 +194,15 @@ def add_news(sessions: Sessions, job: str, *, group: str) -> None:
         session.add(EventRow(job_id=job, number=row.event_counter, event="proposal", data=told, at=now))
 
 
+def add_measurements(sessions: Sessions, job: str, latencies: dict[str, dict[str, Any]]) -> None:
+    """What a worker tells of latencies, by their keys."""
+    with unit_of_work(sessions) as session:
+        row, now = session.get_one(JobRow, job), database_now(session)
+        for key, latency in latencies.items():
+            row.event_counter += 1
+            told = {"key": key, "latency": latency}
+            session.add(EventRow(job_id=job, number=row.event_counter, event="measurement", data=told, at=now))
+
+
 def _last_proposal(job: str) -> Select[ProposalRow]:
     return select(ProposalRow).where(ProposalRow.job_id == job).order_by(ProposalRow.number.desc()).limit(1)

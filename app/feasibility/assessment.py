@@ -105,7 +105,7 @@ def assess(
         if "latency_ms" in asked and without.feasible is not False:
             _refuse_short_schedule(asked, original, settings)
             return _not_known(
-                asked, original, smallest, "the model's latency on this target is not known yet", RETRY_AFTER_PROFILE_S
+                asked, original, smallest, "the model is still to be measured on this target", RETRY_AFTER_PROFILE_S
             )
         answer = without
     else:

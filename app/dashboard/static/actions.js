@@ -29,6 +29,7 @@ export function actions(job) {
       { class: "actions" },
       !over && job.state !== "paused" ? button("Pause", "pause", asked) : null,
       job.state === "paused" ? button("Resume", "resume", false, "primary") : null,
+      job.state === "succeeded" ? resultLink(job) : null,
       over ? null : button("Cancel", "cancel", job.requested === "cancel", "danger"),
       h(
         "a",
@@ -41,9 +42,22 @@ export function actions(job) {
   ];
 }
 
+/** What most came for; the other formats and checkpoints are below, among the downloads. */
+function resultLink(job) {
+  return h(
+    "a",
+    {
+      class: "button primary",
+      href: `/v1/jobs/${job.id}/checkpoints/final/file?format=onnx`,
+      download: `${job.id}-final.onnx`,
+    },
+    "Download the result (ONNX)",
+  );
+}
+
 /** A tighter budget from the last iteration on: a new job, whose page is opened. */
 function extension(job) {
-  const budget = budgetField("extend", Object.keys(job.budget)[0]);
+  const budget = budgetField("extend", job.budget);
   const error = h("p", { class: "field-error", role: "alert" });
   const form = h(
     "form",
@@ -61,9 +75,9 @@ function extension(job) {
       location.hash = `#/jobs/${made.id}`;
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
-      const own = problem.fields.find((field) => field.pointer?.startsWith("/budget"));
-      if (own) budget.complain(own.detail);
-      else fill(error, problem.message);
+      const own = problem.fields.filter((field) => field.pointer?.startsWith("/budget"));
+      for (const { pointer, detail } of own) budget.complain(detail, pointer.split("/")[2]);
+      if (!own.length) fill(error, problem.message);
     }
   });
   return h("details", { class: "extend" }, h("summary", {}, "Extend with a tighter budget"), form);

@@ -34,10 +34,11 @@ export function drawEvents(list, events) {
   );
 }
 
-function measured(data) {
-  const found = data.key === "original" ? data.latency_ms : data.latency;
-  const ms = found?.measured ?? found?.ms ?? found?.predicted;
-  return `measured ${data.key}${ms === undefined || ms === null ? "" : `: ${say.ms(ms)}`}`;
+/** The original's figures, or the latency of one network: a checkpoint by its number, or another by its name. */
+function measured({ key, latency_ms: figures, latency }) {
+  const what = /^\d+$/.test(key) ? `checkpoint ${key}` : key;
+  if (figures) return `measured ${what}: ${say.latency({ latency_ms: figures })}`;
+  return `${latency.measured === false ? "predicted" : "measured"} ${what}: ${say.ms(latency.ms)}`;
 }
 
 function after(one) {

@@ -73,7 +73,7 @@ class Form {
     this.targetError = h("p", { class: "field-error", id: "target-error", role: "alert" });
     this.target.addEventListener("change", changed);
     this.name = h("input", { type: "text", id: "job-name", maxlength: 200 });
-    this.budget = budgetField("budget", "latency_ms", changed);
+    this.budget = budgetField("budget", undefined, changed);
     this.settings = settingsForm(schemas, info, changed);
     this.error = h("p", { class: "field-error", role: "alert" });
     this.submit = h("button", { type: "submit", class: "primary" }, "Start the job");
@@ -168,7 +168,7 @@ class Form {
     const placed = problem.fields.map(({ pointer = "", detail }) => {
       const [, first, second] = pointer.split("/");
       if (first === "settings") return this.settings.complain(second, detail);
-      fields[`/${first}`]?.(detail);
+      fields[`/${first}`]?.(detail, second);
       return `/${first}` in fields;
     });
     if (!placed.length || placed.includes(false)) fill(this.error, problem.message);
