@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from sqlalchemy import delete
 
 from app.database import unit_of_work
 from app.settings import Settings
 from app.tables import SessionRow
-from benchmarks.dashboard_rows import add_job, add_news
+from benchmarks.dashboard_rows import add_job, add_measurements, add_news
 from tests.browser import chromium, grave_violations, watched_page
 from tests.served_app import ServedApp, served_app
 
@@ -219,6 +219,69 @@ def test_what_the_service_refuses_stands_beside_the_field(
         page.get_by_label("Budget: at most", exact=True).fill("160")
         page.get_by_role("button", name="Start the job").click()
         expect(page.locator("#budget-error")).to_contain_text("up to 100")
+
+
+def test_a_budget_of_several_resources_is_asked_for_and_each_fault_stands_beside_its_limit(
+    browser: Browser, app: ServedApp, job: str
+) -> None:
+    with watched_page(browser, app.url, refusals=True) as page:
+        page.goto("/#/new")
+        page.get_by_label("Network", exact=True).select_option(index=1)
+        page.get_by_role("button", name="Limit one more").click()
+        expect(page.get_by_label("What the budget is of").nth(1)).to_have_value("macs")
+        expect(page.get_by_label("What the budget is of").nth(0).locator("option[value=macs]")).to_have_count(0)
+        page.get_by_label("What the budget is of").nth(1).select_option("params")
+        page.get_by_label("and at most", exact=True).fill("160")
+        page.get_by_role("button", name="Start the job").click()
+        expect(page.locator("#budget-2-error")).to_contain_text("up to 100")
+        expect(page.locator("#budget-error")).to_be_empty()
+        page.get_by_label("and at most", exact=True).fill("50")
+        page.get_by_role("button", name="Limit one more").click()
+        page.get_by_role("button", name="Remove").last.click()
+        with page.expect_request(lambda asked: asked.url.endswith("/v1/jobs")) as sent:
+            page.get_by_role("button", name="Start the job").click()
+        assert sent.value.post_data_json["budget"] == {"latency_ms": "60%", "params": "50%"}
+
+
+def test_while_a_budget_is_checked_anew_no_earlier_answer_stands(browser: Browser, app: ServedApp, job: str) -> None:
+    held: list[Route] = []
+    with watched_page(browser, app.url) as page:
+        page.goto("/#/new")
+        page.get_by_label("Network", exact=True).select_option(index=1)
+        answer = page.get_by_text("Not known yet:")
+        expect(answer).to_be_visible()
+        page.route("**/v1/jobs?validate_only=true", lambda route: held.append(route))
+        page.get_by_label("Preset", exact=True).select_option("quick")
+        expect(page.get_by_text("Checking …")).to_be_visible()
+        expect(answer).to_be_hidden()
+        page.unroute("**/v1/jobs?validate_only=true")
+        for route in held:
+            route.continue_()
+        expect(answer).to_be_visible()
+
+
+def test_the_log_says_what_was_measured_and_what_was_only_predicted(browser: Browser, app: ServedApp) -> None:
+    measured = add_job(app.sessions, owner="local", proposals=20, state="succeeded")
+    latency = {"ms": 2.5, "low": 2.4, "high": 2.6, "measured": True}
+    add_measurements(app.sessions, measured, {"0": latency, "smallest": {**latency, "measured": False}})
+    with watched_page(browser, app.url) as page:
+        page.goto(f"/#/jobs/{measured}")
+        expect(page.get_by_text("measured checkpoint 0: 2.5 ms")).to_be_visible()
+        expect(page.get_by_text("predicted smallest: 2.5 ms")).to_be_visible()
+
+
+def test_a_finished_job_offers_its_result_at_the_top_and_says_where_each_accuracy_was_taken(
+    browser: Browser, app: ServedApp
+) -> None:
+    finished = add_job(app.sessions, owner="local", proposals=20, state="succeeded")
+    with watched_page(browser, app.url) as page:
+        page.goto(f"/#/jobs/{finished}")
+        link = page.get_by_role("link", name="Download the result (ONNX)")
+        expect(link).to_have_attribute("href", f"/v1/jobs/{finished}/checkpoints/final/file?format=onnx")
+        expect(page.get_by_text("accuracy 95.0 % on the test images")).to_be_visible()
+        expect(page.get_by_text("5 ms (50 % of the original)")).to_contain_text("on the hold-out")
+        row = page.get_by_role("region", name="Downloads").get_by_role("row").filter(has_text="Iteration 1")
+        expect(row).to_contain_text("hold-out")
 
 
 def test_a_report_is_saved_that_opens_without_the_service(

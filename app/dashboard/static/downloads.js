@@ -71,7 +71,7 @@ function row(job, one) {
     h("td", {}, say.latencyWithInterval(one.latency_ms)),
     h("td", { class: "number" }, say.count(one.macs)),
     h("td", { class: "number" }, say.count(one.params)),
-    h("td", { class: "number" }, say.percent(one.accuracy)),
+    h("td", { class: "number" }, `${say.percent(one.accuracy)} ${one.kind === "pick" ? "hold-out" : "test"}`),
     h(
       "td",
       {},

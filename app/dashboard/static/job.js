@@ -20,22 +20,27 @@ export async function jobPage(element, id, left) {
   const parts = {};
   const state = new JobState(id, left, (changed) => draw(parts, state, changed));
   const [info] = await Promise.all([get("/v1/info", { signal: left }), state.open()]);
-  const model = await findModel(state.job.model, left);
-  build(parts, element, state, model, info);
+  const { model, dataset } = state.job;
+  [parts.model, parts.dataset] = await Promise.all([
+    find(`/v1/models/${model}`, left),
+    find(`/v1/datasets/${dataset}`, left),
+  ]);
+  build(parts, element, state, info);
   draw(parts, state, new Set(["job"]));
   await state.readAll();
   await state.follow((well) => connected(well));
 }
 
 /** Null for one that cannot be had: its name is all that the page lacks then. */
-function findModel(id, left) {
-  return get(`/v1/models/${id}`, { signal: left }).catch((error) => {
+function find(path, left) {
+  return get(path, { signal: left }).catch((error) => {
     if (!(error instanceof Problem)) throw error;
     return null;
   });
 }
 
-function build(parts, element, state, model, info) {
+function build(parts, element, state, info) {
+  const model = parts.model;
   Object.assign(parts, {
     title: h("h1", {}),
     overview: h("div", {}),
@@ -58,7 +63,6 @@ function build(parts, element, state, model, info) {
     section("What happened", parts.log),
   );
   Object.assign(parts, {
-    model,
     curve: new Curve(curve, (point) => point.proposal && openProposal(point.proposal, state.details)),
     family: new Family(family, state, (networks) => parts.curve.showNetworks(networks)),
     slopes: new Slopes(slopes),
@@ -112,12 +116,12 @@ function drawJob(parts, job) {
     facts({
       State: h("span", { class: `state ${job.state}`, id: "job-state" }, say.stateWords(job)),
       Budget: say.budget(job.budget, job.limits),
-      Original: figures(job.original),
-      Current: figures(job.current),
-      Result: figures(job.result),
-      "Uniformly thinned": figures(job.uniform),
-      Network: parts.model ? `${parts.model.name} (${job.model})` : job.model,
-      "Data set": job.dataset,
+      Original: figures(job.original, "on the test images"),
+      Current: job.result ? null : figures(job.current, "on the hold-out", job.original),
+      Result: figures(job.result, "on the test images", job.original),
+      "Uniformly thinned": figures(job.uniform, "on the test images", job.original),
+      Network: named(parts.model, job.model),
+      "Data set": named(parts.dataset, job.dataset),
       Target: job.target,
       Preset: job.settings.preset,
       Continues: job.continues && [
@@ -152,8 +156,15 @@ function failure(error) {
   return complaint(new Problem(error.status, error));
 }
 
-function figures(known) {
+function named(one, id) {
+  return one && one.name !== id ? `${one.name} (${id})` : id;
+}
+
+/** What a network needs and scores; beside the original's latency where that is known too. */
+function figures(known, where, original) {
   if (!known) return null;
+  const [now, before] = [known, original].map((one) => say.figure(one, "latency_ms"));
+  const share = now && before ? ` (${say.percent(now / before, 0)} of the original)` : "";
   const cost = known.macs === null ? "" : `, ${say.count(known.macs)} mult-adds, ${say.count(known.params)} parameters`;
-  return `${say.latency(known)}${cost}, accuracy ${say.percent(known.accuracy)}`;
+  return `${say.latency(known)}${share}${cost}, accuracy ${say.percent(known.accuracy)} ${where}`;
 }

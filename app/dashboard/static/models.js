@@ -100,7 +100,7 @@ function groups(found) {
   return h(
     "details",
     {},
-    h("summary", {}, `${found.length} groups of layers that shrink together, ${fixed} of them stay as they are`),
+    h("summary", {}, `${found.length} groups of layers that shrink together, ${fixed} of them fixed`),
     h(
       "div",
       { class: "scroll", tabindex: 0, role: "region", "aria-label": "Groups" },

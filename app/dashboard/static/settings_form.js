@@ -43,7 +43,7 @@ export function settingsForm(schemas, info, onChange) {
         h(
           "p",
           { class: "hint" },
-          "netadapt: the highest accuracy wins each step. mobilenetv3: the best slope. quick: minutes, for trying things out.",
+          "netadapt: the highest accuracy wins each step. mobilenetv3: the best slope. quick: little training, for trying things out.",
         ),
       ),
       h(
