@@ -133,7 +133,7 @@ def jobs(
 
 
 def show(job: Job, url: Url = DEFAULT_URL, token: Token = None, as_json: AsJson = False) -> None:
-    """One job: state, progress, original and result."""
+    """One job: state, progress, original and result; their accuracies are of the test images."""
     with connected(url, token) as client:
         answer = client.jobs.get(job)
     print_job(answer, as_json=as_json)
@@ -260,6 +260,7 @@ def print_job(job: Mapping[str, Any], *, as_json: bool) -> None:
         return
     progress = job.get("progress") or {}
     fraction, error = progress.get("fraction"), job.get("error") or {}
+    current = state_line(job.get("current"))
     print_fields(
         {
             "id": job["id"],
@@ -273,7 +274,7 @@ def print_job(job: Mapping[str, Any], *, as_json: bool) -> None:
             "target": job.get("target"),
             "budget": budget_line(job.get("budget") or {}),
             "original": state_line(job.get("original")),
-            "current": state_line(job.get("current")),
+            "current": current and f"{current} on the hold-out",
             "result": state_line(job.get("result")),
             "uniform": state_line(job.get("uniform")),
             "error": error.get("detail") or error.get("title"),

@@ -56,6 +56,13 @@ def test_submit_prints_the_id_and_sends_what_was_typed(terminal: Terminal) -> No
     }
 
 
+def test_a_job_that_runs_says_that_its_accuracy_is_the_hold_outs(terminal: Terminal) -> None:
+    running = {**JOB, "state": "running", "current": JOB["result"], "result": None}
+    _, out, _ = terminal.run("show", "job_1", answers=always(running))
+    assert "accuracy 99.00 %\n" in out
+    assert "accuracy 98.00 % on the hold-out\n" in out
+
+
 @pytest.mark.parametrize(
     "typed",
     [
