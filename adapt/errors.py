@@ -156,7 +156,7 @@ def _with_upper_end(value: float, upper: float | None) -> str:
 
 def _figure(value: float) -> str:
     """A count to its last digit, a latency to four."""
-    return f"{value:.0f}" if value >= 10_000 else f"{value:.4g}"
+    return f"{value:.0f}" if value >= 1_000 else f"{value:.4g}"
 
 
 class OriginalAccuracyTooLow(AdaptError):
