@@ -109,7 +109,7 @@ class BudgetUnreachable(AdaptError):
 
     def __str__(self) -> str:
         return (
-            f"{self.resource}: {_figure(self.budget)} asked, {_with_upper_end(self.smallest, self.upper)} is the "
+            f"{self.resource}: {figure_of(self.budget)} asked, {_with_upper_end(self.smallest, self.upper)} is the "
             "least this network can reach; raise the budget, or let more be removed (by include, exclude, proposals, "
             "min_channels, max_removed or group_limits)"
         )
@@ -144,17 +144,17 @@ class BudgetNotMet(AdaptError):
 
     def __str__(self) -> str:
         return (
-            f"{self.resource}: {_with_upper_end(self.reached, self.upper)} reached, {_figure(self.budget)} asked, and "
-            f"no channel group that lowers {self.resource} can be cut any further; every checkpoint is kept"
+            f"{self.resource}: {_with_upper_end(self.reached, self.upper)} reached, {figure_of(self.budget)} asked, "
+            f"and no channel group that lowers {self.resource} can be cut any further; every checkpoint is kept"
         )
 
 
 def _with_upper_end(value: float, upper: float | None) -> str:
-    known = "" if upper is None else f" (measured, its interval reaches up to {_figure(upper)})"
-    return _figure(value) + known
+    known = "" if upper is None else f" (measured, its interval reaches up to {figure_of(upper)})"
+    return figure_of(value) + known
 
 
-def _figure(value: float) -> str:
+def figure_of(value: float) -> str:
     """A count to its last digit, a latency to four."""
     return f"{value:.0f}" if value >= 1_000 else f"{value:.4g}"
 

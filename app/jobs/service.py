@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from adapt.budget import parse_budget, resolve
 from adapt.data.class_order import are_names, class_order
 from adapt.data.fit import channels_fit
-from adapt.errors import DatasetRefused
+from adapt.errors import DatasetRefused, figure_of
 from adapt.graph.network import Graph
 from adapt.layer_patterns import check_patterns
 from adapt.presets import settings_from_document, settings_to_document
@@ -281,7 +281,7 @@ def _check_tighter(before: Job, asked: dict[str, float | str]) -> None:
     now = resolve({k: v for k, v in parse_budget(asked).items() if k in known}, known, known).limits
     for name, limit in earlier.items():
         if name not in now or now[name] > limit * (1 + 1e-9):
-            detail = f"has to stay within {limit:.4g}, the budget of job {before.id}"
+            detail = f"has to stay within {figure_of(limit)}, the budget of job {before.id}"
             raise InvalidFields([{"pointer": f"/budget/{name}", "detail": detail}])
     if before.state == "succeeded" and dict(now) == dict(earlier) and set(asked) <= set(before.budget):
         detail = f"is the one that job {before.id} has met already; ask for less"
