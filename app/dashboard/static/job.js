@@ -63,7 +63,10 @@ function build(parts, element, state, info) {
     section("What happened", parts.log),
   );
   Object.assign(parts, {
-    curve: new Curve(curve, (point) => point.proposal && openProposal(point.proposal, state.details)),
+    curve: new Curve(curve, (point) => {
+      const proposal = point.proposal ?? pickedIn(state, point.checkpoint);
+      if (proposal) openProposal(proposal, state.details);
+    }),
     family: new Family(family, state, (networks) => parts.curve.showNetworks(networks)),
     slopes: new Slopes(slopes),
     channels: new Channels(channels, model),
@@ -76,6 +79,11 @@ function build(parts, element, state, info) {
 /** Group -> the layers that shrink in it, by which proposals are searched. */
 function layersOf(model) {
   return new Map((model?.groups ?? []).map((group) => [group.id, group.layers.join(" ")]));
+}
+
+/** What a pick's point opens; none for the original, which nobody proposed. */
+function pickedIn(state, checkpoint) {
+  return [...state.proposals.values()].find((one) => one.picked && one.iteration === checkpoint?.iteration);
 }
 
 function draw(parts, state, changed) {

@@ -181,7 +181,10 @@ export class Plot {
 
   key(event) {
     const step = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
-    if (event.key === "Enter" && this.chosen) this.onOpen(this.chosen);
+    if (event.key === "Enter" && this.chosen) {
+      event.preventDefault(); // or it presses the button too that is focused in what opens
+      this.onOpen(this.chosen);
+    }
     if (event.key === "Escape") this.reset();
     if (!step) return;
     event.preventDefault();
