@@ -1,12 +1,13 @@
 """The dashboard by keys alone: whoever has no mouse is never dropped from where they were."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from app.settings import Settings
-from benchmarks.dashboard_rows import add_job
+from benchmarks.dashboard_rows import add_job, add_news
 from tests.browser import chromium, watched_page
 from tests.served_app import ServedApp, served_app
 
@@ -26,6 +27,70 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApp]:
 @pytest.fixture(scope="module")
 def job(app: ServedApp) -> str:
     return add_job(app.sessions, owner="local", proposals=40)
+
+
+def test_who_sent_a_file_is_still_on_its_field(browser: Browser, app: ServedApp, tmp_path: Path) -> None:
+    (tmp_path / "broken.pt2").write_bytes(b"no archive")
+    with watched_page(browser, app.url, refusals=True) as page:
+        page.goto("/#/new")
+        given = page.locator("#model-file")
+        given.focus()
+        given.set_input_files(tmp_path / "broken.pt2")
+        expect(page.locator("#model-error")).to_contain_text("broken.pt2:")
+        expect(given).to_be_focused()
+
+
+def test_who_sent_a_form_is_brought_to_what_is_at_fault(browser: Browser, app: ServedApp, job: str) -> None:
+    with watched_page(browser, app.url, refusals=True) as page:
+        page.goto("/#/new")
+        page.get_by_role("button", name="Start the job").press("Enter")
+        expect(page.get_by_label("Network", exact=True)).to_be_focused()
+        page.get_by_label("Network", exact=True).select_option(index=1)
+        page.get_by_text("Settings", exact=True).press("Enter")
+        page.get_by_label("learning_rate", exact=True).fill("99")
+        page.get_by_role("button", name="Start the job").press("Enter")
+        expect(page.get_by_label("learning_rate", exact=True)).to_be_focused()
+
+
+def test_who_pauses_a_job_is_on_what_resumes_it_and_who_cancels_it_among_what_is_left(
+    browser: Browser, app: ServedApp
+) -> None:
+    queued = add_job(app.sessions, owner="local", proposals=20, state="queued")
+    with watched_page(browser, app.url) as page:
+        page.goto(f"/#/jobs/{queued}")
+        pause, resume = (page.get_by_role("button", name=name, exact=True) for name in ("Pause", "Resume"))
+        pause.press("Enter")
+        expect(resume).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(pause).to_be_focused()
+        page.get_by_role("button", name="Cancel", exact=True).press("Enter")
+        expect(page.locator("#job-state")).to_have_text("cancelled")
+        expect(page.get_by_role("group", name="Actions")).to_be_focused()
+
+
+def test_who_closes_a_proposal_is_on_it_again_though_the_table_was_drawn_anew(browser: Browser, app: ServedApp) -> None:
+    growing = add_job(app.sessions, owner="local", proposals=20)
+    with watched_page(browser, app.url) as page:
+        page.goto(f"/#/jobs/{growing}")
+        opened = page.get_by_role("region", name="Proposals").get_by_role("button", name="features.4", exact=True)
+        opened.press("Enter")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        add_news(app.sessions, growing, group="a.new.layer")
+        expect(page.get_by_text("21 of 21 proposals")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(opened).to_be_focused()
+
+
+def test_who_turns_to_the_last_page_is_still_on_the_button(browser: Browser, app: ServedApp, job: str) -> None:
+    with watched_page(browser, app.url) as page:
+        page.goto(f"/#/jobs/{job}")
+        expect(page.get_by_text("page 1 of 2")).to_be_visible()
+        following = page.get_by_role("button", name="Next", exact=True)
+        for _ in range(2):  # there is no third page
+            following.press("Enter")
+            expect(page.get_by_text("page 2 of 2")).to_be_visible()
+        expect(following).to_be_focused()
 
 
 def test_a_point_of_the_curve_that_is_walked_to_opens_what_was_picked_there(

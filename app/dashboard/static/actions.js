@@ -2,35 +2,42 @@
 
 import { post, Problem } from "./api.js";
 import { budgetField } from "./budget_field.js";
-import { fill, h } from "./dom.js";
+import { fill, h, once } from "./dom.js";
 import { OVER } from "./format.js";
 
 export function actions(job) {
   const error = h("p", { class: "field-error", role: "alert" });
-  const act = (name) => async (event) => {
-    const button = event.currentTarget;
-    button.disabled = true;
+  const act = async (name) => {
     try {
       await post(`/v1/jobs/${job.id}/${name}`);
       fill(error);
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
       fill(error, problem.message);
-      button.disabled = false;
     }
   };
   const over = OVER.has(job.state);
   const asked = job.requested !== null;
-  const button = (words, name, disabled, style = "") =>
-    h("button", { type: "button", class: style, disabled, onclick: act(name) }, words);
+  const button = (words, name, { off = false, style = "", place = name } = {}) =>
+    h(
+      "button",
+      {
+        type: "button",
+        class: style,
+        "data-id": place,
+        "aria-disabled": off && "true",
+        onclick: (event) => once(event.currentTarget, () => act(name)),
+      },
+      words,
+    );
   return [
     h(
       "div",
       { class: "actions" },
-      !over && job.state !== "paused" ? button("Pause", "pause", asked) : null,
-      job.state === "paused" ? button("Resume", "resume", false, "primary") : null,
+      !over && job.state !== "paused" ? button("Pause", "pause", { off: asked }) : null,
+      job.state === "paused" ? button("Resume", "resume", { style: "primary", place: "pause" }) : null,
       job.state === "succeeded" ? resultLink(job) : null,
-      over ? null : button("Cancel", "cancel", job.requested === "cancel", "danger"),
+      over ? null : button("Cancel", "cancel", { off: job.requested === "cancel", style: "danger" }),
       h(
         "a",
         { class: "button", href: `/v1/jobs/${job.id}/report`, download: `${job.id}.html` },

@@ -15,18 +15,35 @@ export function fill(element, ...children) {
   return element;
 }
 
-/** As `fill`, for what is drawn anew by itself: whoever was on a link or button of it still is. */
+/**
+ * As `fill`, for what is drawn anew by itself: whoever was on a link or button of it still is, or, where that is gone, on
+ * `element` itself if it has a tabindex.
+ */
 export function refill(element, ...children) {
-  const key = element.contains(document.activeElement) ? keyOf(document.activeElement) : null;
+  const within = element.contains(document.activeElement);
+  const key = within && keyOf(document.activeElement);
   const scrolled = [...element.querySelectorAll(".scroll")].map((one) => one.scrollLeft);
   fill(element, ...children);
   element.querySelectorAll(".scroll").forEach((one, index) => {
     one.scrollLeft = scrolled[index] ?? 0;
   });
-  if (key)
-    [...element.querySelectorAll("a, button, [tabindex]")]
-      .find((one) => keyOf(one) === key)
-      ?.focus({ preventScroll: true });
+  if (!within) return;
+  const same = key && [...element.querySelectorAll("a, button, [tabindex]")].find((one) => keyOf(one) === key);
+  (same || element).focus({ preventScroll: true });
+}
+
+/**
+ * `act()`, once at a time: until it is done `control` is shown as switched off and does nothing. It keeps the focus, which
+ * `disabled` would drop under whoever has no mouse.
+ */
+export async function once(control, act) {
+  if (control.getAttribute("aria-disabled") === "true") return;
+  control.setAttribute("aria-disabled", "true");
+  try {
+    await act();
+  } finally {
+    control.setAttribute("aria-disabled", "false");
+  }
 }
 
 function keyOf(element) {

@@ -50,12 +50,15 @@ export function fileChoice({
     fill(error, words);
     select.setAttribute("aria-invalid", words ? "true" : "false");
   };
+  const sending = (on) => {
+    progress.hidden = !on;
+    file.setAttribute("aria-disabled", on); // `disabled` would drop the focus under whoever has no mouse
+  };
   const send = async (given) => {
     const refusal = refused(given, endings, limit);
     complain(refusal);
     if (refusal) return;
-    progress.hidden = false;
-    file.disabled = true;
+    sending(true);
     try {
       const answer = await upload(path, form(given, extra(given)), (share) => {
         progress.value = share;
@@ -74,8 +77,7 @@ export function fileChoice({
       told.textContent = "";
       complain(`${given.name}: ${problem.message}`);
     } finally {
-      progress.hidden = true;
-      file.disabled = false;
+      sending(false);
       file.value = "";
     }
   };
@@ -84,6 +86,7 @@ export function fileChoice({
     complain("");
     onChange(select.value);
   });
+  file.addEventListener("click", (event) => progress.hidden || event.preventDefault());
   file.addEventListener("change", () => file.files.length && send(file.files[0]));
   acceptDrops(drop, send, complain);
   return {

@@ -44,7 +44,7 @@ function build(parts, element, state, info) {
   Object.assign(parts, {
     title: h("h1", {}),
     overview: h("div", {}),
-    actions: h("div", {}),
+    actions: h("div", { tabindex: -1, role: "group", "aria-label": "Actions" }),
     log: h("ol", { class: "log", tabindex: 0, "aria-label": "What happened" }),
   });
   const places = Array.from({ length: 7 }, () => h("div", {}));
@@ -140,7 +140,7 @@ function drawJob(parts, job) {
       Finished: job.finished_at && say.time(job.finished_at),
     }),
   );
-  if (parts.acted !== job.state + job.requested) fill(parts.actions, actions(job));
+  if (parts.acted !== job.state + job.requested) refill(parts.actions, actions(job));
   parts.acted = job.state + job.requested;
 }
 

@@ -2,7 +2,7 @@
 
 import { all, get, post, Problem } from "./api.js";
 import { budgetField } from "./budget_field.js";
-import { fill, h, section } from "./dom.js";
+import { fill, h, once, section } from "./dom.js";
 import * as say from "./format.js";
 import { Feasibility } from "./feasibility.js";
 import { fileChoice } from "./file_choice.js";
@@ -100,7 +100,7 @@ class Form {
     );
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.send();
+      once(this.submit, () => this.send()).then(() => this.showFault());
     });
     fill(this.element, h("h1", {}, "New job"), form);
     document.addEventListener("drop", (event) => this.dropped(event), { signal: this.left });
@@ -138,7 +138,6 @@ class Form {
     if (!this.budget.check() || !given) return;
     const request = this.request();
     if (!request) return;
-    this.submit.disabled = true;
     try {
       const job = await post("/v1/jobs", request, { headers: { "Idempotency-Key": this.key } });
       location.hash = `#/jobs/${job.id}`;
@@ -146,9 +145,12 @@ class Form {
       if (!(problem instanceof Problem)) throw problem;
       this.place(problem);
       if (problem.status) this.key = newKey(); // a refusal is an answer: the next try is another request
-    } finally {
-      this.submit.disabled = false;
     }
+  }
+
+  /** Whoever sent the form is brought to the first field that is at fault: it may be pages away from the button. */
+  showFault() {
+    this.element.querySelector("[aria-invalid=true]")?.focus();
   }
 
   /** Each fault beside the field that it points to; what points nowhere stands above the button. */
@@ -157,7 +159,10 @@ class Form {
       "/model": this.model.complain,
       "/dataset": this.dataset.complain,
       "/budget": this.budget.complain,
-      "/target": (words) => fill(this.targetError, words),
+      "/target": (words) => {
+        fill(this.targetError, words);
+        this.target.setAttribute("aria-invalid", words ? "true" : "false");
+      },
     };
     if (!problem) {
       Object.values(fields).forEach((complain) => complain(""));

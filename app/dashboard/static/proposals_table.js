@@ -89,8 +89,8 @@ export class ProposalsTable {
     const found = this.found();
     const pages = Math.max(1, Math.ceil(found.length / PAGE));
     this.page = Math.min(Math.max(0, this.page), pages - 1);
-    this.previous.disabled = this.page === 0;
-    this.next.disabled = this.page >= pages - 1;
+    this.previous.setAttribute("aria-disabled", this.page === 0);
+    this.next.setAttribute("aria-disabled", this.page >= pages - 1);
     this.summary.textContent = `${found.length} of ${this.all.length} proposals, page ${this.page + 1} of ${pages}`;
     COLUMNS.forEach(([, key], index) => {
       const way = this.up ? "ascending" : "descending";
@@ -199,7 +199,11 @@ function showProposal(one, all) {
       h("div", { class: "actions" }, close),
     ),
   );
-  dialog.addEventListener("close", () => dialog.remove());
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    if (document.activeElement !== document.body) return; // its row was drawn anew while it was open
+    document.querySelector(`[data-id="${CSS.escape(one.id)}"]`)?.focus();
+  });
   document.body.append(dialog);
   dialog.showModal();
 }
