@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
+from sqlalchemy import delete
 
+from app.database import unit_of_work
 from app.settings import Settings
+from app.tables import SessionRow
 from benchmarks.dashboard_rows import add_job, add_news
 from tests.browser import chromium, watched_page
 from tests.served_app import ServedApp, served_app
@@ -107,3 +110,26 @@ def test_a_point_of_the_curve_that_is_walked_to_opens_what_was_picked_there(
         expect(page.get_by_role("dialog")).to_contain_text("evaluated, picked")
         page.keyboard.press("Escape")
         expect(chart).to_be_focused()
+
+
+def test_signing_in_cannot_be_escaped_from_and_gives_the_focus_back(browser: Browser, tmp_path: Path) -> None:
+    with served_app(Settings(data_dir=tmp_path)) as guarded, watched_page(browser, guarded.url, refusals=True) as page:
+        token = guarded.create_token("local")
+        page.goto("/#/new")
+        _sign_in(page, token)
+        page.get_by_label("Network", exact=True).focus()
+        with unit_of_work(guarded.sessions) as session:
+            session.execute(delete(SessionRow))
+        page.keyboard.press("ArrowDown")
+        for _ in range(3):  # a browser closes a dialog on the second one, whatever the page says
+            expect(page.get_by_label("Token", exact=True)).to_be_focused()
+            page.keyboard.press("Escape")
+        _sign_in(page, token)
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(page.get_by_label("Network", exact=True)).to_be_focused()
+
+
+def _sign_in(page: Page, token: str) -> None:
+    expect(page.get_by_label("Token", exact=True)).to_be_focused()
+    page.keyboard.type(token)
+    page.keyboard.press("Enter")

@@ -38,10 +38,19 @@ function ask() {
     h("button", { type: "submit", class: "primary" }, "Sign in"),
   );
   const dialog = h("dialog", { "aria-labelledby": "sign-in-title" }, form);
-  dialog.addEventListener("cancel", (event) => event.preventDefault());
   document.body.append(dialog);
   dialog.showModal();
   return new Promise((resolve) => {
+    let signedIn = false;
+    // Escape closes it, the second time whatever "cancel" says; the page waits for the token, so it is there again.
+    dialog.addEventListener("close", () => {
+      if (!signedIn) {
+        dialog.showModal();
+        return;
+      }
+      dialog.remove();
+      resolve();
+    });
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       const refusal = await open(token.value.trim());
@@ -50,9 +59,9 @@ function ask() {
         token.focus();
         return;
       }
-      dialog.remove();
       document.getElementById("sign-out").hidden = false;
-      resolve();
+      signedIn = true;
+      dialog.close(); // gives the focus back to where it was
     });
   });
 }
