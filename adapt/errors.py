@@ -48,8 +48,11 @@ class AdaptError(Exception):
 class Refused(AdaptError):
     """Something that a user sent. `where` names the entry, layer or field at fault ("" for the whole).
 
-    Both are made presentable here, once, wherever a reader quotes the file in them.
+    Both are made presentable here, once, wherever a reader quotes the file in them. Who took several files says in
+    `file` which one it is, as OSError does.
     """
+
+    file = ""
 
     def __init__(self, where: str, why: str) -> None:
         where, why = presentable(where, MOST_WHERE), presentable(why, MOST_WHY)
@@ -57,7 +60,7 @@ class Refused(AdaptError):
         self.where, self.why = where, why
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.why}" if self.where else self.why
+        return ": ".join(part for part in (self.file, self.where, self.why) if part)
 
 
 class NetworkRefused(Refused):

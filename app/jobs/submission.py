@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
+from adapt.errors import MOST_WHERE, Refused, presentable
 from adapt.zoo.catalogue import find_architecture
 from app.database import reading
 from app.datasets.records import DatasetInUse
@@ -20,7 +21,7 @@ from app.models.records import Model, ModelInUse
 from app.models.router import model_service
 from app.models.service import ModelFields
 from app.records import Caller
-from app.uploads import Form, FormShape, receive_form, upload_limits
+from app.uploads import Form, FormShape, UploadedFile, receive_form, upload_limits
 
 FORM_FIELDS = frozenset({"request", "name", "normalization", "classes", "architecture"})
 SHAPE = FormShape(files=frozenset({"model", "dataset"}), fields=FORM_FIELDS)
@@ -82,11 +83,13 @@ def stored_files(services: Services, caller: Caller, submission: Submission) -> 
     try:
         if form is not None and "model" in form.files:
             fields = ModelFields(**{name: text for name, text in form.fields.items() if name != "request"})
-            model, is_new = models.store_upload(caller, form.file("model"), fields)
+            with _named(form.file("model")) as file:
+                model, is_new = models.store_upload(caller, file, fields)
             new_model = model.id if is_new else None
             asked = asked.model_copy(update={"model": model.id})
         if form is not None and "dataset" in form.files:
-            dataset, is_new = datasets.store_upload(caller, form.file("dataset"))
+            with _named(form.file("dataset")) as file:
+                dataset, is_new = datasets.store_upload(caller, file)
             new_dataset = dataset.id if is_new else None
             asked = asked.model_copy(update={"dataset": dataset.id})
         if find_architecture(asked.model) is not None:
@@ -100,6 +103,16 @@ def stored_files(services: Services, caller: Caller, submission: Submission) -> 
                 models.delete_model(caller, new_model)
             if new_dataset is not None:
                 datasets.delete_dataset(caller, new_dataset)
+        raise
+
+
+@contextmanager
+def _named(file: UploadedFile) -> Iterator[UploadedFile]:
+    """What is refused of it is told with its name: two may have come."""
+    try:
+        yield file
+    except Refused as error:
+        error.file = presentable(file.filename, MOST_WHERE)
         raise
 
 

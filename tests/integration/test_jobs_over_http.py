@@ -381,6 +381,14 @@ class TestSubmitting:
             assert answer.status_code in {400, 404, 422}
         assert left() == before
 
+    def test_of_two_files_in_one_call_the_refused_one_is_named(self, ann):
+        good, bad = network(3), b"no archive at all"
+        for model, dataset, named in ((bad, bad, "mine.pt2: "), (good, bad, "images.npz: ")):
+            files = {"model": ("mine.pt2", model), "dataset": ("images.npz", dataset)}
+            answer = ann.post("/v1/jobs", files={**files, "request": (None, json.dumps({"budget": {"macs": "50%"}}))})
+            assert answer.status_code in {415, 422}
+            assert answer.json()["detail"].startswith(named)
+
 
 class TestLookingAndActing:
     def test_what_is_somebody_elses_is_not_there(self, app, ann, bob, model):
