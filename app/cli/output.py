@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from app.cli.terminal import print_table
+from app.cli.terminal import UNKNOWN, print_table
 
 Json = Mapping[str, Any]
 Columns = Mapping[str, Callable[[Json], object]]
@@ -130,6 +130,6 @@ def _labelled(text: str | None, label: str) -> str | None:
 
 def _text(value: object) -> str:
     if value is None:
-        return "-"
+        return UNKNOWN
     # A label is the user's own text: control characters must not reach the terminal.
     return "".join(character if character.isprintable() else "?" for character in str(value))

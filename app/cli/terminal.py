@@ -3,20 +3,54 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+UNKNOWN = "-"
+"""In a table's cell."""
 
 
 def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Cells that do not fit are folded; those of the first column never are, since ids are there to be copied."""
+    """Cells that do not fit are folded between their words. Where that is not enough, each row is a paragraph, which
+    leaves out what is unknown."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    console = Console(highlight=False)
+    if _narrowest(titles, rows) > console.width:
+        _print_paragraphs(console, titles, rows)
+        return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for number, title in enumerate(titles):
         table.add_column(title.upper(), no_wrap=number == 0, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
-    Console(highlight=False).print(table)
+    console.print(table)
+
+
+def _narrowest(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """In how many characters no word is broken, and no cell of the first column: ids are there to be copied."""
+    ids, *others = zip(titles, *rows, strict=True)
+    words = (" ".join(cells).split() for cells in others)
+    return max(map(len, ids)) + sum(2 + max(map(len, found), default=0) for found in words)
+
+
+def _print_paragraphs(console: "Console", titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    for row in rows:
+        paragraph = Table.grid(padding=(0, 2, 0, 0))
+        paragraph.add_column(no_wrap=True, style="bold")
+        paragraph.add_column(overflow="fold")
+        for title, cell in zip(titles, row, strict=True):
+            if cell not in {"", UNKNOWN}:
+                paragraph.add_row(title.upper(), Text(cell))
+        console.print(paragraph)
+        console.print()
 
 
 @contextmanager
