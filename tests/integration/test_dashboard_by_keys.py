@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
 from app.database import unit_of_work
 from app.settings import Settings
-from app.tables import SessionRow
+from app.tables import ModelRow, SessionRow
 from benchmarks.dashboard_rows import add_job, add_news
 from tests.browser import chromium, watched_page
 from tests.served_app import ServedApp, served_app
@@ -110,6 +111,30 @@ def test_a_point_of_the_curve_that_is_walked_to_opens_what_was_picked_there(
         expect(page.get_by_role("dialog")).to_contain_text("evaluated, picked")
         page.keyboard.press("Escape")
         expect(chart).to_be_focused()
+
+
+def test_what_is_unfolded_among_networks_stays_while_one_is_checked(browser: Browser, app: ServedApp, job: str) -> None:
+    with unit_of_work(app.sessions) as session:
+        session.execute(update(ModelRow).values(state="checking"))
+    with watched_page(browser, app.url) as page:
+        page.goto("/#/models")
+        unfolded = page.get_by_text("groups of layers that shrink together").first
+        unfolded.press("Enter")
+        for _ in range(2):  # the second is asked for once the first has been drawn
+            page.wait_for_event("response", lambda answer: "/v1/models?" in answer.url)
+        expect(page.get_by_role("region", name="Groups").first).to_be_visible()
+        expect(unfolded).to_be_focused()
+
+
+def test_who_deletes_a_network_is_among_those_that_are_left(browser: Browser, tmp_path: Path) -> None:
+    with served_app(Settings(data_dir=tmp_path)) as own, watched_page(browser, own.url) as page:
+        finished = add_job(own.sessions, owner="local", proposals=20, state="succeeded")
+        assert httpx.delete(f"{own.url}/v1/jobs/{finished}").is_success  # a network that a job needs would stay
+        page.goto("/#/models")
+        page.evaluate("confirm = () => true")
+        page.get_by_role("button", name="Delete").press("Enter")
+        expect(page.get_by_text("No network was sent yet.")).to_be_visible()
+        expect(page.get_by_role("group", name="Networks that were sent")).to_be_focused()
 
 
 def test_signing_in_cannot_be_escaped_from_and_gives_the_focus_back(browser: Browser, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 // The data sets: how many images of what, a few of them to look at, and what a person should know of the file.
 
 import { all, get, Problem } from "./api.js";
-import { facts, fill, h, section } from "./dom.js";
+import { facts, fill, h, refill, section } from "./dom.js";
 import { fileChoice } from "./file_choice.js";
 import * as say from "./format.js";
 import { deletion } from "./models.js";
@@ -12,11 +12,12 @@ const CHECKED_EVERY_MS = 2000;
 
 export async function datasetsPage(element, _name, left) {
   const [datasets, info] = await Promise.all([all("/v1/datasets", { limit: 500 }), get("/v1/info")]);
-  const list = h("div", {});
+  const list = h("div", { tabindex: -1, role: "group", "aria-label": "Data sets that are here" });
   let known = datasets;
   const reload = async () => {
+    const before = JSON.stringify(known);
     known = await all("/v1/datasets", { limit: 500 });
-    if (!left.aborted) draw(list, known, reload, left);
+    if (!left.aborted && JSON.stringify(known) !== before) draw(list, known, reload, left);
   };
   const add = fileChoice({
     id: "new-dataset",
@@ -41,7 +42,7 @@ export async function datasetsPage(element, _name, left) {
 }
 
 function draw(list, datasets, reload, left) {
-  fill(
+  refill(
     list,
     datasets.map((dataset) => shown(dataset, reload, left)),
   );

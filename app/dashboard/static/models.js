@@ -1,7 +1,7 @@
 // The networks that were sent: what they cost, and which of their layers can shrink, and why the others cannot.
 
 import { all, get, Problem, remove } from "./api.js";
-import { complaint, facts, fill, h, section } from "./dom.js";
+import { complaint, facts, fill, h, refill, section } from "./dom.js";
 import { fileChoice } from "./file_choice.js";
 import * as say from "./format.js";
 import { MODEL_ENDINGS } from "./new_job.js";
@@ -11,11 +11,12 @@ const CHECKED_EVERY_MS = 2000;
 
 export async function modelsPage(element, _name, left) {
   const [models, info] = await Promise.all([all("/v1/models", { limit: 500 }), get("/v1/info")]);
-  const list = h("div", {});
+  const list = h("div", { tabindex: -1, role: "group", "aria-label": "Networks that were sent" });
   let known = models;
   const reload = async () => {
+    const before = JSON.stringify(known);
     known = await all("/v1/models", { limit: 500 });
-    if (!left.aborted) draw(list, known, reload);
+    if (!left.aborted && JSON.stringify(known) !== before) draw(list, known, reload);
   };
   const add = fileChoice({
     id: "new-model",
@@ -40,7 +41,7 @@ export async function modelsPage(element, _name, left) {
 }
 
 function draw(list, models, reload) {
-  fill(list, models.length ? models.map((model) => shown(model, reload)) : h("p", {}, "No network was sent yet."));
+  refill(list, models.length ? models.map((model) => shown(model, reload)) : h("p", {}, "No network was sent yet."));
 }
 
 function shown(model, reload) {
@@ -143,6 +144,7 @@ export function deletion(path, name, reload) {
     {
       type: "button",
       class: "danger",
+      "data-id": path,
       onclick: async () => {
         if (!confirm(`Delete ${name}?`)) return;
         try {
