@@ -89,8 +89,8 @@ class JobService:
         that was refused meanwhile.
         """
         with reading(self._sessions) as session:
-            before = JobRepository(session).get_job(caller, job_id)
             started = JobHistory(session).list_checkpoints(caller, job_id, after=0, limit=1).items
+            before = JobRepository(session).get_job(caller, job_id)  # last: of one deleted meanwhile nothing was read
         if before.state not in LAST_STATES:
             raise WrongState(job_id, before.state, "extended", "wait for its end, or cancel it")
         if not started:
