@@ -95,7 +95,8 @@ def _shapes(file: bytes) -> dict[str, tuple[int, tuple[int, ...]]]:
     return {tensor.name: (tensor.data_type, tuple(tensor.dims)) for tensor in tensors}
 
 
-def test_it_scores_about_as_the_network_does_and_less_finely_with_seven_bits() -> None:
+def test_it_scores_about_as_the_network_does() -> None:
+    """Which of the two is nearer hangs on the processor: eight bits may overflow on one without VNNI."""
     network = uploaded(FAMILIES["plain-chain"]())
     batch = images(64)
     exact = scores(write_onnx(network), network, batch)
@@ -103,7 +104,7 @@ def test_it_scores_about_as_the_network_does_and_less_finely_with_seven_bits() -
         np.abs(scores(write_onnx_int8(network, batch[:32], reduce_range=reduce), network, batch) - exact).mean()
         for reduce in (False, True)
     )
-    assert eight < seven < 0.05 * np.abs(exact).max()
+    assert max(eight, seven) < 0.05 * np.abs(exact).max()
 
 
 def test_the_same_network_gives_the_same_bytes_in_any_process() -> None:

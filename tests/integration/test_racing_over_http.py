@@ -131,10 +131,11 @@ def test_each_proposal_says_how_far_it_came_and_why_no_further(api: LiveApi, ser
 def test_a_race_that_is_cut_off_ends_with_the_same_bytes_on_another_executor(
     api: LiveApi, service: Service, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    undisturbed = submit(api, model, macs="65%", executor="processes")
+    race = {"standard_errors": 6.0}  # so that several are left to be picked together, whatever processor trains
+    undisturbed = submit(api, model, macs="65%", race=race, executor="processes")
     work(service)
     for kind, count in ((RungDone, 3), (ProposalEvaluated, 1), (CutsJoined, 1)):
-        disturbed = submit(api, model, macs="65%")
+        disturbed = submit(api, model, macs="65%", race=race)
         cut_off(api, service, monkeypatch, kind, count)
         assert api.client.get(f"/v1/jobs/{disturbed}").json()["state"] == "running", (kind, count)
         work(service)

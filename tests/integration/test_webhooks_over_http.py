@@ -232,7 +232,8 @@ class TestProcess:
             with deliverer(app, NETADAPT_WEBHOOK_TIMEOUT_S="0.5"):
                 (delivery,) = settled(ann, hook["id"])
             ids = {there.next().headers["webhook-id"] for _ in range(2)}
-        assert (delivery["state"], delivery["attempts"], ids) == ("delivered", 2, {delivery["id"]})
+        assert (delivery["state"], ids) == ("delivered", {delivery["id"]})
+        assert delivery["attempts"] >= 2  # more, where a busy machine takes longer than the time-out
 
     def test_a_slow_receiver_holds_up_nobody_else(self, app, ann, bob):
         release = threading.Event()

@@ -11,7 +11,7 @@ import torch
 from sqlalchemy import text, update
 
 from adapt.checkpoint import read_network, write_safetensors
-from adapt.errors import Stopped
+from adapt.errors import Stopped, figure_of
 from adapt.events import ControlEvaluated, EpochDone, IterationDone, Latency, Measured, ProposalEvaluated
 from adapt.executors import evaluate
 from adapt.graph.costs import costs
@@ -392,7 +392,7 @@ def test_a_result_over_the_budget_after_the_last_step_fails_with_every_checkpoin
     job = job_of(service, job_id)
     assert (job.state, job.error["type"]) == ("failed", "urn:netadapt:problem:budget-not-met")
     assert "9 (measured, its interval reaches up to 9.1) reached" in job.error["detail"]
-    assert f"{job.limits['latency_ms']:g} asked" in job.error["detail"]
+    assert f"{figure_of(job.limits['latency_ms'])} asked" in job.error["detail"]
     with reading(service.sessions) as session:
         checkpoints = JobHistory(session).list_checkpoints(ANN, job_id, after=0, limit=50).items
         finished = load_progress(session, job_id).finished
@@ -410,7 +410,7 @@ def test_a_hopeless_latency_fails_before_training_with_the_smallest_measured_fig
     assert (job.state, job.error["type"]) == ("failed", "urn:netadapt:problem:budget-unreachable")
     with reading(service.sessions) as session:
         record = load_progress(session, job_id)
-    assert f"{record.measurements['smallest']['ms']:g} (measured" in job.error["detail"]
+    assert f"{figure_of(record.measurements['smallest']['ms'])} (measured" in job.error["detail"]
     assert (record.open_iteration, record.epoch_state) == (None, None)
 
 
