@@ -7,11 +7,15 @@ module whose point is not SQL runs on SQLite, and the tests of it that show its 
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from tests.databases import DATABASES, migrated_database
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -37,3 +41,12 @@ def fresh_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
     """A migrated database of the test's own."""
     with migrated_database(request.param, tmp_path) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Chromium, without a window."""
+    from tests.browser import chromium  # others do without playwright
+
+    with chromium() as running:
+        yield running

@@ -11,16 +11,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from app.client import Client
-from tests.browser import chromium, grave_violations, watched_page
+from tests.browser import grave_violations, watched_page
 
 LONG_MS = 300_000
 pytestmark = pytest.mark.timeout(900)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

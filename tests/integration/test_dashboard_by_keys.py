@@ -12,14 +12,8 @@ from app.database import unit_of_work
 from app.settings import Settings
 from app.tables import ModelRow, SessionRow
 from benchmarks.dashboard_rows import add_job, add_news
-from tests.browser import chromium, watched_page
+from tests.browser import watched_page
 from tests.served_app import ServedApp, served_app
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from app.database import unit_of_work
 from app.settings import Settings
 from app.tables import SessionRow
 from benchmarks.dashboard_rows import add_job, add_measurements, add_news
-from tests.browser import chromium, grave_violations, watched_page
+from tests.browser import grave_violations, watched_page
 from tests.served_app import ServedApp, served_app
 
 HOSTILE = "<script>document.title = 'mine'</script><img src=x onerror=alert(1)>"
@@ -22,12 +22,6 @@ DROP = """(name) => {
   dataTransfer.items.add(new File(["nothing that can be read"], name));
   document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
