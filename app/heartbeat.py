@@ -22,12 +22,14 @@ def beat_for_parent() -> None:
     """For the child, before it imports anything slow. Does nothing for a process that nobody listens to.
 
     The child is asked to end, by SIGTERM, when the one that listened is gone: a lane without its host would go on
-    claiming work that nobody can tell it to leave.
+    claiming work that nobody can tell it to leave. Ctrl-C reaches all processes of a terminal; until the child has a
+    handler of its own, in the midst of its imports, that ends it without a traceback.
     """
     descriptor = os.environ.pop(_VARIABLE, None)
     if descriptor is not None:
         os.set_inheritable(int(descriptor), False)
         wake_at_parents_end()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         threading.Thread(target=_beat, args=(int(descriptor),), name="heartbeat", daemon=True).start()
 
 

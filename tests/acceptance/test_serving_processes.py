@@ -79,3 +79,10 @@ def test_none_outlives_the_first(cluster: Cluster) -> None:
     first, further = first_of(cluster), further_of(cluster)
     os.kill(first, signal.SIGKILL)
     wait_until_gone([further])
+
+
+def test_a_terminals_ctrl_c_ends_all_and_shows_no_traceback(cluster: Cluster) -> None:
+    first, further = first_of(cluster), further_of(cluster)  # which may still import
+    os.killpg(first, signal.SIGINT)
+    wait_until_gone([first, further])
+    assert "Traceback" not in (cluster.folder / "cluster.log").read_text()
