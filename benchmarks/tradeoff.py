@@ -11,16 +11,19 @@ import json
 import os
 import platform
 import sys
+import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from functools import cache
+from itertools import chain, repeat
 from multiprocessing import get_context
+from multiprocessing.queues import Queue
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from adapt.data.dataset import Dataset
 from adapt.errors import AdaptError, Stopped
@@ -32,13 +35,14 @@ from adapt.latency.local_device import LocalDevice
 from adapt.latency.machine_lock import MachineLock, default_directory
 from adapt.latency.reading import Plan
 from adapt.latency.runtimes.choice import RuntimeChoice
+from adapt.spec import DeviceName
 from adapt.zoo.initial import initial_network
 from benchmarks.cells import Cells, Found
 from benchmarks.tradeoff_baselines import BASELINES, baseline
 from benchmarks.tradeoff_images import rendered_glyphs
 from benchmarks.tradeoff_networks import COUNTED, NETWORKS
 from benchmarks.tradeoff_report import COUNTED_BUDGET, NAMED, OURS, Missing, Point, figure, lead, speed_up, table
-from benchmarks.tradeoff_search import VARIANTS, WAYPOINTS, adapted
+from benchmarks.tradeoff_search import VARIANTS, WAYPOINTS, adapted, searched, total_steps
 from benchmarks.tradeoff_study import SETTINGS, NotThere, Subject, images_about, look_up_table, measured, original
 
 SEEDS = (0, 1, 2)
@@ -49,12 +53,12 @@ RESULTS = Path(__file__).parent.parent / "docs" / "results"
 CACHE = Path(".bench-cache") / "tradeoff"
 NOT_YET = "not run yet"
 ABOUT = """By `make bench NAME=tradeoff`, on images that a program renders (glyphs of strokes under clutter, noise and
-occlusion). Accuracy is on the test set, which nothing was chosen by; spread is the lowest and the highest seed. Latency
-is a share of the original's, each network measured in turns with it in one session at the end (onnxruntime, one thread,
-batch 1); every method was cut until it was within the budget by its own measurement. Training steps come after the
-original's: ours count every step of every proposal and control up to that budget and the long-term fine-tune; each
-baseline fine-tunes for as many, rounded up to whole epochs, and the width multiplier's network from scratch trains as
-long as the original and these together. The conditions are below the table."""
+occlusion). Accuracy is on the test set, which nothing was chosen by; spread is the lowest and the highest seed.
+Latency is a share of the original's, each network measured in turns with it in one session at the end (onnxruntime on
+the processor, one thread, batch 1); every method was cut until it was within the budget by its own measurement.
+Training steps come after the original's: ours count every step of every proposal and control up to that budget and
+the long-term fine-tune; each baseline fine-tunes for as many, rounded up to whole epochs, and the width multiplier's
+network from scratch trains as long as the original and these together. The conditions are below the table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +76,20 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Errand:
-    """What one process computes, one after the other, and until when (time.time). `place` says where it is measured."""
+    """What one process computes, one after the other: originals and searches that others build on, then cells. All that
+    it does not find in `folder` it computes, so none is needed, but two would compute it twice."""
 
+    step: Literal["original", "search", "cell"]
     cells: Sequence[Wanted]
+
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """Of all errands. `place` says where it is measured, `base` are job settings; until when (time.time)."""
+
     folder: Path
     place: str
+    base: Mapping[str, Any]
     until: float
 
 
@@ -84,15 +97,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     began = time.time()
     wanted = [cell for cell in everything() if any(fnmatch(str(cell), pattern) for pattern in asked.only or ["*"])]
-    until = began + asked.budget_seconds
     conditions = _conditions()
-    place = conditions.fingerprint()
-    reasons = _compute(wanted, asked.cache, place, until, asked.jobs)
-    points, missing = _measure(wanted, asked.cache, place, reasons)
+    how = How(
+        folder=asked.cache,
+        place=conditions.fingerprint(),
+        base={**SETTINGS, **({} if asked.device == "cpu" else {"device": asked.device})},
+        until=began + asked.budget_seconds,
+    )
+    reasons = _compute(wanted, how, asked.jobs, apart=asked.apart)
+    points, missing = _measure(wanted, replace(how, until=float("inf")), reasons)
     print(table(points, missing))
-    result = _result(points, missing, conditions, began)
+    result = _result(points, missing, conditions, how, time.time() - began)
     if points:
-        _write(asked.results, points, missing, result)
+        _write(asked.results, "tradeoff" if asked.device == "cpu" else "tradeoff-gpu", points, missing, result)
     print(json.dumps(result))
     return 0 if result["within"] else 1
 
@@ -131,33 +148,44 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--budget-seconds", type=float, default=float("inf"), help="begin and go on until then")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: cores)")
     parser.add_argument(
+        "--apart",
+        action="store_true",
+        help="each process on a core of its own, measuring while the others train: for machines whose cores nobody "
+        "else uses; the one session at the end still has the machine to itself",
+    )
+    parser.add_argument("--device", choices=get_args(DeviceName), default="cpu", help="trains (default: %(default)s)")
+    parser.add_argument(
         "--cache", type=Path, default=CACHE, help="folder of the results there are (default: %(default)s)"
     )
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of table and figure")
     return parser
 
 
-def _compute(wanted: Sequence[Wanted], folder: Path, place: str, until: float, jobs: int) -> dict[Wanted, str]:
-    """Why cells are missing; all others are in the cache afterwards. Those of one network and seed build on each other
-    and share a process."""
-    with closing(Bench(folder, place, until)) as bench:
+def _compute(wanted: Sequence[Wanted], how: How, jobs: int, *, apart: bool) -> dict[Wanted, str]:
+    """Why cells are missing; all others are in the cache afterwards. What the bars count comes first."""
+    with closing(Bench(how)) as bench:
         try:
             for network, seed in {cell.network: cell.seed for cell in wanted}.items():
-                look_up_table(bench.subject(network, seed))  # all seeds share it, and several processes might take it
+                look_up_table(bench.subject(network, seed))  # shared by all seeds, and nothing of ours runs beside it
         except Stopped:
             return dict.fromkeys(wanted, NOT_YET)
-    chains: dict[tuple[str, int, bool], list[Wanted]] = {}
-    for cell in wanted:
-        chains.setdefault((cell.network, cell.seed, _is_counted(cell)), []).append(cell)
-    errands = [Errand(cells=cells, folder=folder, place=place, until=until) for cells in chains.values()]
+    counted = [cell for cell in wanted if _is_counted(cell)]
+    others = [cell for cell in wanted if not _is_counted(cell)]
+    waves = [wave for cells in (counted, others) for wave in _waves(cells)]
     reasons: dict[Wanted, str] = {}
     if jobs == 1:
-        for errand in errands:
-            reasons |= run(errand)
+        for errand in chain.from_iterable(waves):
+            reasons |= run(errand, how)
         return reasons
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        for found in pool.map(run, errands):
-            reasons |= found
+    context = get_context("spawn")
+    cores: Queue[int] = context.Queue()
+    for core in sorted(os.sched_getaffinity(0)):
+        cores.put(core)
+    settle = {"initializer": _settle_apart, "initargs": (cores,)} if apart else {}
+    with ProcessPoolExecutor(jobs, mp_context=context, **settle) as pool:
+        for wave in waves:
+            for found in pool.map(run, wave, repeat(how)):
+                reasons |= found
     return reasons
 
 
@@ -165,18 +193,42 @@ def _is_counted(cell: Wanted) -> bool:
     return cell.network in COUNTED and cell.method in (OURS, *NAMED) and cell.budget == COUNTED_BUDGET
 
 
-def run(errand: Errand) -> dict[Wanted, str]:
-    """Computes the cells of an errand; answers why some are missing."""
+def _waves(cells: Sequence[Wanted]) -> Iterator[list[Errand]]:
+    """Errands that may run side by side, wave after wave."""
+    if not cells:
+        return
+    originals = {(cell.network, cell.seed): cell for cell in cells}
+    yield [Errand(step="original", cells=[cell]) for cell in originals.values()]
+    searches: dict[tuple[str, int, str], list[Wanted]] = {}
+    for cell in cells:
+        one = cell if cell.method in VARIANTS else replace(cell, method=OURS)  # baselines train for as many steps
+        searches.setdefault((one.network, one.seed, one.method), []).append(one)
+    yield [Errand(step="search", cells=each) for each in searches.values()]
+    yield [Errand(step="cell", cells=[cell]) for cell in cells]
+
+
+def _settle_apart(cores: "Queue[int]") -> None:
+    """This process has a core of its own, and measures without halting the others."""
+    core = cores.get()
+    os.sched_setaffinity(0, {core})
+    own = Path(tempfile.gettempdir()) / f"netadapt-tradeoff-core-{core}"
+    own.mkdir(exist_ok=True)
+    tempfile.tempdir = str(own)  # where the machine's lock lies
+
+
+def run(errand: Errand, how: How) -> dict[Wanted, str]:
+    """Computes an errand; answers why cells are missing."""
     reasons = {}
-    with closing(Bench(errand.folder, errand.place, errand.until)) as bench:
+    with closing(Bench(how)) as bench:
         for cell in errand.cells:
             try:
-                bench.found(cell)
+                bench.compute(errand.step, cell)
             except Stopped:
                 reasons[cell] = NOT_YET
             except (AdaptError, NotThere) as error:
                 reasons[cell] = str(error)
-    return reasons
+    # What others build on is tried again by each of them, and told there.
+    return reasons if errand.step == "cell" else {}
 
 
 @cache
@@ -197,8 +249,8 @@ def groups_of(network: str) -> tuple[ChannelGroup, ...]:
 class Bench:
     """What is known of each cell; what is not is computed on the way."""
 
-    def __init__(self, folder: Path, place: str, until: float = float("inf")) -> None:
-        self._cells, self._place, self._until = Cells(folder), place, until
+    def __init__(self, how: How) -> None:
+        self._cells, self._how = Cells(how.folder), how
         self._lock = MachineLock(default_directory())
         self._device = LocalDevice(RuntimeChoice(), self._lock)
 
@@ -212,21 +264,30 @@ class Bench:
             graph=graph_of(network),
             groups=groups_of(network),
             images=rendered(),
-            base=SETTINGS,
+            base=self._how.base,
             cells=self._cells,
             device=self._device,
-            place=self._place,
+            place=self._how.place,
             lock=self._lock,
-            stop=lambda: time.time() > self._until,
+            stop=lambda: time.time() > self._how.until,
         )
+
+    def compute(self, step: str, cell: Wanted) -> None:
+        """Raises what `found` raises."""
+        subject = self.subject(cell.network, cell.seed)
+        if step == "original":
+            original(subject)
+        elif step == "search":
+            searched(subject, cell.method, cell.budget)
+        else:
+            self.found(cell)
 
     def found(self, cell: Wanted) -> Found:
         """Raises Stopped when the time is up, AdaptError or NotThere when the method cannot do it."""
         subject = self.subject(cell.network, cell.seed)
         if cell.method in VARIANTS:
             return adapted(subject, cell.method, cell.budget)
-        ours = adapted(subject, OURS, cell.budget)  # the baselines train for as many steps
-        return baseline(subject, cell.method, cell.budget, ours.values["total_steps"])
+        return baseline(subject, cell.method, cell.budget, total_steps(subject, OURS, cell.budget))
 
     def point(self, cell: Wanted) -> Point:
         """Measured beside its original, now."""
@@ -247,12 +308,10 @@ class Bench:
         return Point(network=network, seed=seed, method="original", budget=1, accuracy=accuracy, ratio=1, steps=0)
 
 
-def _measure(
-    wanted: Sequence[Wanted], folder: Path, place: str, reasons: dict[Wanted, str]
-) -> tuple[list[Point], list[Missing]]:
+def _measure(wanted: Sequence[Wanted], how: How, reasons: Mapping[Wanted, str]) -> tuple[list[Point], list[Missing]]:
     """One session for all that is there."""
     there = [cell for cell in wanted if cell not in reasons]
-    with closing(Bench(folder, place)) as bench:
+    with closing(Bench(how)) as bench:
         points = [bench.point(cell) for cell in there]
         points += [bench.original_point(*pair) for pair in dict.fromkeys((cell.network, cell.seed) for cell in there)]
     missing = [Missing(**vars(cell), reason=reason) for cell, reason in reasons.items()]
@@ -260,7 +319,7 @@ def _measure(
 
 
 def _result(
-    points: Sequence[Point], missing: Sequence[Missing], conditions: Conditions, began: float
+    points: Sequence[Point], missing: Sequence[Missing], conditions: Conditions, how: How, seconds: float
 ) -> dict[str, Any]:
     leads = {f"ours_minus_{name}": lead(points, name) for name in NAMED}
     quicker = speed_up(points)
@@ -280,12 +339,12 @@ def _result(
         "conditions": {
             **conditions.to_json(),
             "images": images_about(rendered()),
-            "settings": dict(SETTINGS),
+            "settings": dict(how.base),
             "session": SESSION.to_document(),
             "cores": len(os.sched_getaffinity(0)),
             "load_average": round(os.getloadavg()[0], 1),
             "python": platform.python_version(),
-            "seconds": round(time.time() - began),
+            "seconds": round(seconds),
         },
     }
 
@@ -296,12 +355,14 @@ def _conditions() -> Conditions:
         return device.conditions
 
 
-def _write(folder: Path, points: Sequence[Point], missing: Sequence[Missing], result: dict[str, Any]) -> None:
+def _write(
+    folder: Path, name: str, points: Sequence[Point], missing: Sequence[Missing], result: Mapping[str, Any]
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    figure(points, folder / "tradeoff.svg")
-    (folder / "tradeoff.md").write_text(
+    figure(points, folder / f"{name}.svg")
+    (folder / f"{name}.md").write_text(
         f"# Latency against accuracy\n\n{ABOUT}\n\n{table(points, missing)}\n\n"
-        f"![Latency against accuracy](tradeoff.svg)\n\n```json\n{json.dumps(result, indent=1)}\n```\n"
+        f"![Latency against accuracy]({name}.svg)\n\n```json\n{json.dumps(result, indent=1)}\n```\n"
     )
 
 

@@ -26,6 +26,7 @@ from adapt.zoo.initial import newly_drawn
 from benchmarks.cells import Cell, Found
 from benchmarks.tradeoff_study import (
     Subject,
+    epoch_of,
     first_within,
     measured,
     original,
@@ -55,12 +56,6 @@ def baseline(subject: Subject, method: str, budget: float, steps: int) -> Found:
         learning_rate=settings.training_learning_rate if scratch else settings.long_term_learning_rate,
     )
     return replace(found, values={**found.values, "total_steps": epochs * epoch_of(subject)})
-
-
-def epoch_of(subject: Subject) -> int:
-    """Its training steps."""
-    unpruned, settings = original(subject), subject.settings()
-    return int(unpruned.values["steps"]) // settings.training_epochs
 
 
 def cut_to(subject: Subject, method: str, budget: float) -> Found:

@@ -29,6 +29,7 @@ from benchmarks.cells import Cell, Found
 from benchmarks.tradeoff_study import (
     PICKING,
     Subject,
+    epoch_of,
     look_up_table,
     original,
     recipe_about,
@@ -116,8 +117,15 @@ def adapted(subject: Subject, variant: str, budget: float) -> Found:
         epochs=settings.long_term_epochs,
         learning_rate=settings.long_term_learning_rate,
     )
-    total = picked.values["steps"] + found.values["steps"]
-    return replace(found, values={**found.values, "total_steps": total, "iterations": picked.values["iteration"]})
+    further = {"total_steps": total_steps(subject, variant, budget), "iterations": picked.values["iteration"]}
+    return replace(found, values={**found.values, **further})
+
+
+def total_steps(subject: Subject, variant: str, budget: float) -> int:
+    """All that lead to the network of `variant` for `budget`: every proposal's and control's, and the long-term
+    fine-tune's."""
+    long_term = subject.settings(**VARIANTS[variant]).long_term_epochs * epoch_of(subject)
+    return int(searched(subject, variant, budget).values["steps"]) + long_term
 
 
 def searched(subject: Subject, variant: str, budget: float) -> Found:

@@ -121,6 +121,12 @@ def trained(subject: Subject, cell: Cell, start: Callable[[], Network], *, epoch
     return subject.cells.store(cell, values, network)
 
 
+def epoch_of(subject: Subject) -> int:
+    """Its training steps."""
+    unpruned, settings = original(subject), subject.settings()
+    return int(unpruned.values["steps"]) // settings.training_epochs
+
+
 def steps_per_epoch(data: TrainingData, settings: Settings) -> int:
     return batches_per_epoch(len(data.train), settings.batch_size)
 
@@ -128,10 +134,12 @@ def steps_per_epoch(data: TrainingData, settings: Settings) -> int:
 def recipe_about(settings: Settings) -> dict[str, Any]:
     """Of the settings those that a training follows from."""
     names = ("batch_size", "momentum", "weight_decay", "augment", "holdout", "batch_norm_batches")
+    elsewhere = {} if settings.device == "cpu" else {"device": settings.device}
     return {
         **{name: getattr(settings, name) for name in names},
         "epochs": settings.training_epochs,
         "learning_rate": settings.training_learning_rate,
+        **elsewhere,
     }
 
 
