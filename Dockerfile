@@ -3,6 +3,8 @@ FROM python:3.11-slim
 
 # A CPU-only torch: --build-arg TORCH_INDEX=<index>
 ARG TORCH_INDEX=
+# With the executor ray: --build-arg EXTRAS=postgres,s3,ray
+ARG EXTRAS=postgres,s3
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1
 
 RUN apt-get update && apt-get install -y --no-install-recommends make

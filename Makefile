@@ -1,11 +1,12 @@
 # The commands of README.md. Each installs first; the install is quick when nothing changed.
-# TORCH_INDEX=<index> takes torch from another package index, for a CPU-only build.
+# TORCH_INDEX=<index> takes torch from another package index, for a CPU-only build. EXTRAS are those of the image.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 TORCH_INDEX ?=
 NAME ?=
+EXTRAS ?= postgres,s3
 # Tests mostly wait for processes that they started; each of these has one thread for its arithmetic.
 TESTERS ?= 2
 STAMP := $(VENV)/.installed
@@ -28,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/python
 service: | $(BIN)/python  # what the image needs: no development tools
 	$(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) --no-deps $(TORCH))
 	$(PIP) $(TORCH)
-	$(PIP) '.[service,postgres,s3]'
+	$(PIP) '.[service,$(EXTRAS)]'
 
 data-folder:  # the image's: a volume mounted there belongs to the user the service runs as
 	install -d -o 10001 -g 10001 /data

@@ -24,6 +24,7 @@ from adapt.data.digits import digits
 from adapt.data.opening import opened_arrays, opened_dataset
 from adapt.errors import MOST_WHY, AdaptError, PluginAbsent
 from adapt.events import Event, Finished, Measurement, OriginalEvaluated, Uniform
+from adapt.executors.ray import Cluster
 from adapt.formats.pt2 import read_pt2
 from adapt.graph.network import Network
 from adapt.graph.pruning import ChannelGroup
@@ -90,6 +91,7 @@ def run(
     on_event: Callable[[Event], None] | None = None,
     resources: Mapping[Resource, Meter] | None = None,
     runtime: str | RuntimeChoice = "onnxruntime",
+    ray_address: str = "",
     **settings: Any,
 ) -> Adapted:
     """Shrinks `model` until it meets `budget`, measured on this machine (by default onnxruntime, one thread, batch 1).
@@ -101,7 +103,7 @@ def run(
     `data` is "digits", a file (.npz, zip, tar, .parquet), a Dataset, or arrays by the names that an .npz has.
     `runtime` is the name of one on its processor, or says more of it: provider, threads, batch, precision.
     `settings` are those of a job (`preset="quick"`, `short_term_steps=50` ...). `on_event` sees every event of the
-    search as it happens.
+    search as it happens. `ray_address` is the cluster's of `executor="ray"` (docs/scaling.md); "" starts one here.
     Raises AdaptError: what was wrong, where, what to do.
     """
     own = dict(resources or {})
@@ -113,7 +115,8 @@ def run(
     with _opened(data) as dataset:
         network = _network(model, input_shape or _shape_of(dataset))
         pixels = normalization or default_normalization(network.graph.input_shape[0])
-        for event in _searched(network, dataset, pixels, asked, chosen, meters, measuring):
+        cluster = Cluster(address=ray_address)
+        for event in _searched(network, dataset, pixels, asked, chosen, meters, measuring, cluster):
             events.append(event)
             if on_event is not None:
                 on_event(event)
@@ -139,6 +142,7 @@ def _searched(
     settings: Settings,
     own: Mapping[Resource, Meter],
     measuring: RuntimeChoice,
+    cluster: Cluster,
 ) -> Iterator[Event]:
     groups = channel_groups(network)
     with (
@@ -157,6 +161,7 @@ def _searched(
             lock_directory=default_directory(),
             stop=never,
             staircase=partial(measure_staircase, device),
+            cluster=cluster,
         ) as job,
     ):
         yield from adapt_network(job, Progress())

@@ -15,6 +15,7 @@ from adapt.events import Evaluation
 from adapt.executors.contract import Executor, Failure
 from adapt.executors.in_flight import in_flight
 from adapt.executors.processes import ProcessExecutor
+from adapt.executors.ray import Cluster, RayExecutor, require_ray
 from adapt.executors.recorded import RecordedExecutor
 from adapt.executors.serial import SerialExecutor
 from adapt.executors.task import TrainingTask
@@ -79,15 +80,16 @@ def assembled(
     staircase: Callable[[], Staircase] | None = None,
     recorded: Mapping[str | None, Evaluation | Failure] | None = None,
     classes: Sequence[str] | None = None,
+    cluster: Cluster | None = None,
 ) -> Iterator[Job]:
     """The job of a search; its executor is closed at the end. `recorded` are outcomes of an interrupted iteration.
     `classes` are the names of the network's outputs, where it has names. `meters` is given training images as the
-    network takes them: the file that a meter measures may depend on them.
+    network takes them: the file that a meter measures may depend on them. `cluster` is the one of the executor ray.
 
     Raises DatasetRefused when the data do not fit the network, NotEnoughData when no hold-out can be cut from them,
-    DeviceAbsent for a GPU that is not there.
+    DeviceAbsent for a GPU that is not there, ExtraAbsent for Ray that is not installed.
     """
-    training_device(settings.device)
+    check_is_there(settings)
     with released_after(), fitted_data(original, dataset, normalization, settings, classes) as (fitted, data):
         teacher = original if settings.distill else None
         task = TrainingTask(
@@ -98,7 +100,7 @@ def assembled(
             teacher=teacher,
             lock_directory=lock_directory,
         )
-        with closing(RecordedExecutor(_executor(task), recorded or {})) as executor:
+        with closing(RecordedExecutor(_executor(task, cluster), recorded or {})) as executor:
             yield Job(
                 original=original,
                 groups=tuple(groups),
@@ -150,7 +152,17 @@ def class_count(network: Network) -> int:
     return infer_shapes(network.graph)[network.graph.output][1]
 
 
-def _executor(task: TrainingTask) -> Executor:
+def check_is_there(settings: Settings) -> None:
+    """Whatever the settings need of this machine. Raises DeviceAbsent, ExtraAbsent."""
+    training_device(settings.device)
+    if settings.executor == "ray":
+        require_ray()
+
+
+def _executor(task: TrainingTask, cluster: Cluster | None) -> Executor:
     if task.settings.executor == "serial":
         return SerialExecutor(task)
-    return ProcessExecutor(task, workers=in_flight(task.original, task.settings))
+    at_once = in_flight(task.original, task.settings)
+    if task.settings.executor == "ray":
+        return RayExecutor(task, cluster=cluster, processors=at_once)
+    return ProcessExecutor(task, workers=at_once)

@@ -22,6 +22,8 @@ AdaptError
  ├─ DeviceAbsent              a GPU was asked for, and there is none
  ├─ PluginAbsent              a name that is none of ours, and that no installed package adds
  ├─ PluginFailed              what another package adds cannot be imported, or fails at its work
+ ├─ ExtraAbsent               something was asked for that is not installed
+ ├─ ClusterAway               the Ray cluster went away and did not come back
  └─ Stopped                   whoever runs us asked to stop
 
 Arguments are positional, so that an error survives the way back from a worker process.
@@ -269,6 +271,30 @@ class PluginFailed(AdaptError):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name!r}, which {self.package} adds: {self.why}"
+
+
+class ExtraAbsent(AdaptError):
+    def __init__(self, asked: str, extra: str) -> None:
+        super().__init__(asked, extra)
+        self.asked, self.extra = asked, extra
+
+    def __str__(self) -> str:
+        return (
+            f"{self.asked} needs the extra {self.extra}, which is not installed: pip install 'netadapt-service"
+            f"[{self.extra}]' for the service and every worker"
+        )
+
+
+class ClusterAway(AdaptError):
+    def __init__(self, cluster: str, why: str) -> None:
+        super().__init__(cluster, why)
+        self.cluster, self.why = cluster, why
+
+    def __str__(self) -> str:
+        return (
+            f"{self.cluster} is away: {self.why}; what was evaluated before is kept: once the cluster is back, extend "
+            "the job by the same budget and it goes on from its last iteration"
+        )
 
 
 class Stopped(AdaptError):

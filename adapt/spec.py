@@ -24,7 +24,8 @@ Compare = Literal["none", "uniform"]
 """With what a result is compared: uniform, the width multiplier that costs as much."""
 Proposals = Literal["groups", "paper"]
 """Who shrinks in one proposal: what must be of one size, or what MobileNetV3 (section 4.2) shrinks at once."""
-ExecutorName = Literal["serial", "processes"]
+ExecutorName = Literal["serial", "processes", "ray"]
+"""Where the proposals of an iteration train: in turn, in processes of the worker's machine, or on a Ray cluster."""
 DeviceName = Literal["cpu", "cuda"]
 """Where networks are trained and scored; where latency is measured is the target's affair."""
 

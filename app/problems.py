@@ -121,6 +121,8 @@ PROBLEMS: dict[type[Exception], Problem] = {
     adapt_errors.DeviceAbsent: Problem(422, "device-absent", "The device is not there"),
     adapt_errors.PluginAbsent: Problem(422, "plugin-absent", "Not installed"),
     adapt_errors.PluginFailed: Problem(500, "plugin-failed", "An added part failed"),
+    adapt_errors.ExtraAbsent: Problem(422, "extra-absent", "An extra is not installed"),
+    adapt_errors.ClusterAway: Problem(503, "ray-away", "The Ray cluster is away"),
     adapt_errors.ProposalFailed: Problem(500, "proposal-failed", "A proposal failed"),
     adapt_errors.Stopped: Problem(409, "stopped", "Stopped"),
 }

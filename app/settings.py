@@ -22,6 +22,15 @@ def _a_host(text: str) -> str:
     raise ValueError(f"{text!r} is no name alone, such as netadapt.example.org, without scheme, port or path")
 
 
+def _a_cluster(text: str) -> str:
+    if text in ("", "auto") or re.fullmatch(r"[A-Za-z0-9_.-]+:[0-9]{1,5}|\[[0-9a-fA-F:]+\]:[0-9]{1,5}", text):
+        return text
+    raise ValueError(
+        f"{text!r} is not the host:port of a cluster's head, nor auto; for ray:// run `ray start --address=host:port "
+        "--num-cpus=0` on this machine instead, and name host:port"
+    )
+
+
 Host = Annotated[str, AfterValidator(_a_host)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(ip_network)]
 
@@ -39,6 +48,8 @@ class Settings(BaseSettings):
     max_open_jobs: int = Field(default=1000, ge=0)  # of one owner: queued, running or paused; 0: as many as they like
     max_running_jobs: int = Field(default=0, ge=0)  # of one owner, the others wait in the queue; 0: as many
     device_patience_s: float = Field(default=30.0, ge=0, le=3600)  # how long a worker waits for a device that is away
+    ray_address: Annotated[str, AfterValidator(_a_cluster)] = ""  # of the executor ray; empty: one on this machine
+    ray_patience_s: float = Field(default=300.0, ge=0, le=86_400)  # how long a worker waits for it when it is away
     max_upload_bytes: int = Field(default=2 * GIB, ge=1024)
     max_network_bytes: int = Field(default=16 * GIB, ge=1024**2)  # weights and all activations of one image
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)  # of a JSON request

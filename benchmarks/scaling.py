@@ -3,7 +3,8 @@
 `make bench NAME=scaling` writes docs/results/scaling.md. One search on one core and one on all of them go the same
 iterations by turns; in between plain loops of torch train the same pruned networks, one loop and then one a core
 (benchmarks/bare_loop.py). What the processes gain is told as a share of what the bare loops gain. The networks of the
-second table train for a step only: it is about what is done beside the training.
+second table train for a step only: it is about what is done beside the training. Ray against processes is a bench of
+its own, scaling_ray.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import os
 import statistics
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import torch
 from benchmarks.bare_loop import arithmetic, bare_loops
 from benchmarks.overhead import ARCHITECTURE, SETTINGS
 from benchmarks.results import write_page
-from benchmarks.searches import Search, random_images, searching, zoo_network
+from benchmarks.searches import Search, on_cores, random_images, search_on, searching, zoo_network
 
 BAR = 0.9
 STEPS = 4  # of a candidate: a second search and four loops train as much again
@@ -59,17 +60,17 @@ def main() -> int:
 
 
 def _processes(timed: int, images: int) -> list[dict[str, float]]:
-    cores = sorted(os.sched_getaffinity(0))
+    cores, settings = sorted(os.sched_getaffinity(0)), {**SETTINGS, "short_term_steps": STEPS}
     with ExitStack() as stack:
-        alone = stack.enter_context(_search_on(cores[:1], images))
-        together = stack.enter_context(_search_on(cores, images))
+        alone = stack.enter_context(search_on(cores[:1], ARCHITECTURE, images, settings))
+        together = stack.enter_context(search_on(cores, ARCHITECTURE, images, settings))
         with bare_loops(together.data, together.settings, cores) as loops:
             return [_pair(alone, together, loops, cores, turn) for turn in range(timed + 1)][1:]
 
 
 def _pair(alone: Search, together: Search, loops: Any, cores: list[int], turn: int) -> dict[str, float]:
     """The same iteration on one core and on all, and its arithmetic in one loop and in all."""
-    with _on(cores[:1]):
+    with on_cores(cores[:1]):
         one = alone.iterate()
     all_of_them = together.iterate()
     if (one.picked, one.iteration) != (all_of_them.picked, all_of_them.iteration):
@@ -87,24 +88,6 @@ def _pair(alone: Search, together: Search, loops: Any, cores: list[int], turn: i
         "bare_gain": round(bare_gain, 3),
         "share": round(gain / bare_gain, 3),
     }
-
-
-@contextmanager
-def _search_on(cores: list[int], images: int) -> Iterator[Search]:
-    network = zoo_network(ARCHITECTURE)
-    with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="netadapt-scaling-"))
-        with _on(cores):  # counted when it is set up
-            search = stack.enter_context(
-                searching(
-                    network,
-                    random_images(images, network.graph.input_shape),
-                    Path(folder),
-                    budget={"macs": "30%"},
-                    settings={**SETTINGS, "short_term_steps": STEPS},
-                )
-            )
-        yield search
 
 
 def _growth() -> Iterator[dict[str, Any]]:
@@ -137,17 +120,6 @@ def _cost(name: str, images: int) -> dict[str, Any]:
             "after_training_s": round(step.seconds - step.trained_s, 2),
             "first_iteration_s": round(first.seconds, 2),
         }
-
-
-@contextmanager
-def _on(cores: list[int]) -> Iterator[None]:
-    """Processes that are started meanwhile have these cores, and this one has them too."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ the thread that renews a lease. The caller goes from one iteration to the next b
 else in between.
 """
 
+import os
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,6 +189,31 @@ def searching(
             data,
             in_flight(network.graph, material.settings),
         )
+
+
+@contextmanager
+def search_on(cores: Sequence[int], architecture: str, images: int, settings: Mapping[str, Any]) -> Iterator[Search]:
+    """A search of a zoo architecture on random images, on these cores: counted when it is set up."""
+    network = zoo_network(architecture)
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="netadapt-search-"))
+        data = random_images(images, network.graph.input_shape)
+        with on_cores(cores):
+            search = stack.enter_context(
+                searching(network, data, Path(folder), budget={"macs": "30%"}, settings=settings)
+            )
+        yield search
+
+
+@contextmanager
+def on_cores(cores: Sequence[int]) -> Iterator[None]:
+    """Processes that are started meanwhile have these cores, and this one has them too."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def _service(folder: Path) -> Service:

@@ -26,13 +26,13 @@ def descendants(pid: int) -> list[tuple[int, str]]:
 
 
 def wait_until_gone(pids: Sequence[int]) -> None:
-    """Returns when they have ended; fails after 30 s."""
+    """Returns when they have ended; fails after two minutes."""
     for pid in pids:
         try:
             handle = os.pidfd_open(pid)
         except ProcessLookupError:
             continue
         try:
-            assert select.select([handle], [], [], 30)[0], f"process {pid} still runs"
+            assert select.select([handle], [], [], 120)[0], f"process {pid} still runs"
         finally:
             os.close(handle)

@@ -6,13 +6,13 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from adapt.assembly import assembled
+from adapt.assembly import assembled, check_is_there
 from adapt.data.dataset import Dataset
 from adapt.errors import AdaptError, Stopped
 from adapt.events import Message
+from adapt.executors.ray import Cluster
 from adapt.loop import adapt_network, finish_pick
 from adapt.search import Progress
-from adapt.training.device import training_device
 from app.database import DATABASE_AWAY, unit_of_work
 from app.jobs.queue import JobQueue
 from app.jobs.recorder import JobRecorder
@@ -86,7 +86,7 @@ def _search(claimed: ClaimedJob, service: Service, signal: StopSignal) -> None:
     with unit_of_work(service.sessions) as session:
         job = JobQueue(session).get_claimed(claimed)
     material = read_material(job, service)
-    training_device(material.settings.device)  # before anything is trained for it
+    check_is_there(material.settings)  # before anything is trained for it
     with read_dataset(job, service) as dataset:
         refuse_out_of_reach(claimed, material, service, signal)
         material = with_trained_network(claimed, material, dataset, service, signal)
@@ -116,6 +116,7 @@ def _adapt(
         stop=signal,
         recorded=read_outcomes(material.record),
         classes=material.model.classes,
+        cluster=_cluster(claimed, service),
     ) as search:
         recording = Recording(claimed, service.sessions, service.storage, material, measured_by(search))
         for note in search.notes:
@@ -125,6 +126,16 @@ def _adapt(
         for event in follow(search, _progress(material, service)):
             recording.write(event)
             reporter.tell(event)
+
+
+def _cluster(claimed: ClaimedJob, service: Service) -> Cluster:
+    """Of the executor ray; the job tells when it goes away and when it is back."""
+
+    def tell(text: str) -> None:
+        with unit_of_work(service.sessions) as session:
+            JobRecorder(session).add_message(claimed, text)
+
+    return Cluster(address=service.settings.ray_address, patience_s=service.settings.ray_patience_s, tell=tell)
 
 
 def _progress(material: Material, service: Service) -> Progress:

@@ -15,10 +15,11 @@ from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from adapt.events import Evaluation
 from adapt.executors.handover import read_candidate, read_iteration, read_task, write_result
+from adapt.executors.line import Line
 from adapt.executors.messages import Beat, Order, Report, Stepped
 from adapt.parent import wake_at_parents_end
 
@@ -28,39 +29,11 @@ if TYPE_CHECKING:
 BEAT_S = 1.0
 
 
-class Line:
-    """The pipe to the parent, shared by the threads. Without a parent there is nothing to live for."""
-
-    def __init__(self, connection: Connection, folder: Path) -> None:
-        self._connection = connection
-        self._folder = folder
-        self._sending = threading.Lock()
-
-    def send(self, report: Report) -> None:
-        try:
-            with self._sending:
-                self._connection.send(report)
-        except OSError:
-            self._end()
-
-    def receive(self) -> Order:
-        try:
-            order: Order = self._connection.recv()
-        except (EOFError, OSError):
-            self._end()
-        return order
-
-    def _end(self) -> None:
-        """The parent was killed: nobody else removes its folder."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-        os._exit(1)
-
-
 def main(descriptor: int, folder: Path) -> None:
     """Serves orders from the pipe at `descriptor` until the parent ends this process or itself."""
     wake_at_parents_end()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to answer
-    line = Line(Connection(descriptor), folder)
+    line = Line(Connection(descriptor), partial(_end, folder))
     orders: queue.Queue[Order] = queue.Queue()
     working = threading.Event()
     working.set()
@@ -73,6 +46,12 @@ def main(descriptor: int, folder: Path) -> None:
         report = evaluate(order)
         working.clear()
         line.send(report)
+
+
+def _end(folder: Path) -> NoReturn:
+    """The parent was killed: nobody else removes its folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
 
 
 def _read(line: Line, orders: queue.Queue[Order]) -> None:

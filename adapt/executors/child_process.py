@@ -15,8 +15,8 @@ from adapt.executors.patience import Patience, Watch
 
 # The child looks for modules where this process does, and nowhere else (-P: not in the current folder either).
 START = (
-    "import json, pathlib, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from adapt.executors.child import main; main(int(sys.argv[2]), pathlib.Path(sys.argv[3]))"
+    "import importlib, json, pathlib, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "importlib.import_module(sys.argv[2]).main(int(sys.argv[3]), pathlib.Path(sys.argv[4]), *sys.argv[5:])"
 )
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 VMSTAT = Path("/proc/vmstat")  # Linux alone has it
@@ -95,16 +95,33 @@ def killed_for_memory() -> int:
 
 def start_child(folder: Path, number: int) -> ChildProcess:
     """A child that serves the task in `folder`; what it writes to stderr goes to a file there."""
+    started = start_program("adapt.executors.child", folder, f"child-{number}")
+    return ChildProcess(process=started.process, connection=started.connection, log=started.log)
+
+
+@dataclass(frozen=True)
+class Started:
+    process: subprocess.Popen[bytes]
+    connection: Connection
+    log: Path
+
+
+def start_program(module: str, folder: Path, name: str, *arguments: str, leads_a_group: bool = False) -> Started:
+    """`main(descriptor, folder, *arguments)` of `module` in a fresh interpreter, at the other end of a pipe."""
     ours, theirs = Pipe()
-    log = folder / f"child-{number}.log"
+    log = folder / f"{name}.log"
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", START, json.dumps(sys.path), str(theirs.fileno()), str(folder)],
+            [
+                *(sys.executable, "-P", "-c", START, json.dumps(sys.path)),
+                *(module, str(theirs.fileno()), str(folder), *arguments),
+            ],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
             env={**os.environ, **ONE_THREAD},
+            start_new_session=leads_a_group,
         )
     theirs.close()
-    return ChildProcess(process=process, connection=ours, log=log)
+    return Started(process, ours, log)

@@ -1,4 +1,4 @@
-"""What every executor promises. Implementations: serial, processes."""
+"""What every executor promises. Implementations: serial, processes, ray."""
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -46,7 +46,8 @@ class Executor(Protocol):
     order. A candidate whose process dies or hangs is tried again elsewhere, three times in all, then a Failure
     is *yielded* in its place. One that runs out of memory is tried again with its batches in twice as many parts.
     While anything trains the machine's lock is held shared. `stop` is asked at least every training step; when it
-    turns true, Stopped is raised and nothing keeps running. Not thread-safe.
+    turns true, Stopped is raised and nothing keeps running. Where others run the processes, ClusterAway is raised when
+    these are away for good. Not thread-safe.
     """
 
     def evaluate(

@@ -55,3 +55,36 @@ class Failed:
 
 
 Report = Beat | Stepped | Done | Diverges | Failed
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Parent to the driver of a Ray cluster: whatever runs there for it must not run on."""
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """Driver to parent: nothing runs any more."""
+
+
+@dataclass(frozen=True)
+class Connected:
+    """Driver to parent: the cluster is there, and has the job's data."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Driver to parent: what came of the order whose tensors go to `result`."""
+
+    result: Path
+    outcome: Done | Diverges | Failed
+
+
+@dataclass(frozen=True)
+class Away:
+    """Driver to parent, which it will not serve any more: the cluster cannot be reached, or can no longer be."""
+
+    reason: str
+
+
+DriverReport = Beat | Connected | Ended | Cancelled | Away

@@ -56,13 +56,14 @@ def estimate_seconds(
     `left` is the share of the original's mult-adds that the search ends with: it trains faster and faster. Rough, by a
     factor of two to either side: every step of the schedule is taken to be made just as asked (rounding makes larger
     ones), every iteration to have a proposal of each group, and the machine to be as busy as when `speed` was measured.
-    In a race nobody rests, and one group shrinks in an iteration.
+    In a race nobody rests, and one group shrinks in an iteration. Of a Ray cluster only this machine is
+    counted.
     """
     batch = min(settings.batch_size, images.train)
     statistics = min(settings.batch_norm_batches * max(batch, STATISTICS_BATCH_AT_LEAST), images.train)
     score = FORWARD * (images.holdout + statistics)
     candidate = settings.short_term_steps * batch + 2 * score
-    at_once = speed.processes if settings.executor == "processes" else 1
+    at_once = 1 if settings.executor == "serial" else speed.processes
     rounds = iterations * (1 + math.ceil(_whole_trainings(settings, proposals) / at_once))
     taught = FORWARD * batch if settings.distill else 0.0  # by the original in each step, however small the network is
     search = rounds * (candidate * (1 + left) / 2 + settings.short_term_steps * taught)

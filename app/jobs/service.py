@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from adapt.budget import parse_budget, resolve
 from adapt.data.class_order import are_names, class_order
 from adapt.data.fit import channels_fit
-from adapt.errors import DatasetRefused, figure_of
+from adapt.errors import DatasetRefused, ExtraAbsent, figure_of
+from adapt.executors.ray import require_ray
 from adapt.graph.network import Graph
 from adapt.layer_patterns import check_patterns
 from adapt.presets import settings_from_document, settings_to_document
@@ -158,7 +159,7 @@ class JobService:
         """Raises as `_check_material`, NoSuchLayer, and InvalidFields for a setting that this model has no use for."""
         model, graph = self._check_material(caller, asked.model, asked.dataset, asked.target)
         _check_is_trained(model, asked.settings)
-        _check_device(asked.settings, self._sessions)
+        _check_is_there(asked.settings, self._sessions)
         check_patterns(graph, asked.settings.effective())
 
     def _check_material(self, caller: Caller, model_id: str, dataset_id: str, target_id: str) -> tuple[Model, Graph]:
@@ -179,12 +180,19 @@ class JobService:
         return model, structure.graph
 
 
-def _check_device(settings: SettingsIn, sessions: Sessions) -> None:
-    """Raises InvalidFields where the workers are known to have no GPU: beside an SQLite file they are on this machine.
-    Anywhere else a job finds out on its worker, before it trains anything."""
-    if settings.device == "cuda" and on_one_machine(sessions) and not driver_is_here():
+def _check_is_there(settings: SettingsIn, sessions: Sessions) -> None:
+    """Raises InvalidFields where the workers are known to have no GPU, or no Ray: beside an SQLite file they are on
+    this machine. Anywhere else a job finds out on its worker, before it trains anything."""
+    if not on_one_machine(sessions):
+        return
+    if settings.device == "cuda" and not driver_is_here():
         detail = "cuda was asked for, and this machine has no NVIDIA driver; leave it out, or ask for cpu"
         raise InvalidFields([{"pointer": "/settings/device", "detail": detail}])
+    if settings.executor == "ray":
+        try:
+            require_ray()
+        except ExtraAbsent as absent:
+            raise InvalidFields([{"pointer": "/settings/executor", "detail": str(absent)}]) from absent
 
 
 def _of_members(settings: Settings, epochs: int | None) -> Settings:

@@ -1,6 +1,5 @@
-"""The settings of a job request: known keys only, every number bounded, what is not built yet refused by name."""
+"""The settings of a job request: known keys only, every number bounded."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -23,28 +22,12 @@ from adapt.spec import (
 )
 from app.plugin_names import NameOf
 
-NOT_BUILT: Mapping[str, frozenset[Any]] = {
-    "executor": frozenset({"ray"}),
-}
-"""Values that the public contract names and this version does not have."""
-
 MAX_ROUNDING = 1024
 _Pattern = Annotated[str, Field(min_length=1, max_length=200)]
 _Patterns = Annotated[list[_Pattern], Field(max_length=100)]
 _GLOB = "Globs on layer names (`features.*`); each has to match a layer of the network."
 _MIN_CHANNELS = "Filters that every layer of a group keeps."
 _MAX_REMOVED = "Share of a group's original channels that the whole search may remove."
-
-
-def _built(name: str) -> BeforeValidator:
-    """Refuses by name what is planned; what is not even planned the field's own type refuses."""
-
-    def check(value: Any) -> Any:
-        if isinstance(value, str) and value in NOT_BUILT[name]:
-            raise ValueError(f"{value!r} is not built yet; GET /v1/info lists what is")
-        return value
-
-    return BeforeValidator(check)
 
 
 class _Strict(BaseModel):
@@ -228,8 +211,10 @@ class SettingsIn(_Strict):
         description="uniform: also trains the network that one width multiplier over all groups makes at the result's "
         "measured figures, for as many steps, and reports it beside the result.",
     )
-    executor: Annotated[ExecutorName | None, _built("executor")] = Field(
-        default=None, description="Who trains an iteration's proposals; the result does not depend on it."
+    executor: ExecutorName | None = Field(
+        default=None,
+        description="Where the proposals of an iteration train: one after the other, in a process for each core of the "
+        "worker, or on the workers' Ray cluster, which needs the extra ray (docs/scaling.md).",
     )
     device: DeviceName | None = Field(
         default=None,

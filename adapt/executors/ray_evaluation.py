@@ -1,0 +1,89 @@
+"""What a Ray task does, in a process of Ray's: one candidate evaluated, with a sign of life every second.
+
+A task is a generator, and each value that it yields reaches the driver at once. Ray itself notices a process that is
+gone, but not one that is halted. Importing this loads no torch, so signs of life come before torch is there.
+"""
+
+import os
+import queue
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapt.events import Evaluation
+from adapt.executors.contract import Candidate
+from adapt.executors.messages import Beat, Diverges, Failed, Stepped
+from adapt.executors.task import TrainingTask
+from adapt.graph.network import Network
+from adapt.graph.pruning import Kept
+from adapt.latency.machine_lock import MachineLock, default_directory
+
+if TYPE_CHECKING:
+    from adapt.training.supervision import Pulse
+
+BEAT_S = 1.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the tasks of one iteration share; `host` is the machine that the job's worker is on."""
+
+    network: Network
+    before: Kept
+    host: str
+
+
+@dataclass(frozen=True)
+class Here:
+    """The first value of a task: which process on which machine trains it."""
+
+    host: str
+    pid: int
+
+
+Value = Here | Beat | Stepped | Evaluation | Diverges | Failed
+
+
+def evaluate_in_ray(task: TrainingTask, work: Work, candidate: Candidate) -> Iterator[Value]:
+    """The last value is what the candidate came to. Arrays of `task` and `work` lie in the object store: read only,
+    and not copied into this process."""
+    yield Here(socket.gethostname(), os.getpid())
+    ends: queue.Queue[Evaluation | Diverges | Failed] = queue.Queue()
+    stepped = threading.Event()
+
+    def train() -> None:
+        ends.put(_outcome(task, work, candidate, stepped))
+
+    threading.Thread(target=train, daemon=True).start()
+    while True:
+        try:
+            yield ends.get(timeout=BEAT_S)
+            return
+        except queue.Empty:
+            yield Stepped() if stepped.is_set() else Beat()
+            stepped.clear()
+
+
+def _outcome(
+    task: TrainingTask, work: Work, candidate: Candidate, stepped: threading.Event
+) -> Evaluation | Diverges | Failed:
+    from adapt.executors.evaluate import outcome_of
+
+    def telling(pulse: "Pulse") -> "Pulse":
+        def told() -> None:
+            pulse()
+            stepped.set()
+
+        return told
+
+    return outcome_of(task, work.network, work.before, candidate, _lock(task.lock_directory, work.host), telling)
+
+
+def _lock(directory: Path | None, host: str) -> MachineLock | None:
+    """The machine's: on another one than the worker's it lies where that one's own processes look for it."""
+    if directory is None:
+        return None
+    return MachineLock(directory if socket.gethostname() == host else default_directory())
