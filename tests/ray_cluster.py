@@ -48,6 +48,7 @@ class Node:
             said.append(line)
             if STARTED in line:
                 return
+        self.kill()
         raise RuntimeError("".join(said))
 
     def training_pids(self) -> list[int]:
@@ -64,6 +65,16 @@ class Node:
             wait_until_gone(pids)
 
 
+def started(*arguments: str) -> Node:
+    """Ray gives a node 30 s to register, by a constant of its own, which a busy machine may need twice."""
+    for _again in range(2):
+        try:
+            return Node(*arguments)
+        except RuntimeError:
+            continue
+    return Node(*arguments)
+
+
 class RayNodes:
     """`address` is the head's, which has one processor; `second` is a node with another."""
 
@@ -71,9 +82,9 @@ class RayNodes:
         with socket.create_server((HOST, 0)) as free:
             port = free.getsockname()[1]
         self.address = f"{HOST}:{port}"
-        self.head = Node("--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}")
+        self.head = started("--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}")
         try:
-            self.second = Node(f"--address={self.address}", f"--temp-dir={folder}", "--include-log-monitor=false")
+            self.second = started(f"--address={self.address}", f"--temp-dir={folder}", "--include-log-monitor=false")
         except BaseException:
             self.head.kill()
             raise
