@@ -75,7 +75,7 @@ def _overhead(architecture: str, processes: int) -> dict[str, Any]:
     ):
         first = search.iterate()
         arithmetic(first, search, loops)
-        steps = [search.iterate() for _ in range(TIMED)]
+        steps = [search.settled() for _ in range(TIMED)]
         bare = [arithmetic(step, search, loops) for step in steps]
     wall, whole = (sum(values) / TIMED for values in ([s.seconds for s in steps], [b["whole"] for b in bare]))
     return {

@@ -82,7 +82,7 @@ def _iterations(timed: int, images: int) -> tuple[list[dict[str, float]], dict[s
         first = search.iterate()
         arithmetic(first, search, loops)
         for _ in range(timed):
-            step = search.iterate()
+            step = search.settled()
             if len(step.candidates) != PROPOSALS + 1:
                 print(f"iteration {step.iteration} is left out: not every group has a proposal", file=sys.stderr)
                 continue

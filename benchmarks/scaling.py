@@ -71,8 +71,8 @@ def _processes(timed: int, images: int) -> list[dict[str, float]]:
 def _pair(alone: Search, together: Search, loops: Any, cores: list[int], turn: int) -> dict[str, float]:
     """The same iteration on one core and on all, and its arithmetic in one loop and in all."""
     with on_cores(cores[:1]):
-        one = alone.iterate()
-    all_of_them = together.iterate()
+        one = alone.settled()
+    all_of_them = together.settled()
     if (one.picked, one.iteration) != (all_of_them.picked, all_of_them.iteration):
         raise RuntimeError(f"iteration {one.iteration} picked {one.picked} on one core, {all_of_them.picked} on all")
     bare_all = arithmetic(all_of_them, together, loops)["whole"]
@@ -109,7 +109,7 @@ def _cost(name: str, images: int) -> dict[str, Any]:
             settings=GROWTH,
         ) as search,
     ):
-        first, step = search.iterate(), search.iterate()
+        first, step = search.iterate(), search.settled()
         return {
             "architecture": name,
             "groups": len(search.groups),

@@ -81,7 +81,8 @@ def zoo_network(name: str, seed: int = 0) -> Network:
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """An iteration that a search has gone. `seconds` run from the end of the one before it to the end of its own
-    recording; up to `chosen_s` counts are looked up and channels chosen, up to `trained_s` candidates trained."""
+    recording; up to `chosen_s` counts are looked up and channels chosen, up to `trained_s` candidates trained.
+    `begun_anew`: the control fell, and it and what was begun beside it was trained again at half the rate."""
 
     iteration: int
     seconds: float
@@ -91,6 +92,7 @@ class Step:
     before: Kept
     candidates: tuple[Candidate, ...]
     picked: tuple[str, ...]
+    begun_anew: bool
 
 
 class Search:
@@ -114,6 +116,7 @@ class Search:
     def iterate(self) -> Step:
         """One iteration. Raises LookupError when the search is over."""
         candidates: list[Candidate] = []
+        begun_anew = False
         began = chosen = trained = time.perf_counter()
         for event in self._events:
             self._write(event)
@@ -121,6 +124,7 @@ class Search:
                 chosen = time.perf_counter()
             elif isinstance(event, ControlEvaluated | ProposalEvaluated):
                 trained = time.perf_counter()
+                begun_anew |= isinstance(event, ControlEvaluated) and event.reason is not None
                 candidates.append(self._candidate(event))
             elif isinstance(event, IterationDone):
                 step = Step(
@@ -132,10 +136,18 @@ class Search:
                     before=self._kept,
                     candidates=tuple(candidates),
                     picked=event.picked,
+                    begun_anew=begun_anew,
                 )
                 self._network, self._kept = event.network, dict(event.kept)
                 return step
         raise LookupError("the search is over")
+
+    def settled(self) -> Step:
+        """The next iteration that was not begun anew, which happens once in a job: random images teach nothing, so the
+        control may well fall. Raises LookupError when the search is over."""
+        while (step := self.iterate()).begun_anew:
+            continue
+        return step
 
     def _candidate(self, event: ControlEvaluated | ProposalEvaluated) -> Candidate:
         kept, group = dict(self._kept), None
