@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
-from functools import cache
+from functools import cache, partial
 from itertools import chain, repeat
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
@@ -181,8 +181,8 @@ def _compute(wanted: Sequence[Wanted], how: How, jobs: int, *, apart: bool) -> d
     cores: Queue[int] = context.Queue()
     for core in sorted(os.sched_getaffinity(0)):
         cores.put(core)
-    settle = {"initializer": _settle_apart, "initargs": (cores,)} if apart else {}
-    with ProcessPoolExecutor(jobs, mp_context=context, **settle) as pool:
+    settle = partial(_settle_apart, cores) if apart else None
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=settle) as pool:
         for wave in waves:
             for found in pool.map(run, wave, repeat(how)):
                 reasons |= found

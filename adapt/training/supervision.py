@@ -34,18 +34,19 @@ def reproducible() -> Iterator[None]:
     torch holds these per process, so other threads of this process train under them too meanwhile.
     """
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    filling = torch.utils.deterministic.fill_uninitialized_memory
+    memory = torch.utils.deterministic
+    filling = memory.fill_uninitialized_memory  # type: ignore[attr-defined]  # missing in torch's own types
     torch.set_num_threads(1)
     # With deterministic kernels torch writes NaN into memory before they write there: a fifteenth of a step's time, a
     # seventh of a forward pass's, for nothing, as every kernel writes all of its output.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    memory.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     # On a GPU some operators have no other kernels (the gradient of a max pooling): a job there may say so in the log.
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(deterministic)
-        torch.utils.deterministic.fill_uninitialized_memory = filling
+        memory.fill_uninitialized_memory = filling  # type: ignore[attr-defined]
         torch.set_num_threads(threads)
 
 
