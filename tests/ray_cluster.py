@@ -3,15 +3,15 @@ imported here: whoever does has other records in his log."""
 
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from unittest.mock import patch
 
 from tests.processes import descendants, wait_until_gone
 
@@ -100,16 +100,11 @@ class RayNodes:
 @contextmanager
 def ray_nodes() -> Iterator[RayNodes]:
     """Only who has its token can use it: that is in this process's environment as long as the block lasts."""
-    before = dict(os.environ)
-    folder = Path(tempfile.mkdtemp(prefix="netadapt-ray-", dir="/tmp"))  # its sockets take short paths only
-    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
-    try:
-        nodes = RayNodes(folder)
-        try:
-            yield nodes
-        finally:
-            nodes.close()
-    finally:
-        shutil.rmtree(folder)
-        os.environ.clear()
-        os.environ.update(before)
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    with (
+        patch.dict(os.environ, token),
+        # Its sockets take short paths only; what was killed may have written on.
+        tempfile.TemporaryDirectory(prefix="netadapt-ray-", dir="/tmp", ignore_cleanup_errors=True) as folder,
+        closing(RayNodes(Path(folder))) as nodes,
+    ):
+        yield nodes

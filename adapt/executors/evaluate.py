@@ -17,6 +17,7 @@ from adapt.graph.pruning import Kept, prune
 from adapt.latency.machine_lock import MachineLock
 from adapt.modules import read_weights
 from adapt.stop import never
+from adapt.training.device import training_device
 from adapt.training.losses import fine_tuning
 from adapt.training.out_of_memory import in_parts
 from adapt.training.scoring import EVALUATION_BATCH, judge, reestimate_batch_norm
@@ -61,6 +62,7 @@ def outcome_of(
     `telling` makes of a pulse one that also says that training goes on.
     """
     try:
+        training_device(task.settings.device)  # kernels are chosen by whether a GPU is in use
         with supervised(lock, never) as pulse:
             return evaluate_candidate(task, network, before, candidate, telling(pulse))
     except Diverged as diverged:

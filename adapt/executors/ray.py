@@ -25,6 +25,8 @@ from adapt.stop import Stop
 
 LOOK_S = 0.1  # how often `stop` is asked while nothing is heard
 RETRY_S = 2.0
+START_S = 300.0  # a cluster that is started here takes ten seconds, on a busy machine minutes
+REACH_S = 30.0  # one that is there is reached in seconds
 EXTRA = "ray"
 log = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ class RayExecutor:
     """`adapt.executors.contract.Executor` over a Ray cluster, connected to when first needed.
 
     As many candidates train at once as the cluster has processors free. A candidate whose process or node is lost is
-    tried again elsewhere, three times in all. When the cluster itself goes away, what was in flight is given to it anew
+    tried again, three times in all. When the cluster itself goes away, what was in flight is given to it anew
     once it is back, which is no fault of a candidate; ClusterAway is raised when it stays away for `patience_s`, or was
     lost three times before one candidate ended.
     """
@@ -137,26 +139,31 @@ class RayExecutor:
 
     def _connected(self, stop: Stop) -> RayDriver:
         """Raises ClusterAway, Stopped."""
-        waited_since = None
+        since, told = time.monotonic(), False
         while self._driver is None:
             driver = start_driver(self._folder, self._cluster.address, self._processors, self.patience)
             try:
-                driver.wait_for_cluster(stop, LOOK_S)
+                driver.wait_for_cluster(self._connects_within(since), stop, LOOK_S)
                 self._driver = driver
             except DriverGone as gone:
-                if waited_since is None:
-                    waited_since = time.monotonic()
+                if not told:
+                    told = True
                     self._cluster.tell(f"waiting for {self._cluster.name}: {gone}")
-                if time.monotonic() - waited_since >= self._cluster.patience_s:
+                if time.monotonic() - since >= self._cluster.patience_s:
                     why = f"it was waited for {self._cluster.patience_s:g} s: {gone}"
                     raise ClusterAway(self._cluster.name, why) from gone
                 _pause(stop)
             except BaseException:
                 driver.kill()
                 raise
-        if waited_since is not None:
+        if told:
             self._cluster.tell(f"{self._cluster.name} is there again")
         return self._driver
+
+    def _connects_within(self, since: float) -> float:
+        """Seconds that an attempt may take: no longer than there is patience for, but as long as it needs."""
+        left = since + self._cluster.patience_s - time.monotonic()
+        return max(REACH_S, left) if self._cluster.address else START_S
 
     def _cancel(self) -> None:
         """A driver that does not do it in time is ended, and Ray then ends what it had begun."""

@@ -41,7 +41,9 @@ OF_OUR_OWN = {
 MOST_WORDS = 500  # characters of an error of Ray's
 
 
-def main(descriptor: int, folder: Path, address: str, processors: str, own_folder: str, silent_s: str) -> None:
+def main(
+    descriptor: int, folder: Path, address: str, processors: str, own_folder: str, silent_s: str, stalled_s: str
+) -> None:
     """Serves orders from the pipe at `descriptor` until the parent ends this process or the cluster goes away.
 
     `address` "" starts a cluster of `processors` on this machine, with its files in `own_folder`.
@@ -56,7 +58,7 @@ def main(descriptor: int, folder: Path, address: str, processors: str, own_folde
         _connect(address, int(processors), own_folder)
         from adapt.executors.ray_tasks import Tasks
 
-        tasks = Tasks(line.send, read_task(folder), Patience(silent_s=float(silent_s)))
+        tasks = Tasks(line.send, read_task(folder), Patience(silent_s=float(silent_s), stalled_s=float(stalled_s)))
         line.send(Connected())
         tasks.serve(orders)
     except Exception as error:  # Ray's own are of many kinds, RuntimeError and ConnectionError among them
@@ -92,6 +94,10 @@ def _beat(line: Line) -> None:
 
 def _connect(address: str, processors: int, own_folder: str) -> None:
     os.environ.update(ENVIRONMENT)
+    # Ray has its processes look for modules in the folder that this one is in.
+    empty = Path(own_folder) / "empty"
+    empty.mkdir()
+    os.chdir(empty)
     if not address:  # no other user of this machine may give it work
         os.environ.update(OF_OUR_OWN, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     import ray

@@ -16,9 +16,9 @@ from adapt.executors.patience import Patience, Watch
 from adapt.stop import Stop
 
 HANGS = Patience(silent_s=120.0, stalled_s=float("inf"))  # of the driver itself, which beats every second
-CONNECT_S = 300.0  # a cluster that is started here takes ten seconds, on a busy machine minutes
 CANCEL_S = 10.0
 LAST_WRITES_S = 60.0
+MOST_WORDS = 300  # characters of what it said last
 # Sockets lie in it, and the kernel takes paths of 107 characters: a scratch folder's may be longer than leaves room.
 # mkdtemp makes a folder there that is this user's own.
 SHORT = "/tmp"  # nosec B108
@@ -33,7 +33,7 @@ class RayDriver:
 
     def __init__(self, started: Started, own_folder: Path) -> None:
         self._process, self._connection = started.process, started.connection
-        self._own_folder = own_folder
+        self._log, self._own_folder = started.log, own_folder
         self._watch = Watch()
 
     def give(self, order: Order | Cancel) -> None:
@@ -45,14 +45,14 @@ class RayDriver:
         """Those that ended. Raises DriverGone, after what was heard before; then nothing of it runs any more."""
         return (report for report in self._reports(at_most_s) if isinstance(report, Ended))
 
-    def wait_for_cluster(self, stop: Stop, look_s: float) -> None:
+    def wait_for_cluster(self, within_s: float, stop: Stop, look_s: float) -> None:
         """Raises DriverGone, Stopped."""
-        until = time.monotonic() + CONNECT_S
+        until = time.monotonic() + within_s
         while not any(isinstance(report, Connected) for report in self._reports(look_s)):
             if stop():
                 raise Stopped("stopped while the Ray cluster was connected to")
             if time.monotonic() > until:
-                self._gone(f"no connection within {CONNECT_S:g} s")
+                self._gone(f"no connection within {within_s:.0f} s")
 
     def cancel(self) -> bool:
         """Whether everything it was given is known to have ended."""
@@ -95,7 +95,9 @@ class RayDriver:
 
     def _end(self) -> str:
         code = self._process.wait()
-        return f"the process that speaks with it ended with exit code {code}; Ray ends it when the head is lost"
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        last = f": {lines[-1][:MOST_WORDS]}" if lines else ""
+        return f"the process that speaks with it ended with exit code {code}{last}; Ray ends it when the head is lost"
 
 
 def start_driver(folder: Path, address: str, processors: int, patience: Patience) -> RayDriver:
@@ -109,6 +111,7 @@ def start_driver(folder: Path, address: str, processors: int, patience: Patience
         str(processors),
         str(own_folder),
         str(patience.silent_s),
+        str(patience.stalled_s),
         leads_a_group=True,
     )
     return RayDriver(started, own_folder)

@@ -3,7 +3,7 @@
 import os
 import queue
 import signal
-import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -12,7 +12,15 @@ from typing import Any
 
 import numpy as np
 import ray
-from ray.exceptions import LocalRayletDiedError, OutOfMemoryError, RayError, WorkerCrashedError
+from ray.exceptions import (
+    LocalRayletDiedError,
+    ObjectStoreFullError,
+    OutOfDiskError,
+    OutOfMemoryError,
+    RayError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
 from adapt.data.dataset import Part
 from adapt.events import Evaluation
@@ -29,10 +37,11 @@ from adapt.executors.messages import (
     Stepped,
 )
 from adapt.executors.patience import Patience, Watch
-from adapt.executors.ray_evaluation import Here, Work, evaluate_in_ray
+from adapt.executors.ray_evaluation import Here, Work, evaluate_in_ray, this_machine, versions_here
 from adapt.executors.task import TrainingTask
 
 LOOK_S = 0.05
+CHECK_S = 5.0  # how often the nodes are looked through while a task waits for one
 
 
 class NothingToTrainOn(Exception):
@@ -54,12 +63,12 @@ class Tasks:
     def __init__(self, tell: Callable[[DriverReport], None], task: TrainingTask, patience: Patience) -> None:
         """Raises NothingToTrainOn."""
         self._tell, self._task, self._patience = tell, task, patience
-        gpus = 1 if task.settings.device == "cuda" else 0
-        _check_there_is("CPU", 1)
-        _check_there_is("GPU", gpus)
+        self._gpus = 1 if task.settings.device == "cuda" else 0
+        self._check_nodes()
         self._shared = ray.put(_storable(task))
-        self._evaluate = ray.remote(evaluate_in_ray).options(
-            num_cpus=1, num_gpus=gpus, num_returns="streaming", max_retries=0
+        # Told here and not by .options(): a process that has a GPU then ends with its task, and leaves it to others.
+        self._evaluate = ray.remote(num_cpus=1, num_gpus=self._gpus, num_returns="streaming", max_retries=0)(
+            evaluate_in_ray
         )
         self._iteration: tuple[Path, Iteration, Any] | None = None  # its file, what is in it, its network in the store
         self._running: dict[Any, _Running] = {}  # by the stream of the task's values
@@ -68,6 +77,8 @@ class Tasks:
         while True:
             while not orders.empty() or not self._running:
                 self._take(orders.get())
+            if any(running.here is None for running in self._running.values()):
+                self._check_nodes_at_times()
             self._listen()
 
     def _take(self, order: Order | Cancel) -> None:
@@ -77,13 +88,35 @@ class Tasks:
             self._iteration = None
             self._tell(Cancelled())
             return
+        try:
+            stream = self._begun(order)
+        except ConnectionError:
+            raise  # this is about the cluster
+        except (OSError, ObjectStoreFullError, OutOfDiskError) as error:  # and this about a disk, or a store
+            self._tell(Ended(order.result, Failed(f"{type(error).__name__}: {_first_line(error)}", str(error))))
+        else:
+            self._running[stream] = _Running(order)
+
+    def _begun(self, order: Order) -> Any:
         if self._iteration is None or self._iteration[0] != order.iteration:
             network, shared = read_iteration(order.iteration, self._task)
-            work = Work(network, shared.before, socket.gethostname())
+            work = Work(network, shared.before, this_machine(), versions_here())
             self._iteration = (order.iteration, shared, ray.put(work))
         _, shared, work = self._iteration
         candidate = replace(read_candidate(order.iteration, shared, order.index), parts=order.parts)
-        self._running[self._evaluate.remote(self._shared, work, candidate)] = _Running(order)
+        return self._evaluate.remote(self._shared, work, candidate)
+
+    def _check_nodes_at_times(self) -> None:
+        if time.monotonic() > self._checked + CHECK_S:
+            self._check_nodes()
+
+    def _check_nodes(self) -> None:
+        """Raises NothingToTrainOn."""
+        self._checked = time.monotonic()
+        have = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if not any(each.get("CPU", 0) >= 1 and each.get("GPU", 0) >= self._gpus for each in have):
+            what = "a CPU and a GPU" if self._gpus else "a CPU"
+            raise NothingToTrainOn(f"no node of the cluster has {what}; ray start --num-cpus, --num-gpus say how many")
 
     def _listen(self) -> None:
         """Values for LOOK_S; tasks that have been silent for too long are ended."""
@@ -107,14 +140,15 @@ class Tasks:
         except WorkerCrashedError:
             self._end(stream, Failed("its process died; perhaps it was killed, or out of memory"))
         except RayError as error:
-            self._end(stream, Failed(f"{type(error).__name__}: {_first_line(error)}", traceback=str(error)))
+            cause = error.cause if isinstance(error, RayTaskError) else error
+            self._end(stream, Failed(f"{type(cause).__name__}: {_first_line(cause)}", traceback=str(error)))
         else:
             self._note(stream, value)
 
     def _note(self, stream: Any, value: Any) -> None:
         running = self._running[stream]
         if isinstance(value, Evaluation):
-            self._end(stream, write_result(value, running.order))
+            self._end(stream, _written(value, running.order))
         elif isinstance(value, Diverges | Failed):
             self._end(stream, value)
         elif isinstance(value, Here):
@@ -130,17 +164,16 @@ class Tasks:
         for stream in streams:
             ray.cancel(stream, force=True)
             here = self._running[stream].here
-            if here is not None and here.host == socket.gethostname():
+            if here is not None and here.machine == this_machine():
                 with suppress(ProcessLookupError):
                     os.kill(here.pid, signal.SIGKILL)
 
 
-def _check_there_is(resource: str, least: int) -> None:
-    """Raises NothingToTrainOn."""
-    if ray.cluster_resources().get(resource, 0) < least:
-        raise NothingToTrainOn(
-            f"no node of the cluster has a {resource}; ray start --num-cpus, --num-gpus say how many"
-        )
+def _written(evaluation: Evaluation, order: Order) -> Done | Failed:
+    try:
+        return write_result(evaluation, order)
+    except OSError as error:
+        return Failed(f"its result could not be written here: {error}")
 
 
 def _storable(task: TrainingTask) -> TrainingTask:

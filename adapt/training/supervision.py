@@ -34,6 +34,7 @@ def reproducible() -> Iterator[None]:
     torch holds these per process, so other threads of this process train under them too meanwhile.
     """
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
     memory = torch.utils.deterministic
     filling = memory.fill_uninitialized_memory  # type: ignore[attr-defined]  # missing in torch's own types
     torch.set_num_threads(1)
@@ -45,7 +46,7 @@ def reproducible() -> Iterator[None]:
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(deterministic)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warned)
         memory.fill_uninitialized_memory = filling  # type: ignore[attr-defined]
         torch.set_num_threads(threads)
 

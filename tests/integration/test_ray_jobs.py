@@ -39,7 +39,7 @@ class StandIn:
     connects: bool
     orders: list[Order] = field(default_factory=list)
 
-    def wait_for_cluster(self, stop: Any, look_s: float) -> None:
+    def wait_for_cluster(self, within_s: float, stop: Any, look_s: float) -> None:
         if not self.connects:
             raise DriverGone(UNREACHED)
 
