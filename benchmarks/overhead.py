@@ -83,9 +83,9 @@ def _iterations(timed: int, images: int) -> tuple[list[dict[str, float]], dict[s
         arithmetic(first, search, loops)
         for _ in range(timed):
             step = search.settled()
-            if len(step.candidates) != PROPOSALS + 1:
-                print(f"iteration {step.iteration} is left out: not every group has a proposal", file=sys.stderr)
-                continue
+            if len(step.candidates) != PROPOSALS + 1:  # nor will one have later: some group is at its smallest
+                print(f"iteration {step.iteration} ends it: not every group has a proposal", file=sys.stderr)
+                break
             rows.append(_row(step, arithmetic(step, search, loops)))
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
         conditions = {

@@ -68,7 +68,7 @@ def ray_against_processes(timed: int, images: int, steps: int) -> tuple[dict[str
 def _pair(processes: Search, on_ray: Search, turn: int) -> dict[str, float]:
     """One iteration of each; who goes first alternates."""
     order = (processes, on_ray) if turn % 2 == 0 else (on_ray, processes)
-    steps = {id(search): search.settled() for search in order}
+    steps = {id(search): search.settled() if turn else search.iterate() for search in order}
     ours, theirs = steps[id(processes)], steps[id(on_ray)]
     if (ours.picked, ours.iteration) != (theirs.picked, theirs.iteration):
         raise RuntimeError(f"iteration {ours.iteration} picked {ours.picked} in processes, {theirs.picked} on Ray")

@@ -38,7 +38,7 @@ from adapt.latency.runtimes.choice import RuntimeChoice
 from adapt.spec import DeviceName
 from adapt.zoo.initial import initial_network
 from benchmarks.cells import Cells, Found
-from benchmarks.tradeoff_baselines import BASELINES, baseline
+from benchmarks.tradeoff_baselines import BASELINES, baseline, cut_method, cut_to
 from benchmarks.tradeoff_images import rendered_glyphs
 from benchmarks.tradeoff_networks import COUNTED, NETWORKS
 from benchmarks.tradeoff_report import COUNTED_BUDGET, NAMED, OURS, Missing, Point, figure, lead, speed_up, table
@@ -52,7 +52,7 @@ SESSION = Plan(minimum_s=1.5, maximum_s=4.0)
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 CACHE = Path(".bench-cache") / "tradeoff"
 NOT_YET = "not run yet"
-ABOUT = """By `make bench NAME=tradeoff`, on images that a program renders (glyphs of strokes under clutter, noise and
+ABOUT = """By `{command}`, on images that a program renders (glyphs of strokes under clutter, noise and
 occlusion). Accuracy is on the test set, which nothing was chosen by; spread is the lowest and the highest seed.
 Latency is a share of the original's, each network measured in turns with it in one session at the end (onnxruntime on
 the processor, one thread, batch 1); every method was cut until it was within the budget by its own measurement.
@@ -76,10 +76,10 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Errand:
-    """What one process computes, one after the other: originals and searches that others build on, then cells. All that
-    it does not find in `folder` it computes, so none is needed, but two would compute it twice."""
+    """What one process computes, one after the other: originals, searches and cuts that others build on, then
+    cells. What it does not find in `folder` it computes: two must not lack the same at once."""
 
-    step: Literal["original", "search", "cell"]
+    step: Literal["original", "search", "cut", "cell"]
     cells: Sequence[Wanted]
 
 
@@ -94,8 +94,11 @@ class How:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    asked = _parser().parse_args(arguments)
-    began = time.time()
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if asked.apart and not 1 < asked.jobs <= len(os.sched_getaffinity(0)):
+        parser.error("--apart gives each of several processes a core: --jobs is from 2 to as many as there are")
+    began, load = time.time(), os.getloadavg()[0]
     wanted = [cell for cell in everything() if any(fnmatch(str(cell), pattern) for pattern in asked.only or ["*"])]
     conditions = _conditions()
     how = How(
@@ -107,9 +110,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reasons = _compute(wanted, how, asked.jobs, apart=asked.apart)
     points, missing = _measure(wanted, replace(how, until=float("inf")), reasons)
     print(table(points, missing))
-    result = _result(points, missing, conditions, how, time.time() - began)
+    further = {
+        "jobs": asked.jobs,
+        "apart": asked.apart,
+        "load_average": round(load, 1),
+        "seconds": round(time.time() - began),
+    }
+    result = _result(points, missing, conditions, how, further)
     if points:
-        _write(asked.results, "tradeoff" if asked.device == "cpu" else "tradeoff-gpu", points, missing, result)
+        _write(asked.results, asked.device, points, missing, result)
     print(json.dumps(result))
     return 0 if result["within"] else 1
 
@@ -145,7 +154,9 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="cells network/seed/method/budget by a glob, such as 'resnet18*/0/*/50%%'; may be repeated (default: all)",
     )
-    parser.add_argument("--budget-seconds", type=float, default=float("inf"), help="begin and go on until then")
+    parser.add_argument(
+        "--budget-seconds", type=float, default=float("inf"), help="compute until then; what is there is still measured"
+    )
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes (default: cores)")
     parser.add_argument(
         "--apart",
@@ -203,7 +214,12 @@ def _waves(cells: Sequence[Wanted]) -> Iterator[list[Errand]]:
     for cell in cells:
         one = cell if cell.method in VARIANTS else replace(cell, method=OURS)  # baselines train for as many steps
         searches.setdefault((one.network, one.seed, one.method), []).append(one)
-    yield [Errand(step="search", cells=each) for each in searches.values()]
+    # Both width multipliers share a cut.
+    cuts = {(c.network, c.seed, cut_method(c.method), c.budget): c for c in cells if c.method not in VARIANTS}
+    yield [
+        *(Errand(step="search", cells=list(dict.fromkeys(each))) for each in searches.values()),
+        *(Errand(step="cut", cells=[cell]) for cell in cuts.values()),
+    ]
     yield [Errand(step="cell", cells=[cell]) for cell in cells]
 
 
@@ -279,6 +295,8 @@ class Bench:
             original(subject)
         elif step == "search":
             searched(subject, cell.method, cell.budget)
+        elif step == "cut":
+            cut_to(subject, cut_method(cell.method), cell.budget)
         else:
             self.found(cell)
 
@@ -319,7 +337,7 @@ def _measure(wanted: Sequence[Wanted], how: How, reasons: Mapping[Wanted, str]) 
 
 
 def _result(
-    points: Sequence[Point], missing: Sequence[Missing], conditions: Conditions, how: How, seconds: float
+    points: Sequence[Point], missing: Sequence[Missing], conditions: Conditions, how: How, further: Mapping[str, Any]
 ) -> dict[str, Any]:
     leads = {f"ours_minus_{name}": lead(points, name) for name in NAMED}
     quicker = speed_up(points)
@@ -342,9 +360,8 @@ def _result(
             "settings": dict(how.base),
             "session": SESSION.to_document(),
             "cores": len(os.sched_getaffinity(0)),
-            "load_average": round(os.getloadavg()[0], 1),
             "python": platform.python_version(),
-            "seconds": round(seconds),
+            **further,
         },
     }
 
@@ -356,12 +373,16 @@ def _conditions() -> Conditions:
 
 
 def _write(
-    folder: Path, name: str, points: Sequence[Point], missing: Sequence[Missing], result: Mapping[str, Any]
+    folder: Path, device: str, points: Sequence[Point], missing: Sequence[Missing], result: Mapping[str, Any]
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    name, command = "tradeoff", "make bench NAME=tradeoff"
+    if device == "cuda":
+        name, command = "tradeoff_gpu", "python -m benchmarks.tradeoff --device cuda"
+    about = ABOUT.format(command=command)
     figure(points, folder / f"{name}.svg")
     (folder / f"{name}.md").write_text(
-        f"# Latency against accuracy\n\n{ABOUT}\n\n{table(points, missing)}\n\n"
+        f"# Latency against accuracy\n\n{about}\n\n{table(points, missing)}\n\n"
         f"![Latency against accuracy]({name}.svg)\n\n```json\n{json.dumps(result, indent=1)}\n```\n"
     )
 

@@ -43,7 +43,7 @@ WIDTHS = 400  # looked at, so that no set of rounded counts is passed over
 def baseline(subject: Subject, method: str, budget: float, steps: int) -> Found:
     """The network of `method` within `budget` after at least `steps` training steps; one from scratch trains as long
     as the original and these together."""
-    cut = cut_to(subject, "uniform" if method.startswith("uniform") else method, budget)
+    cut = cut_to(subject, cut_method(method), budget)
     settings = subject.settings()
     epochs = math.ceil(steps / epoch_of(subject))
     scratch = method == "uniform-scratch"
@@ -56,6 +56,11 @@ def baseline(subject: Subject, method: str, budget: float, steps: int) -> Found:
         learning_rate=settings.training_learning_rate if scratch else settings.long_term_learning_rate,
     )
     return replace(found, values={**found.values, "total_steps": epochs * epoch_of(subject)})
+
+
+def cut_method(method: str) -> str:
+    """What cuts the original for this baseline."""
+    return "uniform" if method.startswith("uniform") else method
 
 
 def cut_to(subject: Subject, method: str, budget: float) -> Found:
