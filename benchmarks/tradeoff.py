@@ -380,6 +380,8 @@ def _write(
     if device == "cuda":
         name, command = "tradeoff_gpu", "python -m benchmarks.tradeoff --device cuda"
     about = ABOUT.format(command=command)
+    if others := result["conditions"]["not_asked_for"]:
+        about += f"\n\nMissing as well, since `--only` left them out: {others} of {len(everything())} cells."
     figure(points, folder / f"{name}.svg")
     (folder / f"{name}.md").write_text(
         f"# Latency against accuracy\n\n{about}\n\n{table(points, missing)}\n\n"
