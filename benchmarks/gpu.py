@@ -10,8 +10,6 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ import torch
 from benchmarks.bare_loop import arithmetic, bare_loops
 from benchmarks.overhead import PROPOSALS, SETTINGS
 from benchmarks.results import write_page
-from benchmarks.searches import random_images, searching, zoo_network
+from benchmarks.searches import on_cores, random_images, searching, zoo_network
 
 ARCHITECTURES = ("mobilenet_v1_0.50_32", "mobilenet_v2_96")
 TIMED = 1
@@ -60,10 +58,11 @@ def main() -> int:
 
 def _overhead(architecture: str, processes: int) -> dict[str, Any]:
     """`processes` 0: as many in flight as there is room for."""
-    network = zoo_network(architecture)
+    network, cores = zoo_network(architecture), sorted(os.sched_getaffinity(0))
+    cores = cores[: processes or len(cores)]  # a search has at most as many processes as its own has cores
     with (
         tempfile.TemporaryDirectory(prefix="netadapt-gpu-") as folder,
-        _on_cores(processes) as cores,
+        on_cores(cores),
         searching(
             network,
             random_images(2340, network.graph.input_shape),
@@ -89,18 +88,6 @@ def _overhead(architecture: str, processes: int) -> dict[str, Any]:
         "after_training_s": round(sum(step.seconds - step.trained_s for step in steps) / TIMED, 3),
         "first_iteration_s": round(first.seconds, 2),
     }
-
-
-@contextmanager
-def _on_cores(processes: int) -> Iterator[list[int]]:
-    """A search has at most as many processes as its own has cores."""
-    cores = sorted(os.sched_getaffinity(0))
-    chosen = cores[: processes or len(cores)]
-    os.sched_setaffinity(0, chosen)
-    try:
-        yield chosen
-    finally:
-        os.sched_setaffinity(0, cores)
 
 
 if __name__ == "__main__":

@@ -110,7 +110,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reasons = _compute(wanted, how, asked.jobs, apart=asked.apart)
     points, missing = _measure(wanted, replace(how, until=float("inf")), reasons)
     print(table(points, missing))
+    left_out = len(everything()) - len(wanted)
     further = {
+        "not_asked_for": left_out,
         "jobs": asked.jobs,
         "apart": asked.apart,
         "load_average": round(load, 1),
@@ -118,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     result = _result(points, missing, conditions, how, further)
     if points:
-        _write(asked.results, asked.device, points, missing, result)
+        _write(asked.results, asked.device, left_out, points, missing, result)
     print(json.dumps(result))
     return 0 if result["within"] else 1
 
@@ -373,15 +375,20 @@ def _conditions() -> Conditions:
 
 
 def _write(
-    folder: Path, device: str, points: Sequence[Point], missing: Sequence[Missing], result: Mapping[str, Any]
+    folder: Path,
+    device: str,
+    left_out: int,
+    points: Sequence[Point],
+    missing: Sequence[Missing],
+    result: Mapping[str, Any],
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     name, command = "tradeoff", "make bench NAME=tradeoff"
     if device == "cuda":
         name, command = "tradeoff_gpu", "python -m benchmarks.tradeoff --device cuda"
     about = ABOUT.format(command=command)
-    if others := result["conditions"]["not_asked_for"]:
-        about += f"\n\nMissing as well, since `--only` left them out: {others} of {len(everything())} cells."
+    if left_out:
+        about += f"\n\nMissing as well, since `--only` left them out: {left_out} of {len(everything())} cells."
     figure(points, folder / f"{name}.svg")
     (folder / f"{name}.md").write_text(
         f"# Latency against accuracy\n\n{about}\n\n{table(points, missing)}\n\n"

@@ -61,8 +61,8 @@ def reestimate_batch_norm(
     """Replaces the running statistics by the plain average over a few batches that depend on `seed` alone; with
     `most_batches` 0 they stay what training left.
 
-    After a cut or a few steps the old statistics are stale: a proposal scored 0.715 with them and 0.979 with fresh
-    ones. So it comes before every accuracy that a choice rests on. Dropout is off. Leaves `module` in eval mode.
+    After a cut or a few steps the old statistics are stale, and what a network scores with them says little of it. So
+    it comes before every accuracy that a choice rests on. Dropout is off. Leaves `module` in eval mode.
     """
     module.eval()
     norms = batch_norms(module)

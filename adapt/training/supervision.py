@@ -38,8 +38,8 @@ def reproducible() -> Iterator[None]:
     memory = torch.utils.deterministic
     filling = memory.fill_uninitialized_memory  # type: ignore[attr-defined]  # missing in torch's own types
     torch.set_num_threads(1)
-    # With deterministic kernels torch writes NaN into memory before they write there: a fifteenth of a step's time, a
-    # seventh of a forward pass's, for nothing, as every kernel writes all of its output.
+    # With deterministic kernels torch writes NaN into memory before they write there, which takes time in every step
+    # and is for nothing: every kernel writes all of its output.
     memory.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     # On a GPU some operators have no other kernels (the gradient of a max pooling): a job there may say so in the log.
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
