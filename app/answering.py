@@ -36,7 +36,7 @@ def answer(server: Server, listener: socket.socket) -> None:
     """Until SIGINT or SIGTERM. On a socket of several processes the kernel gives each connection to one of them."""
     # uvicorn raises the signal again once it has stopped; by default that would then end us on the spot and leave
     # behind whatever runs beside us.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.default_int_handler)
         server.run(sockets=[listener])

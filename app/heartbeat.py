@@ -9,7 +9,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from adapt.parent import wake_at_parents_end
 
@@ -22,14 +23,15 @@ def beat_for_parent() -> None:
     """For the child, before it imports anything slow. Does nothing for a process that nobody listens to.
 
     The child is asked to end, by SIGTERM, when the one that listened is gone: a lane without its host would go on
-    claiming work that nobody can tell it to leave. Ctrl-C reaches all processes of a terminal; until the child has a
-    handler of its own, in the midst of its imports, that ends it without a traceback.
+    claiming work that nobody can tell it to leave. Ctrl-C reaches all processes of a terminal; the child was started
+    with it kept back, and from here on, until it has a handler of its own, that ends it without a traceback.
     """
     descriptor = os.environ.pop(_VARIABLE, None)
     if descriptor is not None:
         os.set_inheritable(int(descriptor), False)
         wake_at_parents_end()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         threading.Thread(target=_beat, args=(int(descriptor),), name="heartbeat", daemon=True).start()
 
 
@@ -43,8 +45,19 @@ def _beat(descriptor: int) -> None:
         time.sleep(BEAT_S)
 
 
+@contextmanager
+def _ctrl_c_kept_back() -> Iterator[None]:
+    """What this thread starts meanwhile hears Ctrl-C when it lets it in: before that Python would show a traceback of
+    its first imports."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class WatchedProcess:
-    """A child that is expected to beat, from its start on. Not thread-safe."""
+    """A child that is expected to beat, from its start on: it calls `beat_for_parent`. Not thread-safe."""
 
     def __init__(
         self,
@@ -57,12 +70,13 @@ class WatchedProcess:
         self._pipe, theirs = os.pipe()
         os.set_blocking(self._pipe, False)
         try:
-            self.process = subprocess.Popen(
-                command,
-                env={**environment, _VARIABLE: str(theirs)},
-                pass_fds=[theirs, *handed_down],
-                stdin=subprocess.DEVNULL,
-            )
+            with _ctrl_c_kept_back():
+                self.process = subprocess.Popen(
+                    command,
+                    env={**environment, _VARIABLE: str(theirs)},
+                    pass_fds=[theirs, *handed_down],
+                    stdin=subprocess.DEVNULL,
+                )
         finally:
             os.close(theirs)
         self._looked, self._silent_s = time.monotonic(), 0.0

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.cli.supervision import Supervisor, child_environment
+from app.heartbeat import WatchedProcess
 
 LIVES_ON = "import os, sys, signal; open(sys.argv[1], 'w').write(str(os.getpid())); signal.pause()"
 BEATS = f"from app.heartbeat import beat_for_parent; beat_for_parent(); {LIVES_ON}"
@@ -61,6 +62,18 @@ def test_a_worker_that_is_halted_is_killed_and_started_again(tmp_path: Path) -> 
         assert not lives(first)
     finally:
         supervisor.stop()
+
+
+@pytest.mark.parametrize("when", ["at once", "later"])
+def test_ctrl_c_ends_a_process_that_begins_without_a_traceback(when: str, capfd: pytest.CaptureFixture[str]) -> None:
+    beat = "from app.heartbeat import beat_for_parent; beat_for_parent()"
+    hit = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    child = WatchedProcess([sys.executable, "-c", f"{hit}; {beat}" if when == "at once" else f"{beat}; {hit}"])
+    assert child.wait(60)
+    child.close()
+    assert child.process.returncode == -signal.SIGINT
+    assert capfd.readouterr().err == ""
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])  # we hear it still
 
 
 def test_a_supervision_that_fails_says_so() -> None:
