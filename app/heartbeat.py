@@ -9,10 +9,10 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 from adapt.parent import wake_at_parents_end
+from app.ctrl_c import ctrl_c_kept_back, let_ctrl_c_in
 
 BEAT_S = 1.0
 NOTICED_S = 1.0  # at most so much silence counts per look: when this process was halted itself, nobody is to blame
@@ -20,18 +20,18 @@ _VARIABLE = "NETADAPT_HEARTBEAT"
 
 
 def beat_for_parent() -> None:
-    """For the child, before it imports anything slow. Does nothing for a process that nobody listens to.
+    """For a process of ours, before it imports anything slow. It beats when somebody listens.
 
-    The child is asked to end, by SIGTERM, when the one that listened is gone: a lane without its host would go on
-    claiming work that nobody can tell it to leave. Ctrl-C reaches all processes of a terminal; the child was started
-    with it kept back, and from here on, until it has a handler of its own, that ends it without a traceback.
+    It is asked to end, by SIGTERM, when the one that listened is gone: a lane without its host would go on claiming
+    work that nobody can tell it to leave. It was started with Ctrl-C, which reaches all processes of a terminal, kept
+    back; from here on, until it has a handler of its own, that ends it without a traceback.
     """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    let_ctrl_c_in()
     descriptor = os.environ.pop(_VARIABLE, None)
     if descriptor is not None:
         os.set_inheritable(int(descriptor), False)
         wake_at_parents_end()
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         threading.Thread(target=_beat, args=(int(descriptor),), name="heartbeat", daemon=True).start()
 
 
@@ -43,17 +43,6 @@ def _beat(descriptor: int) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
             return
         time.sleep(BEAT_S)
-
-
-@contextmanager
-def _ctrl_c_kept_back() -> Iterator[None]:
-    """What this thread starts meanwhile hears Ctrl-C when it lets it in: before that Python would show a traceback of
-    its first imports."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class WatchedProcess:
@@ -70,7 +59,7 @@ class WatchedProcess:
         self._pipe, theirs = os.pipe()
         os.set_blocking(self._pipe, False)
         try:
-            with _ctrl_c_kept_back():
+            with ctrl_c_kept_back():
                 self.process = subprocess.Popen(
                     command,
                     env={**environment, _VARIABLE: str(theirs)},

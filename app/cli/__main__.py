@@ -1,6 +1,15 @@
-"""`python -m app.cli`: the command line where the `netadapt` script is not on the path."""
+"""`netadapt`, and `python -m app.cli` where that script is not on the path."""
 
-from app.cli.main import run
+from app.ctrl_c import keep_ctrl_c_back
+
+
+def main() -> None:
+    """The entry point."""
+    keep_ctrl_c_back()
+    from app.cli.main import run
+
+    run()
+
 
 if __name__ == "__main__":
-    run()
+    main()

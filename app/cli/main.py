@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli import agent, architectures, datasets, families, jobs, models, server, targets, tokens, webhooks
+from app.ctrl_c import let_ctrl_c_in
 
 if TYPE_CHECKING:
     from app.client.errors import NetAdaptError
@@ -55,10 +56,11 @@ def netadapt(
 
 
 def run() -> None:
-    """The entry point: a failure is one line on stderr, never a traceback."""
+    """A failure is one line on stderr, never a traceback."""
     from app.client.errors import NetAdaptError
 
     try:
+        let_ctrl_c_in()
         app(prog_name="netadapt")
     except NetAdaptError as error:
         sys.exit(_failed(f"{error}{_what_to_do(error)}"))

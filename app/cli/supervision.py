@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import app
+from app.ctrl_c import keep_ctrl_c_back
 from app.heartbeat import WatchedProcess
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ def child_environment() -> dict[str, str]:
 
 def run_worker_in_place() -> None:
     """This process becomes the worker; does not return."""
+    keep_ctrl_c_back()
     os.execve(WORKER[0], WORKER, child_environment())
 
 

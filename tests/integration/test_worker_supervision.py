@@ -1,7 +1,8 @@
-"""The supervisor against real processes: what dies is started again, and nothing outlives it."""
+"""The supervisor against real processes: what dies is started again, nothing outlives it, Ctrl-C ends it quietly."""
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -74,6 +75,20 @@ def test_ctrl_c_ends_a_process_that_begins_without_a_traceback(when: str, capfd:
     assert child.process.returncode == -signal.SIGINT
     assert capfd.readouterr().err == ""
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])  # we hear it still
+
+
+CTRL_C_AT_TYPER = """
+import os, signal, sys, types
+at_typer = lambda name, *_: os.kill(os.getpid(), signal.SIGINT) if name == "typer" else None
+sys.meta_path.insert(0, types.SimpleNamespace(find_spec=at_typer))
+from app.cli.__main__ import main
+main()
+"""
+
+
+def test_ctrl_c_while_the_command_line_begins_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    assert subprocess.run([sys.executable, "-c", CTRL_C_AT_TYPER], check=False, timeout=60).returncode == 1
+    assert capfd.readouterr().err == "netadapt: interrupted\n"
 
 
 def test_a_supervision_that_fails_says_so() -> None:
