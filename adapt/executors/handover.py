@@ -6,7 +6,10 @@ us: the folder is the user's own (mode 0700) and holds only what the parent wrot
 """
 
 import pickle
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,35 @@ class Iteration:
     order: tuple[str, ...]
     before: Kept
     candidates: tuple[Candidate, ...]
+
+
+class Handover:
+    """The folder of one executor: its task, and the iteration that is at work. Not thread-safe."""
+
+    def __init__(self, task: TrainingTask) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="netadapt-executor-"))
+        self._iterations = 0
+        try:
+            write_task(task, self.folder)
+        except BaseException:
+            self.remove()
+            raise
+
+    @contextmanager
+    def iteration(self, network: Network, before: Kept, candidates: Sequence[Candidate]) -> Iterator[Path]:
+        """Its file; gone afterwards with all that came of it, results that nobody read among them."""
+        self._iterations += 1
+        path = self.folder / f"iteration-{self._iterations}.pickle"
+        try:
+            write_iteration(path, network, before, tuple(candidates))
+            yield path
+        finally:
+            for written in self.folder.glob(f"{path.stem}*"):
+                written.unlink()
+
+    def remove(self) -> None:
+        """Safe to call twice."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def write_task(task: TrainingTask, folder: Path) -> None:

@@ -1,8 +1,6 @@
 """Candidates in a pool of processes, each on one thread. A child that dies or hangs is replaced, its candidate tried
 again."""
 
-import shutil
-import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.connection import wait
@@ -13,7 +11,7 @@ from adapt.events import Evaluation
 from adapt.executors.attempts import Attempt, Attempts
 from adapt.executors.child_process import ChildProcess, start_child
 from adapt.executors.contract import Candidate, Failure
-from adapt.executors.handover import read_result, write_iteration, write_task
+from adapt.executors.handover import Handover, read_result
 from adapt.executors.messages import Diverges, Done, Failed, Order
 from adapt.executors.patience import Patience
 from adapt.executors.task import TrainingTask
@@ -37,13 +35,8 @@ class ProcessExecutor:
         self._batch = min(task.settings.batch_size, len(task.data.train))
         self._patience = Patience() if patience is None else patience
         self._children: list[ChildProcess] = []
-        self._started = self._iterations = 0
-        self._folder = Path(tempfile.mkdtemp(prefix="netadapt-executor-"))
-        try:
-            write_task(task, self._folder)
-        except BaseException:
-            self.close()
-            raise
+        self._started = 0
+        self._handover = Handover(task)
 
     @property
     def child_pids(self) -> list[int]:
@@ -54,35 +47,31 @@ class ProcessExecutor:
         self, network: Network, before: Kept, candidates: Sequence[Candidate], stop: Stop
     ) -> Generator[Evaluation | Failure, None, None]:
         """Results in the order in which they end. Raises Stopped, and then nothing trains any more."""
-        self._iterations += 1
-        iteration = self._folder / f"iteration-{self._iterations}.pickle"
-        write_iteration(iteration, network, before, tuple(candidates))
         attempts = Attempts(candidates, self._batch)
         running: dict[int, Attempt] = {}  # by the child's pid
-        try:
-            while attempts.waiting or running:
-                if stop():
-                    raise Stopped("stopped while candidates were evaluated")
-                self._hand_out(iteration, attempts, running)
-                ended: list[Evaluation | Failure] = []
-                for attempt, order, outcome in self._listen(running):
-                    if isinstance(outcome, Done):
-                        ended.append(replace(read_result(order, outcome), attempts=attempt.number))
-                    elif (failure := attempts.failed(attempt, outcome)) is not None:
-                        ended.append(failure)
-                self._hand_out(iteration, attempts, running)  # nobody idles while the results are recorded
-                yield from ended
-        finally:  # also when nobody asks for the other results: nothing keeps running
-            for child in [child for child in self._children if child.pid in running]:
-                self._discard(child)
-            for path in self._folder.glob(f"{iteration.stem}*"):
-                path.unlink()
+        with self._handover.iteration(network, before, candidates) as iteration:
+            try:
+                while attempts.waiting or running:
+                    if stop():
+                        raise Stopped("stopped while candidates were evaluated")
+                    self._hand_out(iteration, attempts, running)
+                    ended: list[Evaluation | Failure] = []
+                    for attempt, order, outcome in self._listen(running):
+                        if isinstance(outcome, Done):
+                            ended.append(replace(read_result(order, outcome), attempts=attempt.number))
+                        elif (failure := attempts.failed(attempt, outcome)) is not None:
+                            ended.append(failure)
+                    self._hand_out(iteration, attempts, running)  # nobody idles while the results are recorded
+                    yield from ended
+            finally:  # also when nobody asks for the other results: nothing keeps running
+                for child in [child for child in self._children if child.pid in running]:
+                    self._discard(child)
 
     def close(self) -> None:
         """Ends the children; safe to call twice."""
         for child in list(self._children):
             self._discard(child)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._handover.remove()
 
     def _hand_out(self, iteration: Path, attempts: Attempts, running: dict[int, Attempt]) -> None:
         while attempts.waiting and len(running) < self._workers:
@@ -108,7 +97,7 @@ class ProcessExecutor:
                 return child
             self._discard(child)  # it died while it had nothing to do
         self._started += 1
-        child = start_child(self._folder, self._started)
+        child = start_child(self._handover.folder, self._started)
         self._children.append(child)
         return child
 

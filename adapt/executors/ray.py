@@ -2,8 +2,6 @@
 
 import importlib.util
 import logging
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ from adapt.errors import ClusterAway, ExtraAbsent, Stopped
 from adapt.events import Evaluation
 from adapt.executors.attempts import Attempt, Attempts
 from adapt.executors.contract import Candidate, Failure
-from adapt.executors.handover import read_result, write_iteration, write_task
+from adapt.executors.handover import Handover, read_result
 from adapt.executors.messages import Done, Ended, Order
 from adapt.executors.patience import Patience
 from adapt.executors.ray_process import DriverGone, RayDriver, start_driver
@@ -80,45 +78,36 @@ class RayExecutor:
         self._batch = min(task.settings.batch_size, len(task.data.train))
         self.patience = Patience(silent_s=30.0) if patience is None else patience
         self._driver: RayDriver | None = None
-        self._iterations = self._losses = 0
-        self._folder = Path(tempfile.mkdtemp(prefix="netadapt-executor-"))
-        try:
-            write_task(task, self._folder)
-        except BaseException:
-            self.close()
-            raise
+        self._losses = 0
+        self._handover = Handover(task)
 
     def evaluate(
         self, network: Network, before: Kept, candidates: Sequence[Candidate], stop: Stop
     ) -> Generator[Evaluation | Failure, None, None]:
         """Results in the order in which they end. Raises Stopped, and then nothing trains any more; ClusterAway."""
-        self._iterations += 1
-        iteration = self._folder / f"iteration-{self._iterations}.pickle"
-        write_iteration(iteration, network, before, tuple(candidates))
         attempts = Attempts(candidates, self._batch)
         running: dict[Path, tuple[Attempt, Order]] = {}  # by where the result will be
-        try:
-            while attempts.waiting or running:
-                if stop():
-                    raise Stopped("stopped while candidates were evaluated")
-                driver = self._connected(stop)
-                with self._noticing_a_loss(attempts, running):
-                    _hand_out(driver, iteration, attempts, running)
-                    for ended in driver.listen(LOOK_S):
-                        self._losses = 0
-                        yield from _result(ended, attempts, running)
-        finally:  # also when nobody asks for the other results: nothing keeps running
-            if running:
-                self._cancel()
-            for path in self._folder.glob(f"{iteration.stem}*"):
-                path.unlink()
+        with self._handover.iteration(network, before, candidates) as iteration:
+            try:
+                while attempts.waiting or running:
+                    if stop():
+                        raise Stopped("stopped while candidates were evaluated")
+                    driver = self._connected(stop)
+                    with self._noticing_a_loss(attempts, running):
+                        _hand_out(driver, iteration, attempts, running)
+                        for ended in driver.listen(LOOK_S):
+                            self._losses = 0
+                            yield from _result(ended, attempts, running)
+            finally:  # also when nobody asks for the other results: nothing keeps running
+                if running:
+                    self._cancel()
 
     def close(self) -> None:
         """Leaves the cluster, and ends one that was started here; safe to call twice."""
         if self._driver is not None:
             self._driver.kill()
             self._driver = None
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._handover.remove()
 
     @contextmanager
     def _noticing_a_loss(self, attempts: Attempts, running: dict[Path, tuple[Attempt, Order]]) -> Iterator[None]:
@@ -141,7 +130,7 @@ class RayExecutor:
         """Raises ClusterAway, Stopped."""
         since, told = time.monotonic(), False
         while self._driver is None:
-            driver = start_driver(self._folder, self._cluster.address, self._processors, self.patience)
+            driver = start_driver(self._handover.folder, self._cluster.address, self._processors, self.patience)
             try:
                 driver.wait_for_cluster(self._connects_within(since), stop, LOOK_S)
                 self._driver = driver
