@@ -3,17 +3,18 @@
 from collections.abc import Generator, Sequence
 
 from adapt.events import Event, Message, ProposalEvaluated
-from adapt.finetune import Proposal, next_network, outcomes_of, short_term_finetune
+from adapt.finetune import Beside, Proposal, next_network, outcomes_of, short_term_finetune
 from adapt.pick import not_told_apart, pick
 from adapt.round import Picked, Round
 from adapt.second_look import pick_by_both
+from adapt.spec import Settings
 
 
 class Exact:
     """Every proposal is trained to the end, and the best one is the next network. Implements adapt.round.Lines."""
 
-    def beside_the_control(self, proposals: Sequence[Proposal]) -> Sequence[Proposal]:
-        return proposals
+    def beside_the_control(self, settings: Settings, iteration: int, proposals: Sequence[Proposal]) -> Beside:
+        return Beside(proposals)
 
     def short_term_finetune(
         self, now: Round, proposals: Sequence[Proposal]

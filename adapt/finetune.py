@@ -37,6 +37,14 @@ class Proposal:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Proposals that are begun with the control, and the step up to which they train (None: to the end)."""
+
+    proposals: Sequence[Proposal]
+    until: int | None = None
+
+
+@dataclass(frozen=True)
 class UnderWay:
     """The results of an iteration's proposals: those that are there, and those that are being trained."""
 
@@ -53,7 +61,7 @@ class UnderWay:
 
 
 def evaluate_control(
-    job: Job, net: Current, iteration: int, beside: Sequence[Proposal]
+    job: Job, net: Current, iteration: int, beside: Beside
 ) -> Generator[Event, None, tuple[Evaluation, Current, UnderWay]]:
     """The unpruned network after the same fine-tune as the proposals get: dAcc is measured against it.
 
@@ -113,7 +121,7 @@ def outcomes(
     until: int | None = None,
 ) -> Outcomes:
     """Up to step `until` (None: to the end). Those of `begun`, by group, go on from where they stopped."""
-    candidates = [_going_on(of_proposal(job, net, iteration, each), begun.get(each.bundle.id)) for each in proposals]
+    candidates = [going_on(of_proposal(job, net, iteration, each), begun.get(each.bundle.id)) for each in proposals]
     candidates = [replace(each, until=until) for each in candidates]
     results = job.executor.evaluate(net.network, net.kept, candidates, job.stop)
     for proposal, outcome in outcomes_of(net, iteration, proposals, results):
@@ -234,9 +242,9 @@ def control_candidate(job: Job, net: Current, iteration: int) -> Candidate:
     return Candidate(group=None, kept=net.kept, seed=seed, learning_rate=net.learning_rate)
 
 
-def _begin(job: Job, net: Current, iteration: int, beside: Sequence[Proposal]) -> tuple[Evaluation, UnderWay]:
+def _begin(job: Job, net: Current, iteration: int, beside: Beside) -> tuple[Evaluation, UnderWay]:
     """The control, and the results of the proposals as they come. Raises ProposalFailed when the control failed."""
-    others = [of_proposal(job, net, iteration, proposal) for proposal in beside]
+    others = [replace(of_proposal(job, net, iteration, each), until=beside.until) for each in beside.proposals]
     control = control_candidate(job, net, iteration)
     running = job.executor.evaluate(net.network, net.kept, [control, *others], job.stop)
     early = []
@@ -259,7 +267,7 @@ def of_proposal(job: Job, net: Current, iteration: int, proposal: Proposal) -> C
     return candidate(job, net, iteration, proposal.bundle.id, proposal.kept)
 
 
-def _going_on(candidate: Candidate, begun: Evaluation | None) -> Candidate:
+def going_on(candidate: Candidate, begun: Evaluation | None) -> Candidate:
     return candidate if begun is None else replace(candidate, begun=begun, parts=begun.parts)
 
 

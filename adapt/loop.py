@@ -156,7 +156,9 @@ def shrink(job: Job, budget: Budget, original: Current, net: Current, lines: Lin
         yield from skipped
 
         yield PhaseChanged(phase="adapting")
-        control, net, under_way = yield from evaluate_control(job, net, i, lines.beside_the_control(proposals))
+        control, net, under_way = yield from evaluate_control(
+            job, net, i, lines.beside_the_control(job.settings, i, proposals)
+        )
         falling = situation.furthest_to_fall(constraint)
         aim = Aim(resource=falling, limit=budget.limits[falling])
         now = Round(

@@ -51,7 +51,8 @@ def begin(job: Job, progress: Progress) -> Generator[Event, None, Current]:
 def network_to_go_on_from(
     job: Job, progress: Progress, original: Current, budget: Budget
 ) -> Generator[Event, None, Current]:
-    """The original, or where an earlier run or another job ended."""
+    """The original, or where an earlier run or another job ended; and the learning rate that its last control left."""
+    original = replace(original, learning_rate=progress.learning_rate or original.learning_rate)
     if progress.network is None or progress.kept is None or progress.holdout is None:
         return original
     net = replace(
@@ -60,7 +61,6 @@ def network_to_go_on_from(
         network=progress.network,
         kept=progress.kept,
         holdout=progress.holdout,
-        learning_rate=progress.learning_rate or original.learning_rate,
     )
     key = None if progress.iteration else "start"
     return (yield from take_empirical_measurement(job, net, budget=budget, key=key))

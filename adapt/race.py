@@ -12,11 +12,15 @@ from adapt.errors import ProposalFailed
 from adapt.events import Evaluation, Event, Message, ProposalEvaluated, ProposalGivenUp, ProposalRacedOut, RungDone
 from adapt.exact import best_alone
 from adapt.finetune import (
+    Beside,
+    Outcomes,
     Proposal,
     control_candidate,
     cut_of,
+    going_on,
     only_result,
     outcomes,
+    outcomes_of,
     short_term_finetune,
     with_figures,
 )
@@ -25,6 +29,7 @@ from adapt.pick import in_order, not_told_apart
 from adapt.round import Picked, Round
 from adapt.rungs import resting, rungs, who_leaves, why_resting
 from adapt.search import Left, Progress
+from adapt.spec import Race, Settings
 
 
 class Racing:
@@ -35,24 +40,27 @@ class Racing:
         self._left = dict(progress.races.left)
         self._decided = progress.races.decided
 
-    def beside_the_control(self, proposals: Sequence[Proposal]) -> Sequence[Proposal]:
-        return ()  # who is let in, and how far it trains first, is the race's to say
+    def beside_the_control(self, settings: Settings, iteration: int, proposals: Sequence[Proposal]) -> Beside:
+        """The first leg of the race, which needs no control to be compared with."""
+        rest = self._resting(settings.race, iteration, proposals)
+        racing = [each for each in self._still_in(iteration, proposals) if each.bundle.id not in rest]
+        return Beside(racing, self._until(settings, iteration, racing))
 
     def short_term_finetune(
         self, now: Round, proposals: Sequence[Proposal]
     ) -> Generator[Event, None, list[ProposalEvaluated]]:
+        settings, i = now.job.settings, now.iteration
         racing = yield from self._let_in(now, proposals)
-        begun: dict[str, Evaluation] = {}
+        leg = outcomes_of(now.net, i, racing, now.under_way)
         control: Evaluation | None = None
-        for rung, until in enumerate(rungs(now.job.settings.short_term_steps), 1):
-            if len(racing) > 1 and (now.iteration, rung) > self._decided:
-                begun = yield from _train(now, racing, begun, until)
-                control = _control_at(now, until, control)
-                racing = [proposal for proposal in racing if proposal.bundle.id in begun]
-                yield from self._judge(now, rung, racing, begun, control)
-                racing = self._still_in(now, racing)
-        ends = outcomes(now.job, now.net, now.iteration, racing, begun)
-        return (yield from short_term_finetune(now.job, now.net, now.iteration, ends, now.control, now.aim))
+        while (until := self._until(settings, i, racing)) is not None:
+            stand = yield from _stand_after(leg, i)
+            control = _control_at(now, until, control)
+            racing = [proposal for proposal in racing if proposal.bundle.id in stand]
+            yield from self._judge(now, rungs(settings.short_term_steps).index(until) + 1, racing, stand, control)
+            racing = self._still_in(i, racing)
+            leg = outcomes(now.job, now.net, i, racing, stand, self._until(settings, i, racing))
+        return (yield from short_term_finetune(now.job, now.net, i, leg, now.control, now.aim))
 
     def pick(self, now: Round, results: Sequence[ProposalEvaluated]) -> Generator[Event, None, Picked]:
         ranked = in_order(now.job.settings.pick, results)
@@ -63,26 +71,34 @@ class Racing:
             return together
         return (yield from best_alone(now, results))
 
+    def _until(self, settings: Settings, iteration: int, racing: Sequence[Proposal]) -> int | None:
+        """The step that these train up to: that of the next rung, or None, the end, where nobody is left to leave."""
+        if len(racing) < 2:
+            return None
+        ahead = enumerate(rungs(settings.short_term_steps), 1)
+        return next((until for rung, until in ahead if (iteration, rung) > self._decided), None)
+
     def _let_in(self, now: Round, proposals: Sequence[Proposal]) -> Generator[Event, None, list[Proposal]]:
         """Rung 0: all but those that rest. Who has left this race by the record is not in it either."""
-        race = now.job.settings.race
-        rest = resting(race, self._left, now.iteration, [proposal.bundle.id for proposal in proposals])
-        yield from self._leave(
-            now,
-            0,
-            [
+        if (now.iteration, 0) > self._decided:
+            rest = self._resting(now.job.settings.race, now.iteration, proposals)
+            out = [
                 ProposalRacedOut(
                     **cut_of(now.net, now.iteration, proposal),
                     rung=0,
                     evaluation=None,
                     behind=None,
-                    reason=why_resting(race, since, self._left[since, proposal.bundle.id]),
+                    reason=why_resting(now.job.settings.race, since, self._left[since, proposal.bundle.id]),
                 )
                 for proposal in proposals
                 if (since := rest.get(proposal.bundle.id)) is not None
-            ],
-        )
-        return self._still_in(now, proposals)
+            ]
+            yield from self._leave(now, 0, out)
+        return self._still_in(now.iteration, proposals)
+
+    def _resting(self, race: Race, iteration: int, proposals: Sequence[Proposal]) -> Mapping[str, int]:
+        """By group, since which iteration."""
+        return resting(race, self._left, iteration, [proposal.bundle.id for proposal in proposals])
 
     def _judge(
         self, now: Round, rung: int, racing: Sequence[Proposal], begun: Mapping[str, Evaluation], control: Evaluation
@@ -112,33 +128,34 @@ class Racing:
     def _leave(self, now: Round, rung: int, out: Sequence[ProposalRacedOut]) -> Generator[Event, None, None]:
         """In the record before anybody trains on."""
         yield RungDone(iteration=now.iteration, rung=rung, raced_out=tuple(out))
+        self._decided = (now.iteration, rung)
         self._left |= {(now.iteration, each.group): Left(each.rung, each.behind) for each in out}
 
-    def _still_in(self, now: Round, proposals: Sequence[Proposal]) -> list[Proposal]:
-        return [proposal for proposal in proposals if (now.iteration, proposal.bundle.id) not in self._left]
+    def _still_in(self, iteration: int, proposals: Sequence[Proposal]) -> list[Proposal]:
+        return [proposal for proposal in proposals if (iteration, proposal.bundle.id) not in self._left]
 
 
-def _train(
-    now: Round, racing: Sequence[Proposal], begun: Mapping[str, Evaluation], until: int
-) -> Generator[Event, None, dict[str, Evaluation]]:
-    """Up to step `until`; of those that were given up there is nothing. Raises ProposalFailed when that is nobody."""
+def _stand_after(leg: Outcomes, iteration: int) -> Generator[Event, None, dict[str, Evaluation]]:
+    """By group; of those that were given up there is nothing. Raises ProposalFailed when that is nobody."""
     stand: dict[str, Evaluation] = {}
     given_up = None
-    for proposal, outcome in outcomes(now.job, now.net, now.iteration, racing, begun, until):
+    for proposal, outcome in leg:
         if isinstance(outcome, ProposalGivenUp):
             given_up = outcome
             yield given_up
         else:
             stand[proposal.bundle.id] = outcome
     if not stand and given_up is not None:
-        raise ProposalFailed(f"{given_up.group} of iteration {now.iteration}", given_up.attempts, given_up.reason)
+        raise ProposalFailed(f"{given_up.group} of iteration {iteration}", given_up.attempts, given_up.reason)
     return stand
 
 
 def _control_at(now: Round, until: int, begun: Evaluation | None) -> Evaluation:
     """What proposals are compared with after `until` steps. Slopes are by the control, so it takes those steps once
-    more; for the other rules it is the same for all of them."""
+    more; for the other rules it is the same for all of them. One that has diverged stays so."""
     if now.job.settings.pick != "best-slope":
         return now.control
-    candidate = control_candidate(now.job, now.net, now.iteration)
-    return only_result(now.job, now.net, replace(candidate, until=until, begun=begun))
+    if begun is not None and begun.memory is None:
+        return begun
+    candidate = replace(control_candidate(now.job, now.net, now.iteration), parts=now.control.parts, until=until)
+    return only_result(now.job, now.net, going_on(candidate, begun))

@@ -6,10 +6,11 @@ from typing import Protocol
 
 from adapt.budget import Budget
 from adapt.events import Evaluation, Event, ProposalEvaluated
-from adapt.finetune import Proposal, UnderWay
+from adapt.finetune import Beside, Proposal, UnderWay
 from adapt.pick import Aim
 from adapt.proposals import Situation
 from adapt.search import Current, Job
+from adapt.spec import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +41,8 @@ class Picked:
 class Lines(Protocol):
     """One object for a whole search."""
 
-    def beside_the_control(self, proposals: Sequence[Proposal]) -> Sequence[Proposal]:
-        """Those that are trained to the end whatever the control scores."""
+    def beside_the_control(self, settings: Settings, iteration: int, proposals: Sequence[Proposal]) -> Beside:
+        """Those that are trained whatever the control scores, and how far."""
         ...
 
     def short_term_finetune(

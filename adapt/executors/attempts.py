@@ -54,8 +54,9 @@ class Attempts:
         if isinstance(outcome, Failed):
             name = candidate.group or "control"
             log.warning("candidate %s, attempt %d: %s\n%s", name, attempt.number, outcome.reason, outcome.traceback)
-            if attempt.number < ATTEMPTS or (outcome.out_of_memory and self._can_halve(attempt)):
-                parts = attempt.parts * (2 if outcome.out_of_memory else 1)
+            halves = outcome.out_of_memory and self._can_halve(attempt)
+            if attempt.number < ATTEMPTS or halves:
+                parts = attempt.parts * (2 if halves else 1)
                 self._waiting.append(Attempt(attempt.index, attempt.number + 1, parts))
                 return None
         return Failure(group=candidate.group, attempts=attempt.number, reason=outcome.reason)

@@ -1,7 +1,7 @@
 """The search over stand-in accuracies: the rules of Algorithm 1 and what keeps it from getting stuck."""
 
 import itertools
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -267,20 +267,23 @@ def test_proposals_that_end_before_the_control_wait_for_it_and_change_nothing():
     assert [event.picked for event in of(IterationDone, late)] == [event.picked for event in of(IterationDone, usual)]
 
 
+@dataclass
+class RatesNoted(StandInExecutor):
+    closed: int = 0
+    rates: list[set[float]] = field(default_factory=list)
+
+    def evaluate(self, network, before, candidates, stop):
+        self.rates.append({candidate.learning_rate for candidate in candidates})
+        try:
+            yield from super().evaluate(network, before, candidates, stop)
+        except GeneratorExit:
+            self.closed += 1
+            raise
+
+
 def test_a_control_that_falls_has_every_proposal_trained_at_the_halved_rate():
-    class Noting(StandInExecutor):
-        closed, rates = 0, []
-
-        def evaluate(self, network, before, candidates, stop):
-            self.rates.append({candidate.learning_rate for candidate in candidates})
-            try:
-                yield from super().evaluate(network, before, candidates, stop)
-            except GeneratorExit:
-                type(self).closed += 1
-                raise
-
     network = chain_network()
-    executor = Noting(network, chain_groups(network))
+    executor = RatesNoted(network, chain_groups(network))
     events = run(toy_job({"macs": Share(0.5)}, QUICK, trainer=StandInTrainer(accuracy=1.0), executor=executor))
     halved = next(event for event in of(ControlEvaluated, events) if event.reason is not None)
     rate = QUICK.learning_rate
@@ -295,6 +298,15 @@ def test_a_control_that_falls_halves_the_learning_rate_once():
     assert sum(event.reason is not None for event in controls) <= 1
     assert {event.learning_rate for event in controls} <= {QUICK.learning_rate, QUICK.learning_rate / 2}
     assert controls[-1].learning_rate == QUICK.learning_rate / 2
+
+
+def test_a_search_that_goes_on_within_its_first_iteration_keeps_the_halved_rate():
+    network = chain_network()
+    executor = RatesNoted(network, chain_groups(network))
+    job = toy_job({"macs": Share(0.5)}, QUICK, trainer=StandInTrainer(accuracy=1.0), executor=executor)
+    events = iter(adapt_network(job, Progress(learning_rate=QUICK.learning_rate / 2)))
+    assert next(event for event in events if isinstance(event, IterationDone)).iteration == 1
+    assert set().union(*executor.rates) == {QUICK.learning_rate / 2}
 
 
 def test_a_search_that_cannot_step_takes_the_largest_step_there_is():

@@ -53,7 +53,9 @@ class RacingExecutor:
     groups: Sequence[Any]
     penalty: float = 0.0
     fail: Mapping[str, int] = field(default_factory=dict)  # group -> the step that it does not survive
+    control_diverges: bool = False
     asked: list[Candidate] = field(default_factory=list)
+    together: list[Sequence[Candidate]] = field(default_factory=list)
 
     @property
     def steps(self) -> int:
@@ -66,6 +68,7 @@ class RacingExecutor:
     def evaluate(
         self, network: Network, before: Kept, candidates: Sequence[Candidate], stop: Stop
     ) -> Iterator[Evaluation | Failure]:
+        self.together.append(candidates)
         for candidate in candidates[::-1]:
             self.asked.append(candidate)
             steps = candidate.until or STEPS
@@ -90,7 +93,9 @@ class RacingExecutor:
                 seconds=0.0,
                 weights=cut.weights,
                 right=np.packbits(right).tobytes(),
-                memory=None if candidate.until is None else {"chance": np.zeros(1, np.uint8)},
+                memory=None
+                if candidate.until is None or (self.control_diverges and not names)
+                else {"chance": np.zeros(1, np.uint8)},
             )
 
     def close(self) -> None:
@@ -280,6 +285,21 @@ def test_one_that_fails_on_its_way_is_given_up_and_the_race_goes_on() -> None:
     assert of(IterationDone, events)
 
 
+def test_the_first_leg_is_run_beside_the_control() -> None:
+    job, executor = racing()
+    run(job)
+    together = executor.together[0]
+    assert {each.until for each in together if each.group is None} == {None}
+    assert {each.until for each in together if each.group is not None} == {rungs(STEPS)[0]}
+    assert len(together) == 1 + len(CHANNELS)
+
+
+def test_with_slopes_a_control_that_has_diverged_stays_so() -> None:
+    job, executor = racing(replace(RACING, pick="best-slope"), control_diverges=True)
+    assert of(IterationDone, run(job))
+    assert all(each.begun is None for each in executor.asked if each.group is None)
+
+
 def test_with_slopes_the_control_runs_along() -> None:
     job, executor = racing(replace(RACING, pick="best-slope"))
     run(job)
@@ -307,6 +327,33 @@ def test_a_race_that_is_cut_off_anywhere_goes_on_to_the_same_end(pick: Any) -> N
         assert comparable(events) == comparable(whole)[finished:], cut_at
 
 
+@pytest.mark.parametrize("pick", ["highest-accuracy", "best-slope"])
+def test_a_race_that_is_cut_off_twice_in_an_iteration_goes_on_to_the_same_end(pick: Any) -> None:
+    def resumed(told: Sequence[Event]) -> list[Event]:
+        job, executor = racing(settings, share=0.9)
+        return run(replace(job, executor=RecordedExecutor(executor, recorded(told))), progress_after(told))
+
+    settings = replace(RACING, pick=pick)
+    whole = run(racing(settings, share=0.9)[0])
+    for cut_at in (place for place, event in enumerate(whole, 1) if isinstance(event, RungDone)):
+        told = whole[:cut_at]
+        again = resumed(told)
+        for cut_again_at in range(1, len(again)):
+            all_told = [*told, *again[:cut_again_at]]
+            rest = resumed(all_told)
+            assert comparable(rest) == comparable(whole)[len(of(IterationDone, all_told)) :], (cut_at, cut_again_at)
+            assert who_left(all_told + rest) == who_left(whole), (cut_at, cut_again_at)
+
+
+def who_left(told: Sequence[Event]) -> dict[tuple[int, str], int]:
+    """At which rung, as the record has it: what is there stays as it was first written."""
+    left: dict[tuple[int, str], int] = {}
+    for rung in of(RungDone, told):
+        for each in rung.raced_out:
+            left.setdefault((rung.iteration, each.group), rung.rung)
+    return left
+
+
 def recorded(told: Sequence[Event]) -> dict[str | None, Evaluation | Failure]:
     """What the worker would hand to a resumed search: no weights, and nothing of finished iterations."""
     current = 1 + len(of(IterationDone, told))
@@ -323,7 +370,7 @@ def progress_after(told: Sequence[Event]) -> Progress:
         for rung in of(RungDone, told)
         for each in rung.raced_out
     }
-    decided = max(((rung.iteration, rung.rung) for rung in of(RungDone, told)), default=(0, 0))
+    decided = next(((rung.iteration, rung.rung) for rung in reversed(of(RungDone, told))), (0, 0))  # the last written
     done = of(IterationDone, told)
     if not done:
         return Progress(races=Races(left, decided))
