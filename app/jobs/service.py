@@ -84,13 +84,15 @@ class JobService:
         return self._feasibility.check(caller, asked.model, asked.target, settings, limits, asked.dataset)
 
     def extend(self, caller: Caller, job_id: str, budget: BudgetIn) -> Job:
-        """A new job that starts from the last iteration of one that is over.
+        """A new job that starts from the last iteration of one that is over; where that finished none and goes on from
+        another itself, from the last iteration of that one, which it then continues.
 
         Raises JobNotFound, WrongState, TooManyJobs; InvalidFields for a budget that is not tighter, and for a target
         that was refused meanwhile.
         """
         with reading(self._sessions) as session:
-            started = JobHistory(session).list_checkpoints(caller, job_id, after=0, limit=1).items
+            source = _whose_iteration(session, caller, job_id)
+            started = JobHistory(session).list_checkpoints(caller, source, after=0, limit=1).items
             before = JobRepository(session).get_job(caller, job_id)  # last: of one deleted meanwhile nothing was read
         if before.state not in LAST_STATES:
             raise WrongState(job_id, before.state, "extended", "wait for its end, or cancel it")
@@ -111,13 +113,13 @@ class JobService:
             target_id=before.target_id,
             budget=dict(asked),
             settings=before.settings,
-            continues=job_id,
+            continues=source,
         )
         try:
             return self._add(caller, new)
         except IntegrityError:
             with reading(self._sessions) as session:
-                JobRepository(session).get_job(caller, job_id)  # raises when it was deleted in that moment
+                JobRepository(session).get_job(caller, source)  # raises when it was deleted in that moment
             raise
 
     def family(
@@ -178,6 +180,14 @@ class JobService:
         _check_measures(target)
         _check_fits(model, dataset)
         return model, structure.graph
+
+
+def _whose_iteration(session: Session, caller: Caller, job_id: str) -> str:
+    """The job itself, or the nearest of those it continues that finished an iteration. Raises JobNotFound."""
+    job = JobRepository(session).get_job(caller, job_id)
+    while job.continues is not None and not JobHistory(session).list_picks(caller, job.id):
+        job = JobRepository(session).get_job(caller, job.continues)
+    return job.id
 
 
 def _check_is_there(settings: SettingsIn, sessions: Sessions) -> None:

@@ -490,6 +490,17 @@ class TestLookingAndActing:
         assert answer.json()["id"] != job
         assert ann.delete(f"/v1/jobs/{job}").status_code == 409
 
+    def test_extending_one_that_got_nowhere_goes_on_from_the_job_that_it_continues(self, app, ann, model):
+        job = submit(ann, model).json()["id"]
+        write(app, "finish", search_once(app), "succeeded")
+        extend = {"budget": {"macs": "50%"}}
+        second = ann.post(f"/v1/jobs/{job}/extend", json=extend).json()["id"]
+        assert ann.post(f"/v1/jobs/{second}/cancel").status_code == 202
+        third = ann.post(f"/v1/jobs/{second}/extend", json=extend)
+        assert (third.status_code, third.json()["continues"]) == (202, job)
+        assert ann.delete(f"/v1/jobs/{second}").status_code == 204
+        assert ann.delete(f"/v1/jobs/{job}").status_code == 409  # the third starts from one of its iterations
+
 
 def sse_events(text: str) -> list[tuple[str | None, str, dict[str, object]]]:
     """(id, event, data) of each event; comments are left out."""
