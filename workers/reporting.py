@@ -50,7 +50,9 @@ class Reporter:
         self._began: tuple[float, float] | None = None  # (seconds, fraction) of the first report
         self._fraction = material.job.progress.fraction  # what an earlier run has told
         self._leg = (0.0, 0.0)  # where the running iteration began, and where it ends if it just meets its constraint
-        self._iteration = self._done = self._total = 0
+        self._iteration = self._total = 0
+        self._over: set[str] = set()  # groups of the running iteration whose proposals are done
+        self._raced_out_before = {(each.iteration, each.group) for each in material.record.raced_out}
 
     def tell(self, event: Event) -> None:
         """Counts the event and writes where the job stands, unless the event moves nothing."""
@@ -61,7 +63,7 @@ class Reporter:
         progress = JobProgress(
             fraction=self._fraction,
             iteration=self._iteration,
-            proposals_done=self._done,
+            proposals_done=len(self._over),
             proposals_total=self._total,
             eta_seconds=self._eta(now),
         )
@@ -79,13 +81,15 @@ class Reporter:
             self._training = event.phase == "training"
             return self._training
         if isinstance(event, IterationStarted):
-            self._iteration, self._done, self._total = event.iteration, 0, event.candidates
+            self._iteration, self._total = event.iteration, event.candidates
+            self._over = {group for iteration, group in self._raced_out_before if iteration == event.iteration}
             self._leg = (self._way(event.before), self._way({**event.before, **event.constraint}))
             self._fraction = max(self._fraction, self._leg[0])
         elif isinstance(event, ProposalEvaluated | ProposalGivenUp | RungDone):
-            self._done += len(event.raced_out) if isinstance(event, RungDone) else 1
+            over = event.raced_out if isinstance(event, RungDone) else [event]
+            self._over.update(each.group for each in over)
             begun, ends = self._leg
-            self._fraction = max(self._fraction, begun + (ends - begun) * self._done / self._total)
+            self._fraction = max(self._fraction, begun + (ends - begun) * len(self._over) / self._total)
         elif isinstance(event, IterationDone):
             self._fraction = max(self._fraction, self._way(event.after))
         elif isinstance(event, EpochDone):

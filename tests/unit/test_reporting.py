@@ -57,6 +57,7 @@ def reporter_of(monkeypatch, model_format: str, fraction: float = 0.0, before: o
         model=SimpleNamespace(format=model_format),
         job=SimpleNamespace(progress=SimpleNamespace(fraction=fraction), from_iteration=parts.get("from_iteration")),
         before=before,
+        record=SimpleNamespace(raced_out=parts.get("raced_out", ())),
     )
     return Reporter(None, None, material, clock=lambda: next(seconds)), written
 
@@ -129,6 +130,17 @@ def test_a_resumed_training_does_not_begin_the_bar_again(monkeypatch):
     reporter, written = reporter_of(monkeypatch, "zoo", fraction=reporting.TRAINING_ENDS / 2)
     reporter.tell(PhaseChanged(phase="training"))
     assert written[-1].fraction == reporting.TRAINING_ENDS / 2
+
+
+def test_a_resumed_race_counts_who_has_left_it_before(monkeypatch):
+    left = [SimpleNamespace(iteration=1, group="old"), *(SimpleNamespace(iteration=2, group=group) for group in "cd")]
+    reporter, written = reporter_of(monkeypatch, "pt2", raced_out=left)
+    reporter.tell(
+        IterationStarted(iteration=2, before={"macs": 100.0}, constraint={"macs": 75.0}, calibrations={}, candidates=4)
+    )
+    for group in "aab":  # what is in the record is told again
+        reporter.tell(proposal(group))
+    assert [progress.proposals_done for progress in written] == [2, 3, 3, 4]
 
 
 def test_what_a_result_is_compared_with_has_the_second_half_of_what_the_search_leaves(monkeypatch):
