@@ -49,9 +49,9 @@ def estimate_seconds(
     measures: bool,
     pretrains: bool,
 ) -> float:
-    """Iterations x (control + rounds of proposals) x (steps x batch and the scores on the hold-out), the long-term
-    epochs, the measurements, the training of what the result is compared with, and that of an architecture without
-    weights.
+    """On the wall clock: iterations x (control and proposals, as many at once as there are processes) x (steps x batch
+    and the scores on the hold-out), the long-term epochs, the measurements, the training of what the result is compared
+    with, and that of an architecture without weights.
 
     `left` is the share of the original's mult-adds that the search ends with: it trains faster and faster. Rough, by a
     factor of two to either side: every step of the schedule is taken to be made just as asked (rounding makes larger
@@ -62,11 +62,10 @@ def estimate_seconds(
     batch = min(settings.batch_size, images.train)
     statistics = min(settings.batch_norm_batches * max(batch, STATISTICS_BATCH_AT_LEAST), images.train)
     score = FORWARD * (images.holdout + statistics)
-    candidate = settings.short_term_steps * batch + 2 * score
     at_once = 1 if settings.executor == "serial" else speed.processes
-    rounds = iterations * (1 + math.ceil(_whole_trainings(settings, proposals) / at_once))
     taught = FORWARD * batch if settings.distill else 0.0  # by the original in each step, however small the network is
-    search = rounds * (candidate * (1 + left) / 2 + settings.short_term_steps * taught)
+    size = (1 + left) / 2
+    search = iterations * _iteration(settings, proposals, at_once, step=size * batch + taught, score=size * score)
     steps = batches_per_epoch(images.train, settings.batch_size)
     epoch = steps * batch + score
     fine_tunes = settings.final != "none" and iterations
@@ -83,14 +82,19 @@ def estimate_seconds(
     return START_S + measurements + speed.ms_per_image / 1000 * (search + final + compared + before + reports)
 
 
-def _whole_trainings(settings: Settings, proposals: int) -> float:
-    """How many proposals trained to the end take as many steps as those of one iteration."""
+def _iteration(settings: Settings, proposals: int, at_once: int, *, step: float, score: float) -> float:
+    """What one iteration takes, in the unit of a `step` and a `score`: of a race leg by leg, the first beside the
+    control, and the training of several cuts together."""
+    steps = settings.short_term_steps
+    whole = steps * step + 2 * score
     if settings.search == "exact" or not proposals:
-        return proposals
-    steps, picks = settings.short_term_steps, settings.race.picks
-    racing, before, trained = proposals, 0, 0
-    for until in rungs(steps):
-        trained += racing * (until - before)
-        racing, before = min(racing, max(math.ceil(racing / 2), picks)), until
-    joint = steps if picks > 1 else 0
-    return (trained + racing * (steps - before) + joint) / steps
+        return math.ceil((1 + proposals) / at_once) * whole
+    racing, before, taken = proposals, 0, 0.0
+    for until in (*rungs(steps), steps):
+        leg = (until - before) * step + score
+        if before:
+            taken += math.ceil(racing / at_once) * leg
+        else:
+            taken += max(whole, (whole + racing * (leg + score)) / at_once)
+        racing, before = min(racing, max(math.ceil(racing / 2), settings.race.picks)), until
+    return taken + (whole if settings.race.picks > 1 else 0.0)
