@@ -37,12 +37,14 @@ class _Scale:
 
 
 def points_of(job: Mapping[str, Any], proposals: Sequence[Any], checkpoints: Sequence[Any], resource: str) -> Points:
-    """Of documents as the API has them. Proposals stand at their prediction, picks at what was measured or counted."""
+    """Of documents as the API has them, by accuracy on the hold-out. Proposals stand at their prediction, picks at what
+    was measured or counted, or predicted where the target measures nothing. Whoever left a race before its end has no
+    accuracy that compares."""
     return Points(
         proposals=[
             (one["predicted"][resource], 100 * one["accuracy"])
             for one in proposals
-            if one["accuracy"] is not None and resource in (one["predicted"] or {})
+            if one["accuracy"] is not None and one["state"] != "raced-out" and resource in (one["predicted"] or {})
         ],
         picks=[found for one in checkpoints if one["kind"] == "pick" and (found := _point(one, resource))],
         original=None if job["original"] is None else _point(job["original"], resource),
@@ -78,9 +80,17 @@ def draw(points: Points, x_label: str) -> Markup | None:
 
 
 def _point(figures: Mapping[str, Any], resource: str) -> Point | None:
-    cost = figures["latency_ms"]["measured"] if resource == "latency_ms" else figures[resource]
-    accuracy = figures["accuracy"]
+    latency = figures["latency_ms"]
+    known = latency["predicted"] if latency["measured"] is None else latency["measured"]
+    cost = known if resource == "latency_ms" else figures[resource]
+    accuracy = holdout_accuracy(figures)
     return None if cost is None or accuracy is None else (cost, 100 * accuracy)
+
+
+def holdout_accuracy(figures: Mapping[str, Any]) -> float | None:
+    """A record of an earlier version has one accuracy only."""
+    on_holdout: float | None = figures["holdout_accuracy"]
+    return figures["accuracy"] if on_holdout is None else on_holdout
 
 
 def _scale(values: Sequence[float], start: float, end: float) -> _Scale:
@@ -95,5 +105,5 @@ def _axes(x: _Scale, y: _Scale, x_label: str) -> list[Markup]:
         *[element("text", f"{tick:.4g}", x=x(tick), y=bottom + 18, text_anchor="middle") for tick in x.ticks()],
         *[element("text", f"{tick:.4g}", x=LEFT - 6, y=y(tick) + 4, text_anchor="end") for tick in y.ticks()],
         element("text", x_label, x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 8, text_anchor="middle"),
-        element("text", "accuracy [%]", x=LEFT + 6, y=TOP + 4),
+        element("text", "accuracy on the hold-out [%]", x=LEFT + 6, y=TOP + 4),
     ]

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.reports import figures as say
-from app.reports.curve import draw, points_of
+from app.reports.curve import draw, holdout_accuracy, points_of
 from app.reports.markup import Markup, element, table
 
 # For whoever opens the file: even a fault of ours in escaping could load and run nothing.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 PROPOSAL_FIELDS = (
-    *("id", "iteration", "group", "further", "filters_before", "filters_after", "predicted", "accuracy"),
+    *("id", "iteration", "group", "further", "filters_before", "filters_after", "state", "predicted", "accuracy"),
     "delta_accuracy",
 )
 """All that is read of a proposal."""
@@ -52,9 +52,9 @@ def report_page(
         draw(points_of(job, proposals, checkpoints, resource), words) or element("p", "Nothing was evaluated."),
         element(
             "p",
-            "Dots are proposals at their predicted cost, joined points are picks at what was measured or counted, both "
-            "by accuracy on the hold-out; the large point is the original, by accuracy on the test images; the dashed "
-            "line is the budget.",
+            "All by accuracy on the hold-out. Dots are proposals at their predicted cost, those raced out left out; "
+            "joined points are picks at what was measured or counted, or predicted where the target measures nothing; "
+            "the large point is the original; the dashed line is the budget.",
         ),
         element("h2", "Checkpoints"),
         _wide(_checkpoints(checkpoints)),
@@ -97,14 +97,15 @@ def _line(figures: Mapping[str, Any]) -> str:
 def _checkpoints(checkpoints: Sequence[Mapping[str, Any]]) -> Markup:
     names = {"original": "original", "final": "result", "uniform": "uniformly thinned"}
     return table(
-        ("Checkpoint", "Latency", "Mult-adds", "Parameters", "Accuracy", "Filters by group", "Files (sha256)"),
+        ("Checkpoint", "Latency", "Mult-adds", "Parameters", "Hold-out", "Test", "Filters by group", "Files (sha256)"),
         (
             (
                 names.get(one["kind"], f"iteration {one['iteration']}"),
                 say.latency(one["latency_ms"]),
                 say.count(one["macs"]),
                 say.count(one["params"]),
-                say.percent(one["accuracy"]),
+                say.percent(holdout_accuracy(one)),
+                say.percent(None if one["kind"] == "pick" else one["accuracy"]),
                 ", ".join(f"{group}: {count}" for group, count in one["filters"].items()),
                 ", ".join(f"{file['format']} {file['sha256'][:12]}" for file in one["files"]),
             )

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.reports.curve import Points, draw
+from app.reports.curve import Points, draw, points_of
 from app.reports.markup import Markup, element
 from app.reports.page import report_page
 
@@ -13,7 +13,8 @@ HOSTILE = '<script>alert("1")</script>&'
 
 def figures(ms: float | None, accuracy: float | None) -> dict[str, Any]:
     latency = {"predicted": 9.0, "measured": ms, "low": None, "high": None}
-    return {"latency_ms": latency, "macs": 1_000_000, "params": 2000, "memory_bytes": 5000, "accuracy": accuracy}
+    return {"latency_ms": latency, "macs": 1_000_000, "params": 2000, "memory_bytes": 5000, "accuracy": accuracy,
+            "holdout_accuracy": accuracy}  # fmt: skip
 
 
 JOB = {
@@ -41,6 +42,7 @@ PROPOSAL = {
     "further": {},
     "filters_before": 8,
     "filters_after": 6,
+    "state": "evaluated",
     "predicted": {"latency_ms": 9.1},
     "accuracy": 0.85,
     "delta_accuracy": -0.01,
@@ -90,6 +92,19 @@ def test_a_job_that_found_nothing_has_a_report_too(state: str) -> None:
     bare = {**JOB, "state": state, "error": None, "original": None, "limits": None}
     made = page(job=bare, iterations=[], proposals=[], checkpoints=[])
     assert "Nothing was evaluated." in made
+
+
+def test_the_curve_is_by_the_hold_out_and_leaves_out_who_did_not_train_to_the_end() -> None:
+    original = figures(10.0, 0.9) | {"holdout_accuracy": 0.95}
+    job = {**JOB, "original": original}
+    found = points_of(job, [PROPOSAL, {**PROPOSAL, "state": "raced-out", "accuracy": 0.1}], [CHECKPOINT], "latency_ms")
+    assert found == Points(proposals=[(9.1, 85.0)], picks=[(9.2, 85.0)], original=(10.0, 95.0), limit=6.0)
+    assert "95.0 %" in page(checkpoints=[original | {"kind": "original", "iteration": 0, "filters": {}, "files": []}])
+
+
+def test_where_a_target_measures_nothing_the_curve_is_of_what_was_predicted() -> None:
+    found = points_of(JOB, [], [{**CHECKPOINT, **figures(None, 0.85)}], "latency_ms")
+    assert found.picks == [(9.0, 85.0)]
 
 
 def test_the_curve_has_every_dot_and_stays_small() -> None:

@@ -102,8 +102,8 @@ function points(job, checkpoints, resource) {
     .filter((one) => one.kind !== "final" && one.kind !== "uniform" && one.accuracy !== null)
     .map((one) => ({
       job,
-      x: resource === "latency_ms" ? one.latency_ms.measured : one[resource],
-      y: 100 * one.accuracy,
+      x: say.figure(one, resource),
+      y: 100 * say.onHoldout(one),
       words: one.kind === "original" ? "original" : `iteration ${one.iteration}`,
     }))
     .filter((point) => point.x !== null);

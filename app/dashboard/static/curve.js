@@ -76,14 +76,14 @@ function series(state, resource) {
   const picks = checkpoints.filter((one) => one.kind === "pick");
   const original = checkpoints.filter((one) => one.kind === "original");
   const dots = [...state.proposals.values()].filter(
-    (one) => one.accuracy !== null && one.predicted?.[resource] !== undefined,
+    (one) => one.accuracy !== null && one.state !== "raced-out" && one.predicted?.[resource] !== undefined,
   );
   const latency = resource === "latency_ms";
   const at = (one, which) => (latency ? one.latency_ms[which] : one[resource]);
   const drawn = (chosen, which, kind) =>
     chosen
       .filter((one) => at(one, which) !== null && one.accuracy !== null)
-      .map((one) => ({ x: at(one, which), y: 100 * one.accuracy, kind, checkpoint: one }));
+      .map((one) => ({ x: at(one, which), y: 100 * say.onHoldout(one), kind, checkpoint: one }));
   return [
     {
       label: "proposals",
@@ -136,7 +136,7 @@ function trained(networks, resource) {
   }));
 }
 
-/** Its accuracy on the hold-out stands with the checkpoint; before that is written, the one on the test set will do. */
+/** Its checkpoint; before that is written, what the job says of it. */
 function originalPoint(job, checkpoints, resource, drawn) {
   const found = drawn(checkpoints, "measured", "original");
   const x = say.figure(job.original, resource);
@@ -144,7 +144,7 @@ function originalPoint(job, checkpoints, resource, drawn) {
   return [
     {
       x,
-      y: 100 * job.original.accuracy,
+      y: 100 * say.onHoldout(job.original),
       kind: "original",
       checkpoint: { checkpoint: "0", accuracy: job.original.accuracy },
     },

@@ -90,6 +90,9 @@ export function budget(asked, limits) {
     .join(", ");
 }
 
+/** A network's accuracy on the hold-out; a record of an earlier version has one accuracy only. */
+export const onHoldout = (figures) => figures.holdout_accuracy ?? figures.accuracy;
+
 export function figure(figures, name) {
   if (!figures) return null;
   if (name !== "latency_ms") return figures[name];
