@@ -81,9 +81,10 @@ def _evaluated(task: TrainingTask, cut: Network, candidate: Candidate, pulse: Pu
             data.train,
             data.normalization,
             most_batches=settings.batch_norm_batches,
-            batch_size=settings.batch_size // parts,
+            batch_size=settings.batch_size,
             seed=settings.seed,
             pulse=pulse,
+            parts=parts,
         )
         at_once = max(1, EVALUATION_BATCH // parts)
         found, answers = judge(module, data.holdout, data.normalization, pulse, at_once)

@@ -19,13 +19,14 @@ from adapt.spec import Settings, derive_seed
 from adapt.stop import Stop
 from adapt.training.losses import Loss, cross_entropy
 from adapt.training.out_of_memory import in_parts
-from adapt.training.scoring import evaluate, reestimate_batch_norm
+from adapt.training.scoring import EVALUATION_BATCH, evaluate, reestimate_batch_norm
 from adapt.training.sgd import Sgd, cosine_to_zero, recipe_of, run_steps, trainable_module
 from adapt.training.supervision import Diverged, Pulse, supervised
 
 # An epoch's state by kind of tensor: "weights/<name>" to go on from, "momentum/<name>" of the optimizer,
-# "finished/<name>" the weights with re-estimated batch-norm statistics where these differ, and "epoch".
-WEIGHTS, MOMENTUM, FINISHED, EPOCH = "weights/", "momentum/", "finished/", "epoch"
+# "finished/<name>" the weights with re-estimated batch-norm statistics where these differ, "epoch", and "parts", those
+# that its batches were taken in.
+WEIGHTS, MOMENTUM, FINISHED, EPOCH, PARTS = "weights/", "momentum/", "finished/", "epoch", "parts"
 
 
 def long_term_finetune(
@@ -56,13 +57,12 @@ def long_term_finetune(
     run = _Run(network, state, data, settings, loss_of)
     per_epoch = batches_per_epoch(len(data.train), settings.batch_size)
     total = settings.long_term_epochs * per_epoch if steps is None else steps
-    epochs, parts = math.ceil(total / per_epoch), 1
+    epochs = math.ceil(total / per_epoch)
     for epoch in range(done + 1, epochs + 1):
         span = range((epoch - 1) * per_epoch, min(epoch * per_epoch, total))
         with supervised(lock, stop) as pulse:
-            train = partial(run.train, span, total, derive_seed(settings.seed, purpose, epoch), pulse)
-            diverged, parts = in_parts(train, batch=settings.batch_size, parts=parts)
-            holdout = run.close(epoch, pulse)
+            one = partial(run.epoch, epoch, span, total, derive_seed(settings.seed, purpose, epoch), pulse)
+            (diverged, holdout), parts = in_parts(one, batch=settings.batch_size, parts=run.parts)
         yield EpochDone(epoch=epoch, epochs=epochs, holdout=holdout, state=run.state, parts=parts)
         if diverged:
             return
@@ -87,7 +87,12 @@ class _Run:
     ) -> None:
         self._network, self._state, self._data, self._settings = network, state, data, settings
         self._loss_of = loss_of
-        self._sgd = self._begin(parts=1)
+        self._sgd = self._begin(parts=int(state[PARTS][0]) if state is not None and PARTS in state else 1)
+
+    @property
+    def parts(self) -> int:
+        """Those that each batch is taken in."""
+        return self._sgd.parts
 
     @property
     def state(self) -> Weights:
@@ -95,11 +100,15 @@ class _Run:
             raise LookupError("no epoch has ended yet")
         return self._state
 
-    def train(self, span: range, total: int, seed: int, pulse: Pulse, parts: int) -> bool:
-        """One epoch, the steps `span` of `total`, each batch in so many parts; True when its loss stopped being a
-        number, which leaves weights that are none either. Other parts than before: anew from where it stood."""
+    def epoch(self, epoch: int, span: range, total: int, seed: int, pulse: Pulse, parts: int) -> tuple[bool, Score]:
+        """The steps `span` of `total`, each batch in so many parts, and the score after them; True when the loss
+        stopped being a number, which leaves weights that are none either. Other parts than before: anew from where the
+        last epoch ended."""
         if parts != self._sgd.parts:
             self._sgd = self._begin(parts)
+        return self._diverged(span, total, seed, pulse), self._close(epoch, pulse)
+
+    def _diverged(self, span: range, total: int, seed: int, pulse: Pulse) -> bool:
         try:
             run_steps(
                 self._sgd,
@@ -117,7 +126,7 @@ class _Run:
             return True
         return False
 
-    def close(self, epoch: int, pulse: Pulse) -> Score:
+    def _close(self, epoch: int, pulse: Pulse) -> Score:
         """The epoch's score, and its state; the module's own statistics are put back afterwards, to go on from."""
         module, data, settings = self._sgd.module, self._data, self._settings
         weights = read_weights(module)
@@ -129,12 +138,14 @@ class _Run:
             batch_size=settings.batch_size,
             seed=settings.seed,
             pulse=pulse,
+            parts=self.parts,
         )
-        holdout = evaluate(module, data.holdout, data.normalization, pulse)
+        holdout = evaluate(module, data.holdout, data.normalization, pulse, max(1, EVALUATION_BATCH // self.parts))
         finished = read_weights(module)
         module.load_state_dict({name: torch.tensor(tensor) for name, tensor in weights.items()})
         parameters, momentum = dict(module.named_parameters()), self._sgd.momentum
-        state: dict[str, NDArray[Any]] = {EPOCH: np.array([epoch], dtype=np.int64)}
+        numbers = {EPOCH: epoch, PARTS: self.parts}
+        state: dict[str, NDArray[Any]] = {name: np.array([number], np.int64) for name, number in numbers.items()}
         state |= {WEIGHTS + name: tensor for name, tensor in weights.items()}
         state |= {MOMENTUM + name: buffer.cpu().contiguous().numpy().copy() for name, buffer in momentum.items()}
         state |= {FINISHED + name: tensor for name, tensor in finished.items() if name not in parameters}

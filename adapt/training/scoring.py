@@ -57,9 +57,11 @@ def reestimate_batch_norm(
     batch_size: int,
     seed: int,
     pulse: Pulse,
+    parts: int = 1,
 ) -> None:
     """Replaces the running statistics by the plain average over a few batches that depend on `seed` alone; with
-    `most_batches` 0 they stay what training left.
+    `most_batches` 0 they stay what training left. `parts` are those that each batch is taken in for want of memory: as
+    many images in all, fewer at once.
 
     After a cut or a few steps the old statistics are stale, and what a network scores with them says little of it. So
     it comes before every accuracy that a choice rests on. Dropout is off. Leaves `module` in eval mode.
@@ -73,9 +75,9 @@ def reestimate_batch_norm(
         norm.train()
         norm.reset_running_stats()
         norm.momentum = None  # torch's sign for a cumulative average
-    size = min(max(batch_size, STATISTICS_BATCH_AT_LEAST), len(train))
+    size = max(1, min(max(batch_size, STATISTICS_BATCH_AT_LEAST), len(train)) // parts)
     picked = batches(len(train), size, seed)
-    for _ in range(min(most_batches, batches_per_epoch(len(train), size))):
+    for _ in range(min(most_batches * parts, batches_per_epoch(len(train), size))):
         pulse()
         images, _labels = batch_for(module, train, next(picked), normalization)
         module(images)

@@ -151,6 +151,8 @@ def test_epochs_that_run_out_of_memory_are_begun_again_in_smaller_parts_and_go_o
     (resumed,) = epochs(20, first.state)
     assert resumed.parts == 4
     assert all(np.array_equal(resumed.state[name], tensor) for name, tensor in second.state.items())
+    (with_room,) = epochs(1000, first.state)
+    assert all(np.array_equal(with_room.state[name], tensor) for name, tensor in second.state.items())
 
 
 def test_epochs_that_never_fit_end_in_words() -> None:
