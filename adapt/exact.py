@@ -6,7 +6,7 @@ from adapt.events import Event, Message, ProposalEvaluated
 from adapt.finetune import Beside, Proposal, next_network, outcomes_of, short_term_finetune
 from adapt.pick import not_told_apart, pick
 from adapt.round import Picked, Round
-from adapt.second_look import pick_by_both
+from adapt.second_look import Best, pick_by_both
 from adapt.spec import Settings
 
 
@@ -26,12 +26,11 @@ class Exact:
         best = pick(now.job.settings.pick, results)  # PickHighestAccuracy, or another rule
         if (noise := not_told_apart(results, best, now.net.holdout.images)) is not None:
             yield Message(text=noise)
-        return (yield from best_alone(now, results))
+        return alone(now, (yield from pick_by_both(now.job, now.net, now.iteration, results, now.control, now.aim)))
 
 
-def best_alone(now: Round, results: Sequence[ProposalEvaluated]) -> Generator[Event, None, Picked]:
-    """The rule's best as the next network, judged once more where the hold-out leaves it in doubt."""
-    best = yield from pick_by_both(now.job, now.net, now.iteration, results, now.control, now.aim)
+def alone(now: Round, best: Best) -> Picked:
+    """The best one as the next network."""
     return Picked(
         proposals=(best.proposal,),
         reasons=best.reasons,

@@ -13,17 +13,18 @@ import numpy as np
 
 from adapt.events import CutsJoined, Evaluation, Event, ProposalEvaluated
 from adapt.executors.contract import Failure
-from adapt.finetune import candidate, network_of
+from adapt.finetune import candidate, network_of, told_of_parts
 from adapt.noise import Difference, paired_difference
-from adapt.pick import answers, behind, why_not
+from adapt.pick import answers, behind
 from adapt.proposals import Option
 from adapt.round import Picked, Round
+from adapt.second_look import Best
 
 
-def joined(now: Round, ranked: Sequence[ProposalEvaluated]) -> Generator[Event, None, Picked | None]:
-    """The proposals that may go together, as one trained network; None where there is just one, or their effects do
-    not add up, which is said."""
-    together = _may_join(now, ranked)
+def joined(now: Round, best: Best, others: Sequence[ProposalEvaluated]) -> Generator[Event, None, Picked | None]:
+    """The best proposal and those of `others`, in their order, that may go with it, as one trained network; None where
+    it is alone, or their effects do not add up, which is said."""
+    together = _may_join(now, best.proposal, others)
     if len(together) == 1:
         return None
     positions = {group: kept for proposal in together for group, kept in proposal.positions.items()}
@@ -32,27 +33,27 @@ def joined(now: Round, ranked: Sequence[ProposalEvaluated]) -> Generator[Event, 
     (result,) = now.job.executor.evaluate(now.net.network, now.net.kept, [trained], now.job.stop)
     said = _compared(now, together, result)
     yield said
+    if isinstance(result, Evaluation):
+        yield from told_of_parts(now.job, now.iteration, result)
     if not said.adds_up or isinstance(result, Failure):
         return None
     return Picked(
         proposals=together,
-        reasons={
-            each.group: why_not(now.job.settings.pick, each, together[0]) for each in ranked if each not in together
-        },
+        reasons={group: why for group, why in best.reasons.items() if group not in said.groups},
         net=network_of(now.job, now.net, now.iteration, now.net.keeping(positions), result),
     )
 
 
-def _may_join(now: Round, ranked: Sequence[ProposalEvaluated]) -> list[ProposalEvaluated]:
+def _may_join(now: Round, best: ProposalEvaluated, others: Sequence[ProposalEvaluated]) -> list[ProposalEvaluated]:
     """The best one, and behind it in order up to `race.picks` in all: each that the hold-out does not tell from the
     best, and whose cut takes the aimed-at resource further down but not past the budget's aim."""
     race, resource = now.job.settings.race, now.aim.resource
     rule, images = now.job.settings.pick, now.net.holdout.images
-    together, least = [ranked[0]], ranked[0].predicted[resource]
-    for proposal in ranked[1:]:
+    together, least = [best], best.predicted[resource]
+    for proposal in others:
         if len(together) == race.picks:
             break
-        if behind(rule, ranked[0], proposal, now.control, images).exceeds(race.standard_errors):
+        if behind(rule, best, proposal, now.control, images).exceeds(race.standard_errors):
             continue
         option = _option(now, [*together, proposal])
         if now.budget.aim(resource) <= option.predicted[resource] < least and now.situation.falls(option):

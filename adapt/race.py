@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from adapt.errors import ProposalFailed
 from adapt.events import Evaluation, Event, Message, ProposalEvaluated, ProposalGivenUp, ProposalRacedOut, RungDone
-from adapt.exact import best_alone
+from adapt.exact import alone
 from adapt.finetune import (
     Beside,
     Outcomes,
@@ -29,6 +29,7 @@ from adapt.pick import in_order, not_told_apart
 from adapt.round import Picked, Round
 from adapt.rungs import resting, rungs, who_leaves, why_resting
 from adapt.search import Left, Progress
+from adapt.second_look import pick_by_both
 from adapt.spec import Race, Settings
 
 
@@ -63,13 +64,12 @@ class Racing:
         return (yield from short_term_finetune(now.job, now.net, i, leg, now.control, now.aim))
 
     def pick(self, now: Round, results: Sequence[ProposalEvaluated]) -> Generator[Event, None, Picked]:
-        ranked = in_order(now.job.settings.pick, results)
-        if (noise := not_told_apart(results, ranked[0], now.net.holdout.images)) is not None:
+        first, *_ = ranked = in_order(now.job.settings.pick, results)
+        if (noise := not_told_apart(results, first, now.net.holdout.images)) is not None:
             yield Message(text=noise)
-        together = yield from joined(now, ranked)
-        if together is not None:
-            return together
-        return (yield from best_alone(now, results))
+        best = yield from pick_by_both(now.job, now.net, now.iteration, results, now.control, now.aim)
+        together = yield from joined(now, best, [result for result in ranked if result is not best.proposal])
+        return alone(now, best) if together is None else together
 
     def _until(self, settings: Settings, iteration: int, racing: Sequence[Proposal]) -> int | None:
         """The step that these train up to: that of the next rung, or None, the end, where nobody is left to leave."""

@@ -17,6 +17,7 @@ from adapt.events import (
     IterationDone,
     ProposalEvaluated,
     ProposalGivenUp,
+    ProposalJudged,
     ProposalSkipped,
     RungDone,
 )
@@ -30,7 +31,7 @@ from adapt.rungs import resting, rungs, who_leaves
 from adapt.search import Left, Progress, Races
 from adapt.spec import RESOURCES, Race, Settings, Step, derive_seed
 from adapt.stop import Stop
-from tests.toy_search import chain_groups, chain_network, toy_job
+from tests.toy_search import StandInTrainer, chain_groups, chain_network, toy_job
 
 IMAGES = 200
 STEPS = 16
@@ -79,7 +80,7 @@ class RacingExecutor:
             names = [] if candidate.group is None else candidate.group.split(" + ")
             right = np.ones(IMAGES, bool)
             for name in names:
-                lost = int(IMAGES * cost(name) * (0.5 + steps / STEPS / 2))
+                lost = int(IMAGES * COSTS[name] * (0.5 + steps / STEPS / 2))
                 right[np.random.default_rng(derive_seed(name)).permutation(IMAGES)[:lost]] = False
             if len(names) > 1:
                 right[: int(IMAGES * self.penalty)] = False
@@ -102,8 +103,7 @@ class RacingExecutor:
         self.asked.clear()
 
 
-def cost(group: str) -> float:
-    return {"conv0": 0.0, "conv1": 0.01, "conv2": 0.02, "conv3": 0.3, "conv4": 0.25, "conv5": 0.2}[group]
+COSTS = {"conv0": 0.0, "conv1": 0.01, "conv2": 0.02, "conv3": 0.3, "conv4": 0.25, "conv5": 0.2}
 
 
 def racing(settings: Settings = RACING, share: float = 0.7, **of_executor: Any) -> tuple[Any, RacingExecutor]:
@@ -305,6 +305,18 @@ def test_with_slopes_the_control_runs_along() -> None:
     run(job)
     untils = {each.until for each in executor.asked if each.group is None}
     assert untils == {None, *rungs(STEPS)}
+
+
+def test_the_best_is_judged_again_on_further_images_before_others_join_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(COSTS, "conv0", 0.015)
+    job, _ = racing(replace(RACING, race=Race(picks=3)))
+    events = run(replace(job, trainer=StandInTrainer(further_images=300)))
+    judged = {(each.iteration, each.group): each.score.accuracy for each in of(ProposalJudged, events)}
+    again = [done for done in of(IterationDone, events) if (done.iteration, done.picked[0]) in judged]
+    assert any(len(done.picked) > 1 for done in again)
+    for done in again:
+        there = {group: accuracy for (iteration, group), accuracy in judged.items() if iteration == done.iteration}
+        assert there[done.picked[0]] == max(there.values())
 
 
 def comparable(events: Sequence[Event]) -> list[Any]:
