@@ -60,9 +60,9 @@ def long_term_finetune(
     for epoch in range(done + 1, epochs + 1):
         span = range((epoch - 1) * per_epoch, min(epoch * per_epoch, total))
         with supervised(lock, stop) as pulse:
-            train = partial(run.train, span, total, derive_seed(settings.seed, purpose, epoch), pulse)
-            diverged, parts = in_parts(train, batch=settings.batch_size, parts=parts)
-            holdout = run.close(epoch, pulse)
+            trained = partial(run.epoch, epoch, span, total, derive_seed(settings.seed, purpose, epoch), pulse)
+            batch = min(settings.batch_size, len(data.train))
+            (diverged, holdout), parts = in_parts(trained, batch=batch, parts=parts)
         yield EpochDone(epoch=epoch, epochs=epochs, holdout=holdout, state=run.state, parts=parts)
         if diverged:
             return
@@ -95,11 +95,15 @@ class _Run:
             raise LookupError("no epoch has ended yet")
         return self._state
 
-    def train(self, span: range, total: int, seed: int, pulse: Pulse, parts: int) -> bool:
-        """One epoch, the steps `span` of `total`, each batch in so many parts; True when its loss stopped being a
-        number, which leaves weights that are none either. Other parts than before: anew from where it stood."""
+    def epoch(self, number: int, span: range, total: int, seed: int, pulse: Pulse, parts: int) -> tuple[bool, Score]:
+        """The steps `span` of `total`, each batch in so many parts, and what is scored then; True when the loss stopped
+        being a number. Other parts than before: anew from where it stood."""
         if parts != self._sgd.parts:
             self._sgd = self._begin(parts)
+        return self._train(span, total, seed, pulse), self._close(number, pulse)
+
+    def _train(self, span: range, total: int, seed: int, pulse: Pulse) -> bool:
+        """True when the loss stopped being a number, which leaves weights that are none either."""
         try:
             run_steps(
                 self._sgd,
@@ -117,7 +121,7 @@ class _Run:
             return True
         return False
 
-    def close(self, epoch: int, pulse: Pulse) -> Score:
+    def _close(self, epoch: int, pulse: Pulse) -> Score:
         """The epoch's score, and its state; the module's own statistics are put back afterwards, to go on from."""
         module, data, settings = self._sgd.module, self._data, self._settings
         weights = read_weights(module)
@@ -129,6 +133,7 @@ class _Run:
             batch_size=settings.batch_size,
             seed=settings.seed,
             pulse=pulse,
+            parts=self._sgd.parts,
         )
         holdout = evaluate(module, data.holdout, data.normalization, pulse)
         finished = read_weights(module)
