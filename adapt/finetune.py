@@ -78,7 +78,7 @@ def evaluate_control(
         if control.accuracy < worst:
             reason += f"; at {net.learning_rate:g} it falls to {control.accuracy:.4f}: a lower learning_rate may help"
     yield ControlEvaluated(iteration=iteration, evaluation=control, learning_rate=net.learning_rate, reason=reason)
-    yield from _told_of_parts(job, iteration, control)
+    yield from told_of_parts(job, iteration, control)
     return control, net, under_way
 
 
@@ -102,7 +102,7 @@ def short_term_finetune(
         else:
             evaluated.append(with_figures(net, iteration, proposal, outcome, control, aim, job.settings.reward))
             yield evaluated[-1]
-            yield from _told_of_parts(job, iteration, outcome)
+            yield from told_of_parts(job, iteration, outcome)
     if not evaluated and given_up is not None:
         raise ProposalFailed(f"{given_up.group} of iteration {iteration}", given_up.attempts, given_up.reason)
     return evaluated
@@ -222,7 +222,7 @@ def _worse(net: Current, score: Score, anew: bool) -> str:
     return f"hold-out loss after {after} {score.loss:.4f}, of the pick {net.holdout.loss:.4f}: {kept}"
 
 
-def _told_of_parts(job: Job, iteration: int, result: Evaluation) -> Iterator[Message]:
+def told_of_parts(job: Job, iteration: int, result: Evaluation) -> Iterator[Message]:
     """That memory ran out, and what was done about it."""
     if result.parts > 1:
         at_once = job.settings.batch_size // result.parts

@@ -13,7 +13,7 @@ import numpy as np
 
 from adapt.events import CutsJoined, Evaluation, Event, ProposalEvaluated
 from adapt.executors.contract import Failure
-from adapt.finetune import candidate, network_of
+from adapt.finetune import candidate, network_of, told_of_parts
 from adapt.noise import Difference, paired_difference
 from adapt.pick import answers, behind, why_not
 from adapt.proposals import Option
@@ -32,6 +32,8 @@ def joined(now: Round, ranked: Sequence[ProposalEvaluated]) -> Generator[Event, 
     (result,) = now.job.executor.evaluate(now.net.network, now.net.kept, [trained], now.job.stop)
     said = _compared(now, together, result)
     yield said
+    if said.evaluation is not None:
+        yield from told_of_parts(now.job, now.iteration, said.evaluation)
     if not said.adds_up or isinstance(result, Failure):
         return None
     return Picked(

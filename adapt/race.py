@@ -18,6 +18,7 @@ from adapt.finetune import (
     only_result,
     outcomes,
     short_term_finetune,
+    told_of_parts,
     with_figures,
 )
 from adapt.joining import joined
@@ -112,6 +113,9 @@ class Racing:
     def _leave(self, now: Round, rung: int, out: Sequence[ProposalRacedOut]) -> Generator[Event, None, None]:
         """In the record before anybody trains on."""
         yield RungDone(iteration=now.iteration, rung=rung, raced_out=tuple(out))
+        for each in out:
+            if each.evaluation is not None:
+                yield from told_of_parts(now.job, now.iteration, each.evaluation)
         self._left |= {(now.iteration, each.group): Left(each.rung, each.behind) for each in out}
 
     def _still_in(self, now: Round, proposals: Sequence[Proposal]) -> list[Proposal]:
