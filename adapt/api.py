@@ -1,5 +1,6 @@
 """The algorithm without the service: `run` a search in this process, `load` what came out of one."""
 
+import math
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -15,7 +16,7 @@ from torch import nn
 
 from adapt.added_resources import added_meters
 from adapt.assembly import assembled
-from adapt.budget import NO_PEAK_BUDGET, Asked, parse_budget
+from adapt.budget import NO_PEAK_BUDGET, Asked, Share, parse_budget, parse_limit
 from adapt.checkpoint import read_network, write_safetensors
 from adapt.data.calibration import CalibrationImages
 from adapt.data.dataset import Dataset
@@ -173,15 +174,30 @@ def _asked(budget: Mapping[str, float | str], own: Collection[Resource]) -> Aske
     if taken := sorted(set(own) & set(RESOURCES)):
         raise AdaptError(f"resources: {', '.join(taken)} is there already; give yours another name")
     there_are = tuple(dict.fromkeys((*RESOURCES, *own, *names("resource"))))
-    asked = parse_budget(budget, there_are)
+    if not budget:
+        raise AdaptError(f"budget: names no resource; there are {', '.join(there_are)}")
     if "peak_memory_bytes" in budget:
         raise AdaptError(f"budget: {NO_PEAK_BUDGET}")
-    if unknown := sorted(set(budget) - set(asked)):
+    if unknown := sorted(set(budget) - set(there_are)):
         raise AdaptError(f"budget: {', '.join(unknown)} is no resource; there are {', '.join(there_are)}")
-    return asked
+    for name, value in budget.items():
+        if not _is_limit(value):
+            raise AdaptError(f"budget: {name}: {value!r} is neither a number above 0 nor a percentage such as '60%'")
+    return parse_budget(budget, there_are)
+
+
+def _is_limit(value: object) -> bool:
+    try:
+        limit = parse_limit(value)  # type: ignore[arg-type]  # a caller may give anything
+    except (TypeError, ValueError):
+        return False
+    return 0 < (limit.fraction if isinstance(limit, Share) else limit) < math.inf
 
 
 def _with_steps(settings: Settings, own: Collection[Resource]) -> Settings:
+    """Raises AdaptError for a step of what is no resource."""
+    if unknown := sorted(set(settings.schedule) - {*RESOURCES, *own}):
+        raise AdaptError(f"schedule: {', '.join(unknown)} is no resource; there are {', '.join((*RESOURCES, *own))}")
     like_latency = dict.fromkeys(own, settings.schedule["latency_ms"])
     return replace(settings, schedule=like_latency | dict(settings.schedule))
 
@@ -199,7 +215,11 @@ def _network(model: nn.Module | Path | str, input_shape: tuple[int, int, int]) -
     """A module is copied: it stays in the mode and on the device that it is in. Raises AdaptError, NetworkRefused."""
     if not isinstance(model, nn.Module):
         return read_network(Path(model))
-    module = deepcopy(model).cpu().eval()
+    try:
+        module = deepcopy(model).cpu().eval()
+    except Exception as error:  # torch.nn.utils.weight_norm, and whatever the module's own code makes of a copy
+        why = " ".join(str(error).split())[:MOST_WHY]
+        raise AdaptError(f"the module cannot be copied: {type(error).__name__}: {why}") from error
     example = torch.zeros(2, *input_shape)
     try:
         program = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))

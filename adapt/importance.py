@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from adapt.errors import AdaptError
 from adapt.graph.network import Network
 from adapt.graph.pruning import ChannelGroup, Layout
 from adapt.plugins import Plugin, load_plugin
@@ -139,12 +140,15 @@ def _checked(plugin: Plugin) -> Criterion:
 def keep_largest(importance: Figures, count: int) -> tuple[int, ...]:
     """Ascending positions of the `count` largest values; of equal ones those that come first.
 
-    Raises ValueError unless 1 <= count <= len(importance), and for values that are not finite.
+    Raises ValueError unless 1 <= count <= len(importance), AdaptError for values that are not finite.
     """
     if not 1 <= count <= len(importance):
         raise ValueError(f"{count} of {len(importance)} channels cannot be kept")
     if not np.isfinite(importance).all():
-        raise ValueError("the importance of a channel is not finite: the network's weights have diverged")
+        raise AdaptError(
+            "importance: that of a channel is not finite: the network's weights, or what they make of training images, "
+            "are too large; where training made them so, a lower learning_rate avoids that"
+        )
     order = np.argsort(-importance, kind="stable")
     return tuple(sorted(order[:count].tolist()))
 

@@ -33,8 +33,8 @@ def joined(now: Round, best: Best, others: Sequence[ProposalEvaluated]) -> Gener
     (result,) = now.job.executor.evaluate(now.net.network, now.net.kept, [trained], now.job.stop)
     said = _compared(now, together, result)
     yield said
-    if isinstance(result, Evaluation):
-        yield from told_of_parts(now.job, now.iteration, result)
+    if said.evaluation is not None:
+        yield from told_of_parts(now.job, now.iteration, said.evaluation)
     if not said.adds_up or isinstance(result, Failure):
         return None
     return Picked(

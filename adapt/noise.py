@@ -14,9 +14,9 @@ def standard_error(accuracy: float, images: int) -> float:
 
 
 def images_to_tell_apart(accuracy: float, other: float) -> int:
-    """The smallest hold-out whose standard error at `accuracy` is not above the distance to `other`, which is not 0."""
+    """The smallest hold-out whose standard error at `accuracy` is below the distance to `other`, which is not 0."""
     distance = abs(accuracy - other)
-    return math.ceil(max(accuracy * (1 - accuracy) / distance**2, 1 / distance) * (1 - 1e-9))
+    return math.floor(max(accuracy * (1 - accuracy) / distance**2, 1 / distance) * (1 + 1e-9)) + 1
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from difflib import get_close_matches
+from typing import Any, TypeVar, get_type_hints
 
+from adapt.bounds import check_types_and_bounds
 from adapt.errors import AdaptError, PluginAbsent
 from adapt.plugins import names
 from adapt.spec import RESOURCES, GroupLimits, Race, Resource, Reward, Settings, Step
+
+_Part = TypeVar("_Part", Reward, Race, GroupLimits)
 
 
 def _for_every_resource(step: Step) -> Mapping[Resource, Step]:
@@ -40,29 +44,23 @@ def effective_settings(requested: Mapping[str, Any]) -> Settings:
     """The preset named in `requested` (default: netadapt) with the other values put over it.
 
     `schedule` is one {"initial", "decay"} for every resource or a map of them by resource; an explicit one has no
-    floor, and resources it does not name keep the preset's. Types and bounds were checked by the caller. Raises
-    AdaptError for a word that is none of a setting's and for settings that exclude each other, KeyError for an unknown
-    preset, TypeError for an unknown key.
+    floor, and resources it does not name keep the preset's. Raises AdaptError, naming the setting: for one that there
+    is not, for what it cannot be, and for settings that exclude each other.
     """
     values = dict(requested)
-    preset = PRESETS[values.get("preset", "netadapt")]
+    _check_names("", values, Settings)
+    if (name := values.get("preset", "netadapt")) not in PRESETS:
+        raise AdaptError(f"preset: {name!r} is not one of {', '.join(map(repr, PRESETS))}")
+    preset = PRESETS[name]
     if "schedule" in values:
         values["schedule"] = {**preset.schedule, **_explicit_schedule(values["schedule"])}
     settings = replace(preset, **_as_held(values))
-    _check_words(settings)
+    check_types_and_bounds(settings)
+    if settings.importance not in (there := names("importance")):
+        raise PluginAbsent("importance", settings.importance, there)
     if settings.final == "from-scratch" and settings.long_term_epochs < 1:
         raise AdaptError("final: from-scratch trains for long_term_epochs, which are 0; at least 1 is needed")
     return settings
-
-
-def _check_words(settings: Settings) -> None:
-    """Raises AdaptError, naming the setting and what there is."""
-    for name, kind in get_type_hints(Settings).items():
-        if get_origin(kind) is Literal and getattr(settings, name) not in get_args(kind):
-            there_are = ", ".join(map(repr, get_args(kind)))
-            raise AdaptError(f"{name}: {getattr(settings, name)!r} is not one of {there_are}")
-    if settings.importance not in (there := names("importance")):
-        raise PluginAbsent("importance", settings.importance, there)
 
 
 def settings_to_document(settings: Settings) -> dict[str, Any]:
@@ -80,20 +78,40 @@ def settings_from_document(document: Mapping[str, Any]) -> Settings:
 def _as_held(values: dict[str, Any]) -> dict[str, Any]:
     """JSON's lists and objects as the settings hold them."""
     if "reward" in values:
-        values["reward"] = Reward(**values["reward"])
+        values["reward"] = _part("reward", values["reward"], Reward)
     if "race" in values:
-        values["race"] = Race(**values["race"])
+        values["race"] = _part("race", values["race"], Race)
     for name in ("include", "exclude"):
-        if name in values:
+        if isinstance(values.get(name), list):
             values[name] = tuple(values[name])
-    if "group_limits" in values:
-        values["group_limits"] = {glob: GroupLimits(**limits) for glob, limits in values["group_limits"].items()}
+    if isinstance(limits := values.get("group_limits"), Mapping):
+        values["group_limits"] = {
+            glob: _part(f"group_limits.{glob}", each, GroupLimits) for glob, each in limits.items()
+        }
     return values
 
 
-def _explicit_schedule(value: Mapping[str, Any]) -> dict[Resource, Step]:
-    if "initial" in value:
-        step = Step(initial=value["initial"], decay=value["decay"])
-        return dict.fromkeys(RESOURCES, step)
-    steps = {name: Step(initial=pair["initial"], decay=pair["decay"]) for name, pair in value.items()}
-    return {resource: steps[resource] for resource in sorted(steps)}
+def _explicit_schedule(value: Any) -> dict[Resource, Step]:
+    if isinstance(value, Mapping) and "initial" not in value:
+        return {resource: _step(f"schedule.{resource}", value[resource]) for resource in sorted(value)}
+    return dict.fromkeys(RESOURCES, _step("schedule", value))
+
+
+def _step(where: str, value: Any) -> Step:
+    if not isinstance(value, Mapping) or value.keys() != {"initial", "decay"}:
+        raise AdaptError(f'{where}: {value!r} is not of the form {{"initial": 0.05, "decay": 0.96}}')
+    return Step(**value)
+
+
+def _part(where: str, value: Any, kind: type[_Part]) -> _Part:
+    if not isinstance(value, Mapping):
+        raise AdaptError(f"{where}: {value!r} is not a mapping of {', '.join(get_type_hints(kind))}")
+    _check_names(f"{where}.", value, kind)
+    return kind(**value)
+
+
+def _check_names(where: str, values: Mapping[str, Any], kind: type) -> None:
+    for name in values:
+        if name not in (there := get_type_hints(kind)):
+            near = get_close_matches(str(name), there, n=1)
+            raise AdaptError(f"{where}{name}: there is no such setting{f'; is it {near[0]}?' if near else ''}")

@@ -22,6 +22,7 @@ from adapt.finetune import (
     outcomes,
     outcomes_of,
     short_term_finetune,
+    told_of_parts,
     with_figures,
 )
 from adapt.joining import joined
@@ -129,6 +130,9 @@ class Racing:
         """In the record before anybody trains on."""
         yield RungDone(iteration=now.iteration, rung=rung, raced_out=tuple(out))
         self._decided = (now.iteration, rung)
+        for each in out:
+            if each.evaluation is not None:
+                yield from told_of_parts(now.job, now.iteration, each.evaluation)
         self._left |= {(now.iteration, each.group): Left(each.rung, each.behind) for each in out}
 
     def _still_in(self, iteration: int, proposals: Sequence[Proposal]) -> list[Proposal]:

@@ -109,22 +109,37 @@ def validate(model: type[M], document: Any, *, at: str = "") -> M:
         return model.model_validate(document)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_FIELDS]
-        raise InvalidFields([_with_near_names(fault, model) for fault in faults(errors, at)]) from error
+        raise InvalidFields([_with_near_names(fault, model, at) for fault in faults(errors, at)]) from error
 
 
-def _with_near_names(fault: dict[str, str], model: type[BaseModel]) -> dict[str, str]:
-    """What an unknown key may have been meant for."""
-    key = fault["pointer"].rpartition("/")[2]
+def _with_near_names(fault: dict[str, str], model: type[BaseModel], at: str) -> dict[str, str]:
+    """What an unknown key may have been meant for: the same name elsewhere, or one like it where it stands."""
+    place, _, key = fault["pointer"].removeprefix(at).rpartition("/")
     if fault["detail"] != UNKNOWN_KEY or len(key) > LONGEST_NAME:
         return fault
-    near = get_close_matches(key, _names_of(model), n=2, cutoff=0.6)
+    names = _names_of(model)
+    elsewhere = [f"{at}{other}/{key}" for other, those in names.items() if key in those]
+    near = [*elsewhere, *get_close_matches(key, names.get(place, ()), n=2, cutoff=0.6)][:2]
     return {**fault, "detail": f"{UNKNOWN_KEY}; did you mean {' or '.join(near)}?"} if near else fault
 
 
 @cache
-def _names_of(model: type[BaseModel]) -> list[str]:
+def _names_of(model: type[BaseModel]) -> dict[str, list[str]]:
+    """By the JSON pointer of each object that the model holds."""
     schema = model.model_json_schema()
-    return sorted({name for each in (schema, *schema.get("$defs", {}).values()) for name in each.get("properties", {})})
+    found: dict[str, list[str]] = {}
+
+    def walk(part: Mapping[str, Any], pointer: str) -> None:
+        if "$ref" in part:
+            part = schema["$defs"][part["$ref"].rpartition("/")[2]]
+        for name, inner in part.get("properties", {}).items():
+            found.setdefault(pointer, []).append(name)
+            walk(inner, f"{pointer}/{name}")
+        for either in part.get("anyOf", ()):
+            walk(either, pointer)
+
+    walk(schema, "")
+    return found
 
 
 def faults(errors: Iterable[Mapping[str, Any]], at: str = "") -> list[dict[str, str]]:

@@ -20,7 +20,7 @@ from adapt.stop import never
 from adapt.training.device import training_device
 from adapt.training.losses import fine_tuning
 from adapt.training.out_of_memory import in_parts
-from adapt.training.scoring import EVALUATION_BATCH, judge, reestimate_batch_norm
+from adapt.training.scoring import judge, reestimate_batch_norm
 from adapt.training.sgd import recipe_of, trainable_module
 from adapt.training.short_term import short_term_finetune
 from adapt.training.supervision import Diverged, Pulse, supervised
@@ -86,8 +86,7 @@ def _evaluated(task: TrainingTask, cut: Network, candidate: Candidate, pulse: Pu
             pulse=pulse,
             parts=parts,
         )
-        at_once = max(1, EVALUATION_BATCH // parts)
-        found, answers = judge(module, data.holdout, data.normalization, pulse, at_once)
+        found, answers = judge(module, data.holdout, data.normalization, pulse)
         return found, np.packbits(answers).tobytes()
 
     untrained = score()[0].accuracy if begun is None else begun.accuracy_before_finetune

@@ -19,7 +19,7 @@ from adapt.spec import Settings, derive_seed
 from adapt.stop import Stop
 from adapt.training.losses import Loss, cross_entropy
 from adapt.training.out_of_memory import in_parts
-from adapt.training.scoring import EVALUATION_BATCH, evaluate, reestimate_batch_norm
+from adapt.training.scoring import evaluate, reestimate_batch_norm
 from adapt.training.sgd import Sgd, cosine_to_zero, recipe_of, run_steps, trainable_module
 from adapt.training.supervision import Diverged, Pulse, supervised
 
@@ -61,8 +61,9 @@ def long_term_finetune(
     for epoch in range(done + 1, epochs + 1):
         span = range((epoch - 1) * per_epoch, min(epoch * per_epoch, total))
         with supervised(lock, stop) as pulse:
-            one = partial(run.epoch, epoch, span, total, derive_seed(settings.seed, purpose, epoch), pulse)
-            (diverged, holdout), parts = in_parts(one, batch=settings.batch_size, parts=run.parts)
+            trained = partial(run.epoch, epoch, span, total, derive_seed(settings.seed, purpose, epoch), pulse)
+            batch = min(settings.batch_size, len(data.train))
+            (diverged, holdout), parts = in_parts(trained, batch=batch, parts=run.parts)
         yield EpochDone(epoch=epoch, epochs=epochs, holdout=holdout, state=run.state, parts=parts)
         if diverged:
             return
@@ -100,15 +101,15 @@ class _Run:
             raise LookupError("no epoch has ended yet")
         return self._state
 
-    def epoch(self, epoch: int, span: range, total: int, seed: int, pulse: Pulse, parts: int) -> tuple[bool, Score]:
-        """The steps `span` of `total`, each batch in so many parts, and the score after them; True when the loss
-        stopped being a number, which leaves weights that are none either. Other parts than before: anew from where the
-        last epoch ended."""
+    def epoch(self, number: int, span: range, total: int, seed: int, pulse: Pulse, parts: int) -> tuple[bool, Score]:
+        """The steps `span` of `total`, each batch in so many parts, and what is scored then; True when the loss stopped
+        being a number. Other parts than before: anew from where it stood."""
         if parts != self._sgd.parts:
             self._sgd = self._begin(parts)
-        return self._diverged(span, total, seed, pulse), self._close(epoch, pulse)
+        return self._train(span, total, seed, pulse), self._close(number, pulse)
 
-    def _diverged(self, span: range, total: int, seed: int, pulse: Pulse) -> bool:
+    def _train(self, span: range, total: int, seed: int, pulse: Pulse) -> bool:
+        """True when the loss stopped being a number, which leaves weights that are none either."""
         try:
             run_steps(
                 self._sgd,
@@ -140,7 +141,7 @@ class _Run:
             pulse=pulse,
             parts=self.parts,
         )
-        holdout = evaluate(module, data.holdout, data.normalization, pulse, max(1, EVALUATION_BATCH // self.parts))
+        holdout = evaluate(module, data.holdout, data.normalization, pulse)
         finished = read_weights(module)
         module.load_state_dict({name: torch.tensor(tensor) for name, tensor in weights.items()})
         parameters, momentum = dict(module.named_parameters()), self._sgd.momentum

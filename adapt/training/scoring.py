@@ -1,5 +1,7 @@
 """Pixels to tensors, batch-norm statistics, and what a network scores."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,8 +12,9 @@ from adapt.data.arrays import Images, Labels, Rows
 from adapt.data.dataset import Part
 from adapt.data.split import batches, batches_per_epoch, in_order
 from adapt.events import WORST_LOSS, Score
-from adapt.spec import Normalization
+from adapt.spec import FEWEST_AT_ONCE, Normalization
 from adapt.training.device import device_of, raw_batch
+from adapt.training.out_of_memory import in_parts
 from adapt.training.supervision import Pulse
 
 EVALUATION_BATCH = 128
@@ -75,7 +78,7 @@ def reestimate_batch_norm(
         norm.train()
         norm.reset_running_stats()
         norm.momentum = None  # torch's sign for a cumulative average
-    size = max(1, min(max(batch_size, STATISTICS_BATCH_AT_LEAST), len(train)) // parts)
+    size = max(min(max(batch_size, STATISTICS_BATCH_AT_LEAST), len(train)) // parts, FEWEST_AT_ONCE)
     picked = batches(len(train), size, seed)
     for _ in range(min(most_batches * parts, batches_per_epoch(len(train), size))):
         pulse()
@@ -86,29 +89,30 @@ def reestimate_batch_norm(
     module.eval()
 
 
-def evaluate(
-    module: nn.Module, part: Part, normalization: Normalization, pulse: Pulse, batch_size: int = EVALUATION_BATCH
-) -> Score:
+def evaluate(module: nn.Module, part: Part, normalization: Normalization, pulse: Pulse) -> Score:
     """Accuracy and mean cross-entropy over `part`, in eval mode; the figures are always finite.
 
     An image whose scores are not finite counts as wrong, with a loss of WORST_LOSS.
     """
-    return judge(module, part, normalization, pulse, batch_size)[0]
+    return judge(module, part, normalization, pulse)[0]
 
 
 @torch.no_grad()
-def judge(
-    module: nn.Module, part: Part, normalization: Normalization, pulse: Pulse, batch_size: int = EVALUATION_BATCH
-) -> tuple[Score, NDArray[np.bool_]]:
-    """The same, and image by image [n] which are answered rightly."""
+def judge(module: nn.Module, part: Part, normalization: Normalization, pulse: Pulse) -> tuple[Score, NDArray[np.bool_]]:
+    """The same, and image by image [n] which are answered rightly. Where memory runs out, with fewer images at once.
+    Raises OutOfMemory."""
     module.eval()
-    right, loss = [], 0.0
-    for positions in in_order(len(part), batch_size):
+    right, loss, parts = [], 0.0, 1
+    for positions in in_order(len(part), EVALUATION_BATCH):
         pulse()
         images, labels = batch_for(module, part, positions, normalization)
-        scores = module(images)
+        scores, parts = in_parts(partial(_scores, module, images), batch=len(images), parts=parts)
         right.append((scores.argmax(1) == labels) & scores.isfinite().all(1))
         losses = F.cross_entropy(scores, labels, reduction="none").double()
         loss += float(losses.nan_to_num(nan=WORST_LOSS, posinf=WORST_LOSS).clamp(max=WORST_LOSS).sum())
     answers = torch.cat(right).cpu().numpy()
     return Score(accuracy=int(answers.sum()) / len(part), loss=loss / len(part), images=len(part)), answers
+
+
+def _scores(module: nn.Module, images: Tensor, parts: int) -> Tensor:
+    return torch.cat([module(some) for some in images.chunk(parts)])

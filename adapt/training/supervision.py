@@ -21,6 +21,8 @@ class Diverged(Exception):
         self.step, self.learning_rate = step, learning_rate
 
     def __str__(self) -> str:
+        if self.step == 1:
+            return "the training loss is no finite number before the first step: no learning_rate avoids that"
         return (
             f"the training loss stopped being a finite number in step {self.step} at learning rate "
             f"{self.learning_rate:g}; a lower learning_rate avoids that"

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from adapt.bounds import BOUNDS, MAX_ROUNDING
 from adapt.plugins import names
 from adapt.presets import PRESETS, effective_settings
 from adapt.spec import (
@@ -12,6 +13,7 @@ from adapt.spec import (
     DeviceName,
     ExecutorName,
     Final,
+    GroupLimits,
     NormalizationFrom,
     Pick,
     Proposals,
@@ -19,10 +21,10 @@ from adapt.spec import (
     Reward,
     Search,
     Settings,
+    Step,
 )
 from app.plugin_names import NameOf
 
-MAX_ROUNDING = 1024
 _Pattern = Annotated[str, Field(min_length=1, max_length=200)]
 _Patterns = Annotated[list[_Pattern], Field(max_length=100)]
 _GLOB = "Globs on layer names (`features.*`); each has to match a layer of the network."
@@ -34,11 +36,16 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
+def _bounded(kind: type, name: str, **how: Any) -> Any:
+    """A number within adapt's bounds."""
+    return Field(**how, **BOUNDS[kind][name].given)
+
+
 class StepIn(_Strict):
     """dR_i = initial * decay^(i-1), as fractions of the original."""
 
-    initial: float = Field(ge=0.0001, le=0.9)
-    decay: float = Field(ge=0.01, le=1)
+    initial: float = _bounded(Step, "initial")
+    decay: float = _bounded(Step, "decay")
 
 
 class ScheduleByResource(_Strict):
@@ -58,29 +65,29 @@ class RewardIn(_Strict):
     """Of the pick mnasnet-reward, ACC x (LAT / T)^w: w is alpha within the budget T and beta beyond it. Equal, as by
     default (MnasNet's soft constraint), they let T cancel; its hard constraint is 0 and -1."""
 
-    alpha: float = Field(default=Reward.alpha, ge=-10, le=0)
-    beta: float = Field(default=Reward.beta, ge=-10, le=0)
+    alpha: float = _bounded(Reward, "alpha", default=Reward.alpha)
+    beta: float = _bounded(Reward, "beta", default=Reward.beta)
 
 
 class RaceIn(_Strict):
     """Of the search racing (docs/racing.md)."""
 
-    standard_errors: float = Field(
+    standard_errors: float = _bounded(
+        Race,
+        "standard_errors",
         default=Race.standard_errors,
-        ge=0.5,
-        le=10,
         description="Of a difference image by image, above which the hold-out tells two networks apart.",
     )
-    rest: int = Field(
+    rest: int = _bounded(
+        Race,
+        "rest",
         default=Race.rest,
-        ge=0,
-        le=20,
         description="Iterations for which a group is not let in that was told from the best at the first rung.",
     )
-    picks: int = Field(
+    picks: int = _bounded(
+        Race,
+        "picks",
         default=Race.picks,
-        ge=1,
-        le=8,
         description="Proposals at most that become one network, if their effects add up.",
     )
 
@@ -88,8 +95,8 @@ class RaceIn(_Strict):
 class GroupLimitsIn(_Strict):
     """For the groups that a pattern names, in place of the settings' own value; of several patterns the strictest."""
 
-    min_channels: int | None = Field(default=None, ge=1, le=65_536, description=_MIN_CHANNELS)
-    max_removed: float | None = Field(default=None, ge=0, le=1, description=_MAX_REMOVED)
+    min_channels: int | None = _bounded(GroupLimits, "min_channels", default=None, description=_MIN_CHANNELS)
+    max_removed: float | None = _bounded(GroupLimits, "max_removed", default=None, description=_MAX_REMOVED)
 
     @model_validator(mode="after")
     def _names_one(self) -> Self:
@@ -132,41 +139,53 @@ class SettingsIn(_Strict):
         description="groups: each channel group by itself. paper: as MobileNetV3, section 4.2, each expansion by "
         "itself and all bottlenecks of one size together.",
     )
-    largest_share: float | None = Field(
-        default=None, gt=0, le=1, description="Of a group that one iteration may take, but for a step of the rounding."
-    )
-    short_term_steps: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="Training steps of a proposal before it is scored."
-    )
-    long_term_epochs: int | None = Field(
-        default=None, ge=0, le=10_000, description="Epochs of the training that the search ends with; 0: none."
-    )
-    batch_size: int | None = Field(default=None, ge=2, le=65_536, description="Images of a training step.")
-    learning_rate: float | None = Field(
+    largest_share: float | None = _bounded(
+        Settings,
+        "largest_share",
         default=None,
-        gt=0,
-        le=10,
+        description="Of a group that one iteration may take, but for a step of the rounding.",
+    )
+    short_term_steps: int | None = _bounded(
+        Settings, "short_term_steps", default=None, description="Training steps of a proposal before it is scored."
+    )
+    long_term_epochs: int | None = _bounded(
+        Settings,
+        "long_term_epochs",
+        default=None,
+        description="Epochs of the training that the search ends with; 0: none.",
+    )
+    batch_size: int | None = _bounded(Settings, "batch_size", default=None, description="Images of a training step.")
+    learning_rate: float | None = _bounded(
+        Settings,
+        "learning_rate",
+        default=None,
         description="Of the proposals' short training; a tenth to a hundredth of the original's peak rate is usual. "
         "Halved once, and said so, where it makes the control worse.",
     )
-    long_term_learning_rate: float | None = Field(
-        default=None, gt=0, le=10, description="Of the long training, which it falls to zero in (cosine)."
-    )
-    training_epochs: int | None = Field(
-        default=None, ge=1, le=10_000, description="Of a zoo name only, which is trained on the data set first."
-    )
-    training_learning_rate: float | None = Field(
-        default=None, gt=0, le=10, description="Of that training, and of final: from-scratch."
-    )
-    batch_norm_batches: int | None = Field(
+    long_term_learning_rate: float | None = _bounded(
+        Settings,
+        "long_term_learning_rate",
         default=None,
-        ge=0,
-        le=10_000,
+        description="Of the long training, which it falls to zero in (cosine).",
+    )
+    training_epochs: int | None = _bounded(
+        Settings,
+        "training_epochs",
+        default=None,
+        description="Of a zoo name only, which is trained on the data set first.",
+    )
+    training_learning_rate: float | None = _bounded(
+        Settings, "training_learning_rate", default=None, description="Of that training, and of final: from-scratch."
+    )
+    batch_norm_batches: int | None = _bounded(
+        Settings,
+        "batch_norm_batches",
+        default=None,
         description="Training batches that batch-norm statistics are re-estimated on before an accuracy is taken; 0: "
         "they stay what the fine-tune left.",
     )
-    momentum: float | None = Field(default=None, ge=0, lt=1, description="Of SGD, in every training.")
-    weight_decay: float | None = Field(default=None, ge=0, le=1, description="In every training.")
+    momentum: float | None = _bounded(Settings, "momentum", default=None, description="Of SGD, in every training.")
+    weight_decay: float | None = _bounded(Settings, "weight_decay", default=None, description="In every training.")
     importance: Annotated[str, NameOf("importance")] | None = Field(
         default=None, description="By which the channels of a group are ranked (docs/choices.md)."
     )
@@ -175,8 +194,8 @@ class SettingsIn(_Strict):
         description="Channel counts are multiples of it. auto: the step of the latency staircase, found by measuring "
         "on the target before the first iteration; 8 where no latency is budgeted or the target has no clock.",
     )
-    min_channels: int | None = Field(default=None, ge=1, le=65_536, description=_MIN_CHANNELS)
-    max_removed: float | None = Field(default=None, ge=0, le=1, description=_MAX_REMOVED)
+    min_channels: int | None = _bounded(Settings, "min_channels", default=None, description=_MIN_CHANNELS)
+    max_removed: float | None = _bounded(Settings, "max_removed", default=None, description=_MAX_REMOVED)
     group_limits: Annotated[dict[_Pattern, GroupLimitsIn], Field(max_length=100)] | None = Field(
         default=None, description=f"Limits of their own for some groups. {_GLOB}"
     )
@@ -186,9 +205,14 @@ class SettingsIn(_Strict):
         default=None,
         description="Short- and long-term training also learn the scores of the original (Hinton et al., 2015).",
     )
-    distill_temperature: float | None = Field(default=None, ge=0.1, le=100, description="Both are softened by it.")
-    distill_weight: float | None = Field(
-        default=None, ge=0, le=1, description="Of the original's scores in the loss; the rest is the labels'."
+    distill_temperature: float | None = _bounded(
+        Settings, "distill_temperature", default=None, description="Both are softened by it."
+    )
+    distill_weight: float | None = _bounded(
+        Settings,
+        "distill_weight",
+        default=None,
+        description="Of the original's scores in the loss; the rest is the labels'.",
     )
     augment: bool | None = Field(default=None, description="Small random shifts of the images that are trained on.")
     normalization: NormalizationFrom | None = Field(
@@ -221,24 +245,24 @@ class SettingsIn(_Strict):
         description="Where networks are trained and scored. cuda needs a worker with a GPU that torch can use; "
         "latency is measured on the target all the same.",
     )
-    holdout: float | None = Field(
+    holdout: float | None = _bounded(
+        Settings,
+        "holdout",
         default=None,
-        ge=0.01,
-        le=0.5,
         description="Share of the training images that choices are made by, at least: small data sets give more. Not "
         "where the data set brings a hold-out of its own.",
     )
-    holdout_max: float | None = Field(
+    holdout_max: float | None = _bounded(
+        Settings,
+        "holdout_max",
         default=None,
-        ge=0,
-        le=0.5,
         description="Share of the training images set aside in all, the hold-out among them: proposals that the "
         "hold-out does not tell from the best one are judged again on all of these. 0: none beside the hold-out.",
     )
     allow_low_accuracy: bool | None = Field(
         default=None, description="Begin even where the original is hardly better than chance on the data set."
     )
-    seed: int | None = Field(default=None, ge=0, le=2**63 - 1, description="All of the randomness follows from it.")
+    seed: int | None = _bounded(Settings, "seed", default=None, description="All of the randomness follows from it.")
     reward: RewardIn | None = Field(default=None, description="Of `pick: mnasnet-reward`.")
 
     @field_validator("final", mode="after")

@@ -74,10 +74,20 @@ def test_the_example_without_a_counter_measures_time_and_both_readers_count_up()
     assert "netadapt.run(" in BLOCKS[1]
 
 
+def test_a_step_of_what_is_no_resource_is_refused() -> None:
+    with pytest.raises(AdaptError, match=r"^schedule: latency is no resource; there are latency_ms"):
+        netadapt.run("net.pt2", {"macs": "60%"}, schedule={"latency": {"initial": 0.1, "decay": 1.0}})
+
+
 @pytest.mark.parametrize(
     ("budget", "own", "why"),
     [
         ({"energy_mj": "60%"}, {}, "energy_mj is no resource; there are latency_ms, macs, params, memory_bytes"),
+        ({}, {}, "budget: names no resource; there are latency_ms, macs, params, memory_bytes"),
+        ({"macs": 0}, {}, "budget: macs: 0 is neither a number above 0 nor a percentage such as '60%'"),
+        ({"macs": float("nan")}, {}, "budget: macs: nan is neither"),
+        ({"macs": "-5%"}, {}, "budget: macs: '-5%' is neither"),
+        ({"macs": None}, {}, "budget: macs: None is neither"),
         ({"macs": "60%"}, {"macs": object()}, "macs is there already"),
         ({"peak_memory_bytes": 1e6}, {}, "limit memory_bytes"),
     ],

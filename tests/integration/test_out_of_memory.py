@@ -20,6 +20,7 @@ from adapt.training.long_term import long_term_finetune
 from adapt.training.losses import cross_entropy
 from adapt.training.out_of_memory import in_parts
 from adapt.training.sgd import Recipe, Sgd, trainable_module
+from adapt.training.trainer import NetworkTrainer
 from tests.small_task import (
     SETTINGS,
     as_network,
@@ -84,6 +85,52 @@ def test_another_error_is_not_taken_for_it() -> None:
 
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         in_parts(train, batch=64)
+
+
+@pytest.fixture(name="narrow")
+def _narrow(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Memory for so many images at once in any pass of a network, and no more."""
+
+    def most(images: int) -> None:
+        forward = GraphModule.forward
+
+        def fits(self: GraphModule, pixels: Tensor) -> Tensor:
+            if len(pixels) > images:
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+            return forward(self, pixels)
+
+        monkeypatch.setattr(GraphModule, "forward", fits)
+
+    return most
+
+
+def test_statistics_are_taken_in_parts_and_scores_too(narrow: Callable[[int], None]) -> None:
+    narrow(20)
+    (found,) = SerialExecutor(small_task()).evaluate(small_network()[0], whole(), [control()], never)
+    assert isinstance(found, Evaluation), found.reason
+    assert found.parts == 4
+
+
+def test_epochs_take_statistics_and_scores_in_parts_too(narrow: Callable[[int], None]) -> None:
+    narrow(20)
+    settings = replace(SETTINGS, long_term_epochs=1)
+    (done,) = long_term_finetune(small_network()[0], small_data(), settings, state=None, lock=None, stop=never)
+    assert done.parts == 4
+
+
+def test_what_training_images_say_and_a_score_are_the_same_in_parts(narrow: Callable[[int], None]) -> None:
+    network, data = small_network()[0], small_data()
+    trainer = NetworkTrainer(data, data.holdout, SETTINGS, None)
+    score, evidence = trainer.test(network), trainer.evidence(network, seed=1)
+    activations, saliences = evidence.activations(), evidence.saliences()
+    narrow(17)
+    again = trainer.evidence(network, seed=1)
+    assert trainer.test(network).loss == pytest.approx(score.loss)
+    for tensor, figures in activations.items():
+        np.testing.assert_allclose(again.activations()[tensor], figures, rtol=1e-4)
+    for one, other in zip(again.saliences(), saliences, strict=True):
+        for tensor, figures in other.items():
+            np.testing.assert_allclose(one[tensor], figures, rtol=1e-3, atol=1e-6)
 
 
 def fitting(images: int, module: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:

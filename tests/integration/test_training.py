@@ -219,6 +219,13 @@ def test_a_long_fine_tuning_that_diverges_ends_with_the_worst_score_and_stays_en
     assert epochs(state=dict(found[0].state)) == []
 
 
+def test_a_loss_that_is_none_before_the_first_step_is_not_the_learning_rates_fault() -> None:
+    network = as_network(without_batch_norm())
+    huge = Network(network.graph, {name: tensor * np.float32(1e30) for name, tensor in network.weights.items()})
+    with pytest.raises(Diverged, match="before the first step: no learning_rate avoids that"):
+        short_term_finetune(trainable_module(huge), small_data(), RECIPE, steps=5, seed=0, pulse=no_pulse)
+
+
 def test_short_term_fine_tuning_that_diverges_names_the_step() -> None:
     with pytest.raises(Diverged, match="in step 2 at learning rate 1e"):
         short_term_finetune(

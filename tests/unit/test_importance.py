@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from adapt.errors import AdaptError
 from adapt.graph.network import Graph, Network
 from adapt.graph.pruning import ChannelGroup, Layout, Slice, all_kept, prune
 from adapt.importance import (
@@ -199,5 +200,5 @@ def test_a_count_that_is_not_there_cannot_be_kept(count: int) -> None:
 
 
 def test_diverged_weights_are_not_ranked() -> None:
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(AdaptError, match="not finite"):
         keep_largest(np.array([1.0, np.nan]), 1)

@@ -73,6 +73,20 @@ def test_an_unknown_key_is_told_what_it_may_have_been_meant_for():
     assert fault["detail"] == "is not known here"
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"picks": 3}, "is not known here; did you mean /settings/race/picks or pick?"),
+        ({"race": {"eta": 3}}, "is not known here"),
+        ({"race": {"pick": 3}}, "is not known here; did you mean /settings/pick or picks?"),
+        ({"schedule": {"initail": 0.1, "initial": 0.1, "decay": 1}}, "is not known here; did you mean initial?"),
+    ],
+)
+def test_what_an_unknown_key_may_have_been_meant_for_is_somewhere_where_it_may_stand(settings, told):
+    (fault,) = faults_of({"model": "resnet18", "budget": {"macs": "80%"}, "settings": settings})
+    assert fault["detail"] == told
+
+
 def test_a_document_of_nothing_but_faults_is_told_a_few_of_them_at_once():
     document = {**{f"key{n}": n for n in range(50_000)}, "k" * 500_000: 1, "a\u202eb": 2}
     found = faults_of(document)

@@ -295,7 +295,7 @@ def test_a_control_that_falls_has_every_proposal_trained_at_the_halved_rate():
 def test_a_control_that_falls_halves_the_learning_rate_once():
     events = run(toy_job({"macs": Share(0.5)}, QUICK, trainer=StandInTrainer(accuracy=1.0)))
     controls = of(ControlEvaluated, events)
-    assert sum(event.reason is not None for event in controls) <= 1
+    assert sum("halved" in (event.reason or "") for event in controls) == 1
     assert {event.learning_rate for event in controls} <= {QUICK.learning_rate, QUICK.learning_rate / 2}
     assert controls[-1].learning_rate == QUICK.learning_rate / 2
 
@@ -307,6 +307,25 @@ def test_a_search_that_goes_on_within_its_first_iteration_keeps_the_halved_rate(
     events = iter(adapt_network(job, Progress(learning_rate=QUICK.learning_rate / 2)))
     assert next(event for event in events if isinstance(event, IterationDone)).iteration == 1
     assert set().union(*executor.rates) == {QUICK.learning_rate / 2}
+
+
+def test_a_control_that_falls_at_the_halved_rate_too_says_so_in_every_iteration():
+    class Falling(StandInExecutor):
+        def evaluate(self, network, before, candidates, stop):
+            for found in super().evaluate(network, before, candidates, stop):
+                yield replace(found, accuracy=found.accuracy / 2)
+
+    network = chain_network()
+    events = run(
+        toy_job({"macs": Share(0.8)}, QUICK, executor=Falling(network, chain_groups(network)), trainer=StandInTrainer())
+    )
+    first = of(ControlEvaluated, events)[0]
+    assert first.reason is not None
+    assert (
+        f"learning rate halved to {QUICK.learning_rate / 2:g}; at {QUICK.learning_rate / 2:g} it falls to"
+        in first.reason
+    )
+    assert first.reason.endswith("a lower learning_rate may help")
 
 
 def test_a_search_that_cannot_step_takes_the_largest_step_there_is():

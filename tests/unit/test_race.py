@@ -15,6 +15,7 @@ from adapt.events import (
     Evaluation,
     Event,
     IterationDone,
+    Message,
     ProposalEvaluated,
     ProposalGivenUp,
     ProposalJudged,
@@ -298,6 +299,24 @@ def test_with_slopes_a_control_that_has_diverged_stays_so() -> None:
     job, executor = racing(replace(RACING, pick="best-slope"), control_diverges=True)
     assert of(IterationDone, run(job))
     assert all(each.begun is None for each in executor.asked if each.group is None)
+
+
+def test_whoever_ran_out_of_memory_is_told_of_whether_it_left_or_was_tried_together_with_others() -> None:
+    job, executor = racing()
+    evaluate = executor.evaluate
+
+    def scarce(*of: Any) -> Iterator[Evaluation | Failure]:
+        for found in evaluate(*of):
+            yield replace(found, parts=2) if isinstance(found, Evaluation) else found
+
+    executor.evaluate = scarce  # type: ignore[method-assign]
+    events = run(job)
+    told = [event.text for event in of(Message, events) if "ran out of memory" in event.text]
+    groups = [each.group for done in of(RungDone, events) for each in done.raced_out if each.evaluation is not None]
+    groups += [" + ".join(tried.groups) for tried in of(CutsJoined, events)]
+    groups += [each.group for each in of(ProposalEvaluated, events)]
+    groups += ["the control"] * len(of(ControlEvaluated, events))
+    assert sorted(text.partition(" of iteration")[0] for text in told) == sorted(groups)
 
 
 def test_with_slopes_the_control_runs_along() -> None:

@@ -1,12 +1,15 @@
 """Budgets, schedules and counts: the arithmetic that the search steers by."""
 
 import json
+import re
 from dataclasses import replace
+from typing import get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapt.bounds import BOUNDS
 from adapt.budget import Budget, Share, parse_limit, resolve
 from adapt.errors import AdaptError, ScheduleTooShort
 from adapt.graph.pruning import ChannelGroup, Slice
@@ -210,6 +213,46 @@ def test_explicit_settings_override_the_preset_and_survive_the_record():
 def test_a_word_that_is_none_of_a_settings_is_refused_with_those_that_are(name, there_is):
     with pytest.raises(AdaptError, match=f"^{name}: 'other' is not one of .*{there_is}"):
         effective_settings({name: "other"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"distill_weight": 2}, "distill_weight: 2 has to be at least 0 and at most 1"),
+        ({"momentum": 1.0}, "momentum: 1.0 has to be at least 0 and below 1"),
+        ({"learning_rate": float("nan")}, "learning_rate: nan is not a finite number"),
+        ({"short_term_steps": 2.5}, "short_term_steps: 2.5 is not a whole number"),
+        ({"short_term_steps": True}, "short_term_steps: True is not a whole number"),
+        ({"round_channels_to": "8"}, "round_channels_to: '8' is not a whole number or 'auto'"),
+        ({"round_channels_to": 0}, "round_channels_to: 0 has to be at least 1 and at most 1024"),
+        ({"distill": "yes"}, "distill: 'yes' is not True or False"),
+        ({"include": "features.*"}, "include: 'features.*' is not a list of texts"),
+        ({"race": {"picks": 0}}, "race.picks: 0 has to be at least 1 and at most 8"),
+        ({"race": {"pick": 1}}, "race.pick: there is no such setting; is it picks?"),
+        ({"race": 2}, "race: 2 is not a mapping of standard_errors, rest, picks"),
+        ({"reward": {"alpha": -1e6}}, "reward.alpha: -1000000.0 has to be at least -10 and at most 0"),
+        ({"group_limits": {"a.*": {"max_removed": 3}}}, "group_limits.a.*.max_removed: 3 has to be at least 0 and"),
+        ({"group_limits": 3}, "group_limits: 3 is not a mapping"),
+        ({"schedule": {"initial": 0.1}}, "schedule: {'initial': 0.1} is not of the form"),
+        ({"schedule": {"macs": {"initial": 2, "decay": 1}}}, "schedule.macs.initial: 2 has to be at least 0.0001 and"),
+        ({"preset": "fast"}, "preset: 'fast' is not one of 'netadapt', 'mobilenetv3', 'quick'"),
+        ({"learning_rte": 0.1}, "learning_rte: there is no such setting; is it learning_rate?"),
+    ],
+)
+def test_what_a_setting_cannot_be_is_refused_by_name(settings, told):
+    with pytest.raises(AdaptError, match=f"^{re.escape(told)}"):
+        effective_settings(settings)
+
+
+def test_the_largest_seed_is_one():
+    assert effective_settings({"seed": 2**63 - 1}).seed == 2**63 - 1
+
+
+def test_every_number_among_the_settings_has_bounds():
+    for kind, bounds in BOUNDS.items():
+        floors = {"floor"} if kind is Step else set()  # the presets' own
+        numbers = {name for name, hint in get_type_hints(kind).items() if re.search(r"\b(int|float)\b", str(hint))}
+        assert numbers - floors == set(bounds), kind
 
 
 def test_training_from_scratch_for_no_epoch_is_refused():
