@@ -40,14 +40,14 @@ def effective_settings(requested: Mapping[str, Any]) -> Settings:
     """The preset named in `requested` (default: netadapt) with the other values put over it.
 
     `schedule` is one {"initial", "decay"} for every resource or a map of them by resource; an explicit one has no
-    floor, and resources it does not name keep the preset's. Types and bounds were checked by the caller. Raises
-    AdaptError for a word that is none of a setting's and for settings that exclude each other, KeyError for an unknown
-    preset, TypeError for an unknown key.
+    floor, and what it does not name, resource or figure, is the preset's. Types and bounds were checked by the caller.
+    Raises AdaptError for a word that is none of a setting's and for settings that exclude each other, KeyError for an
+    unknown preset, TypeError for an unknown key.
     """
     values = dict(requested)
     preset = PRESETS[values.get("preset", "netadapt")]
     if "schedule" in values:
-        values["schedule"] = {**preset.schedule, **_explicit_schedule(values["schedule"])}
+        values["schedule"] = {**preset.schedule, **_explicit_schedule(values["schedule"], preset.schedule)}
     settings = replace(preset, **_as_held(values))
     _check_words(settings)
     if settings.final == "from-scratch" and settings.long_term_epochs < 1:
@@ -91,9 +91,9 @@ def _as_held(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _explicit_schedule(value: Mapping[str, Any]) -> dict[Resource, Step]:
-    if "initial" in value:
-        step = Step(initial=value["initial"], decay=value["decay"])
-        return dict.fromkeys(RESOURCES, step)
-    steps = {name: Step(initial=pair["initial"], decay=pair["decay"]) for name, pair in value.items()}
-    return {resource: steps[resource] for resource in sorted(steps)}
+def _explicit_schedule(value: Mapping[str, Any], usual: Mapping[Resource, Step]) -> dict[Resource, Step]:
+    pairs = dict.fromkeys(RESOURCES, value) if value.keys() & {"initial", "decay"} else value
+    return {
+        resource: replace(usual.get(resource, usual["latency_ms"]), floor=0.0, **pairs[resource])
+        for resource in sorted(pairs)
+    }

@@ -35,10 +35,16 @@ class _Strict(BaseModel):
 
 
 class StepIn(_Strict):
-    """dR_i = initial * decay^(i-1), as fractions of the original."""
+    """dR_i = initial * decay^(i-1), as fractions of the original; of the two, the one left out is the preset's."""
 
-    initial: float = Field(ge=0.0001, le=0.9)
-    decay: float = Field(ge=0.01, le=1)
+    initial: float | None = Field(default=None, ge=0.0001, le=0.9)
+    decay: float | None = Field(default=None, ge=0.01, le=1)
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if self.initial is None and self.decay is None:
+            raise ValueError("names neither initial nor decay")
+        return self
 
 
 class ScheduleByResource(_Strict):

@@ -206,6 +206,14 @@ def test_explicit_settings_override_the_preset_and_survive_the_record():
     assert set(settings.schedule) == set(RESOURCES)
 
 
+def test_of_a_step_and_its_decay_the_one_left_out_is_the_presets():
+    one = effective_settings({"preset": "quick", "schedule": {"initial": 0.05}})
+    assert one.schedule == dict.fromkeys(RESOURCES, Step(initial=0.05, decay=0.96))
+    by_resource = effective_settings({"preset": "quick", "schedule": {"macs": {"decay": 1.0}}})
+    assert by_resource.schedule["macs"] == Step(initial=0.1, decay=1.0)
+    assert by_resource.schedule["params"] == PRESETS["quick"].schedule["params"]
+
+
 @pytest.mark.parametrize(("name", "there_is"), [("importance", "'taylor'"), ("pick", "'best-slope'")])
 def test_a_word_that_is_none_of_a_settings_is_refused_with_those_that_are(name, there_is):
     with pytest.raises(AdaptError, match=f"^{name}: 'other' is not one of .*{there_is}"):
