@@ -14,7 +14,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Points:
-    """(cost, accuracy in per cent). `limit`: the budget, where it is known."""
+    """(cost, accuracy on the hold-out in per cent). `limit`: the budget, where it is known."""
 
     proposals: Sequence[Point]
     picks: Sequence[Point]
@@ -38,14 +38,17 @@ class _Scale:
 
 def points_of(job: Mapping[str, Any], proposals: Sequence[Any], checkpoints: Sequence[Any], resource: str) -> Points:
     """Of documents as the API has them. Proposals stand at their prediction, picks at what was measured or counted."""
+    original = job["original"]
     return Points(
         proposals=[
             (one["predicted"][resource], 100 * one["accuracy"])
             for one in proposals
             if one["accuracy"] is not None and resource in (one["predicted"] or {})
         ],
-        picks=[found for one in checkpoints if one["kind"] == "pick" and (found := _point(one, resource))],
-        original=None if job["original"] is None else _point(job["original"], resource),
+        picks=[
+            found for one in checkpoints if one["kind"] == "pick" and (found := _point(one, resource, one["accuracy"]))
+        ],
+        original=None if original is None else _point(original, resource, original["holdout_accuracy"]),
         limit=(job["limits"] or {}).get(resource),
     )
 
@@ -77,9 +80,8 @@ def draw(points: Points, x_label: str) -> Markup | None:
     )
 
 
-def _point(figures: Mapping[str, Any], resource: str) -> Point | None:
+def _point(figures: Mapping[str, Any], resource: str, accuracy: float | None) -> Point | None:
     cost = figures["latency_ms"]["measured"] if resource == "latency_ms" else figures[resource]
-    accuracy = figures["accuracy"]
     return None if cost is None or accuracy is None else (cost, 100 * accuracy)
 
 
@@ -95,5 +97,5 @@ def _axes(x: _Scale, y: _Scale, x_label: str) -> list[Markup]:
         *[element("text", f"{tick:.4g}", x=x(tick), y=bottom + 18, text_anchor="middle") for tick in x.ticks()],
         *[element("text", f"{tick:.4g}", x=LEFT - 6, y=y(tick) + 4, text_anchor="end") for tick in y.ticks()],
         element("text", x_label, x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 8, text_anchor="middle"),
-        element("text", "accuracy [%]", x=LEFT + 6, y=TOP + 4),
+        element("text", "accuracy on the hold-out [%]", x=LEFT + 6, y=TOP + 4),
     ]

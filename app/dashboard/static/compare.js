@@ -98,12 +98,13 @@ function show(chart, jobs, known, resource) {
 }
 
 function points(job, checkpoints, resource) {
+  const holdout = (one) => (one.kind === "pick" ? one.accuracy : one.holdout_accuracy);
   return checkpoints
-    .filter((one) => one.kind !== "final" && one.kind !== "uniform" && one.accuracy !== null)
+    .filter((one) => one.kind !== "final" && one.kind !== "uniform" && holdout(one) !== null)
     .map((one) => ({
       job,
       x: resource === "latency_ms" ? one.latency_ms.measured : one[resource],
-      y: 100 * one.accuracy,
+      y: 100 * holdout(one),
       words: one.kind === "original" ? "original" : `iteration ${one.iteration}`,
     }))
     .filter((point) => point.x !== null);
