@@ -119,13 +119,14 @@ def not_told_apart(results: Sequence[ProposalEvaluated], picked: ProposalEvaluat
     return (
         f"iteration {picked.iteration}: a hold-out of {images} images does not tell {len(close)} of {len(results) - 1} "
         f"other proposals from the picked one: {picked.group} scores {best:.4f} with a standard error of {noise:.4f}, "
-        f"{_nearest(close[0], best)}"
+        f"{_nearest(close[0], best, images)}"
     )
 
 
-def _nearest(result: ProposalEvaluated, best: float) -> str:
+def _nearest(result: ProposalEvaluated, best: float, images: int) -> str:
     accuracy = result.evaluation.accuracy
     if accuracy == best:
         return f"{result.group} scores the same"
     needed = images_to_tell_apart(best, accuracy)
-    return f"{result.group} {accuracy:.4f}; about {needed} images would tell these two apart (setting holdout)"
+    enough = f"about {needed}" if needed > images else f"more than {images}"  # exactly a standard error apart
+    return f"{result.group} {accuracy:.4f}; {enough} images would tell these two apart (setting holdout)"

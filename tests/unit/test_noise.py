@@ -54,6 +54,13 @@ def test_proposals_within_the_noise_are_counted_with_the_figures() -> None:
     )
 
 
+def test_one_image_is_within_the_noise_and_so_many_images_are_not_said_to_be_enough() -> None:
+    best = proposal("a", 1.0)
+    text = not_told_apart([best, proposal("b", 0.98)], best, 50)
+    assert text is not None
+    assert text.endswith("b 0.9800; more than 50 images would tell these two apart (setting holdout)")
+
+
 def test_a_tie_is_said_to_be_one() -> None:
     best = proposal("a", 1.0)
     text = not_told_apart([best, replace(proposal("b", 1.0), relative_reduction=0.1)], best, 36)
