@@ -211,7 +211,7 @@ def test_a_models_groups_say_of_how_many_filters_a_channel_is(terminal: Terminal
     code, out, _ = terminal.run("models", "show", "mdl_1", answers=always(model))
     assert code == 0
     listed = [" ".join(line.split()) for line in out.splitlines()[-3:]]
-    assert listed == ["a plain 32 yes a", "b plain 32 yes b", "c plain 32 of 4 filters yes c, d"]
+    assert listed == ["a plain 32 yes a", "b plain 32 yes b", "c plain 32 x 4 filters yes c, d"]
 
 
 def test_proposals_as_csv_are_the_services_bytes(terminal: Terminal) -> None:
