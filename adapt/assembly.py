@@ -23,6 +23,7 @@ from adapt.graph.network import Network
 from adapt.graph.pruning import ChannelGroup
 from adapt.graph.shapes import infer_shapes
 from adapt.latency.staircase import Staircase
+from adapt.presets import unread
 from adapt.reach import why_left_alone
 from adapt.search import Job, Meter
 from adapt.spec import Normalization, Resource, Settings
@@ -117,6 +118,7 @@ def assembled(
                     _stated_parts(fitted, data, settings),
                     _stated(data.normalization, settings),
                     *_left_alone(groups, settings),
+                    *unread(settings),
                 ),
             )
 

@@ -1,6 +1,6 @@
 """Presets: named starting points for a job's settings; whatever a job sets itself overrides them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -35,6 +35,12 @@ PRESETS: Mapping[str, Settings] = {
     ),
 }
 
+_BELONG = (
+    ("search", "racing", ("race",)),
+    ("pick", "mnasnet-reward", ("reward",)),
+    ("distill", True, ("distill_temperature", "distill_weight")),
+)
+
 
 def effective_settings(requested: Mapping[str, Any]) -> Settings:
     """The preset named in `requested` (default: netadapt) with the other values put over it.
@@ -63,6 +69,16 @@ def _check_words(settings: Settings) -> None:
             raise AdaptError(f"{name}: {getattr(settings, name)!r} is not one of {there_are}")
     if settings.importance not in (there := names("importance")):
         raise PluginAbsent("importance", settings.importance, there)
+
+
+def unread(settings: Settings) -> Iterator[str]:
+    """A line for each setting that differs from the default and belongs to a choice that was not made."""
+    usual = Settings()
+    for choice, made, belonging in _BELONG:
+        idle = [name for name in belonging if getattr(settings, name) != getattr(usual, name)]
+        if idle and getattr(settings, choice) != made:
+            there_is = str(getattr(settings, choice)).lower()
+            yield f"not read, since {choice} is {there_is} and not {str(made).lower()}: {', '.join(idle)}"
 
 
 def settings_to_document(settings: Settings) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from adapt.budget import Budget, Share, parse_limit, resolve
 from adapt.errors import AdaptError, ScheduleTooShort
 from adapt.graph.pruning import ChannelGroup, Slice
-from adapt.presets import PRESETS, effective_settings, settings_from_document, settings_to_document
+from adapt.presets import PRESETS, effective_settings, settings_from_document, settings_to_document, unread
 from adapt.reach import Bundle, bundles, smaller_counts, smallest_counts
 from adapt.schedule import check_reaches, estimate_iterations, tighten
 from adapt.spec import RESOURCES, GroupLimits, Reward, Settings, Step, derive_seed
@@ -212,6 +212,18 @@ def test_of_a_step_and_its_decay_the_one_left_out_is_the_presets():
     by_resource = effective_settings({"preset": "quick", "schedule": {"macs": {"decay": 1.0}}})
     assert by_resource.schedule["macs"] == Step(initial=0.1, decay=1.0)
     assert by_resource.schedule["params"] == PRESETS["quick"].schedule["params"]
+
+
+def test_settings_of_a_choice_that_was_not_made_are_said_not_to_be_read():
+    idle = {"race": {"picks": 3}, "reward": {"alpha": 0.0}, "distill_temperature": 2.0}
+    assert list(unread(effective_settings(idle))) == [
+        "not read, since search is exact and not racing: race",
+        "not read, since pick is highest-accuracy and not mnasnet-reward: reward",
+        "not read, since distill is false and not true: distill_temperature",
+    ]
+    made = idle | {"search": "racing", "pick": "mnasnet-reward", "distill": True}
+    assert list(unread(effective_settings(made))) == []
+    assert all(list(unread(preset)) == [] for preset in PRESETS.values())
 
 
 @pytest.mark.parametrize(("name", "there_is"), [("importance", "'taylor'"), ("pick", "'best-slope'")])
