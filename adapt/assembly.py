@@ -23,6 +23,7 @@ from adapt.graph.network import Network
 from adapt.graph.pruning import ChannelGroup
 from adapt.graph.shapes import infer_shapes
 from adapt.latency.staircase import Staircase
+from adapt.presets import unread
 from adapt.reach import why_left_alone
 from adapt.search import Job, Meter
 from adapt.spec import Normalization, Resource, Settings
@@ -114,17 +115,23 @@ def assembled(
                 staircase=staircase,
                 notes=(
                     *fitted.notes[len(dataset.notes) :],
-                    _stated_parts(fitted, data),
+                    _stated_parts(fitted, data, settings),
                     _stated(data.normalization, settings),
                     *_left_alone(groups, settings),
+                    *unread(settings),
                 ),
             )
 
 
-def _stated_parts(fitted: Dataset, data: TrainingData) -> str:
+def _stated_parts(fitted: Dataset, data: TrainingData, settings: Settings) -> str:
     declared = fitted.splits.get("holdout_from") if fitted.holdout is not None else None
     origin = f"as {declared} of the data set" if declared else "cut from the training images, stratified, by the seed"
-    further = f"; to judge again what it does not tell apart: {len(data.further)} more" if data.further else ""
+    further = ""
+    if data.further:
+        further = f"; to judge again what it does not tell apart: {len(data.further)} more"
+    elif settings.holdout_max:
+        share = f"holdout_max ({settings.holdout_max:g}) of the training images"
+        further = f"; to judge again what it does not tell apart: none more, it has {share} already"
     return (
         f"{len(data.train)} images to train on; the hold-out that proposals are judged by: {len(data.holdout)} "
         f"({origin}){further}; to report on: {len(fitted.test)} ({fitted.splits.get('test_from', 'the test part')})"

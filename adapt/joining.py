@@ -97,6 +97,6 @@ def _in_words(
     outcome = "they add up, and are picked together" if adds_up else f"they do not add up: {first} is picked alone"
     return (
         f"iteration {now.iteration}: {names} cut together score {result.accuracy:.4f} after {result.steps} steps; by "
-        f"their effects one by one {expected:.4f} was expected (image by image {-short.mean:+.4f}, standard error "
+        f"their effects one by one {expected:.4f} was expected (image by image {-short.mean:+z.4f}, standard error "
         f"{short.standard_error:.4f}): {outcome}"
     )

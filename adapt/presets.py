@@ -1,6 +1,6 @@
 """Presets: named starting points for a job's settings; whatever a job sets itself overrides them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from difflib import get_close_matches
 from typing import Any, TypeVar, get_type_hints
@@ -39,13 +39,19 @@ PRESETS: Mapping[str, Settings] = {
     ),
 }
 
+_BELONG = (
+    ("search", "racing", ("race",)),
+    ("pick", "mnasnet-reward", ("reward",)),
+    ("distill", True, ("distill_temperature", "distill_weight")),
+)
+
 
 def effective_settings(requested: Mapping[str, Any]) -> Settings:
     """The preset named in `requested` (default: netadapt) with the other values put over it.
 
     `schedule` is one {"initial", "decay"} for every resource or a map of them by resource; an explicit one has no
-    floor, and resources it does not name keep the preset's. Raises AdaptError, naming the setting: for one that there
-    is not, for what it cannot be, and for settings that exclude each other.
+    floor, and what it does not name, resource or figure, is the preset's. Raises AdaptError, naming the setting: for
+    one that there is not, for what it cannot be, and for settings that exclude each other.
     """
     values = dict(requested)
     _check_names("", values, Settings)
@@ -53,7 +59,7 @@ def effective_settings(requested: Mapping[str, Any]) -> Settings:
         raise AdaptError(f"preset: {name!r} is not one of {', '.join(map(repr, PRESETS))}")
     preset = PRESETS[name]
     if "schedule" in values:
-        values["schedule"] = {**preset.schedule, **_explicit_schedule(values["schedule"])}
+        values["schedule"] = {**preset.schedule, **_explicit_schedule(values["schedule"], preset.schedule)}
     settings = replace(preset, **_as_held(values))
     check_types_and_bounds(settings)
     if settings.importance not in (there := names("importance")):
@@ -61,6 +67,16 @@ def effective_settings(requested: Mapping[str, Any]) -> Settings:
     if settings.final == "from-scratch" and settings.long_term_epochs < 1:
         raise AdaptError("final: from-scratch trains for long_term_epochs, which are 0; at least 1 is needed")
     return settings
+
+
+def unread(settings: Settings) -> Iterator[str]:
+    """A line for each setting that differs from the default and belongs to a choice that was not made."""
+    usual = Settings()
+    for choice, made, belonging in _BELONG:
+        idle = [name for name in belonging if getattr(settings, name) != getattr(usual, name)]
+        if idle and getattr(settings, choice) != made:
+            there_is = str(getattr(settings, choice)).lower()
+            yield f"not read, since {choice} is {there_is} and not {str(made).lower()}: {', '.join(idle)}"
 
 
 def settings_to_document(settings: Settings) -> dict[str, Any]:
@@ -91,16 +107,18 @@ def _as_held(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _explicit_schedule(value: Any) -> dict[Resource, Step]:
-    if isinstance(value, Mapping) and "initial" not in value:
-        return {resource: _step(f"schedule.{resource}", value[resource]) for resource in sorted(value)}
-    return dict.fromkeys(RESOURCES, _step("schedule", value))
+def _explicit_schedule(value: Any, usual: Mapping[Resource, Step]) -> dict[Resource, Step]:
+    if isinstance(value, Mapping) and not value.keys() & {"initial", "decay"}:
+        steps = {name: _step(f"schedule.{name}", each, usual.get(name)) for name, each in value.items()}
+        return {resource: steps[resource] for resource in sorted(steps)}
+    return {resource: _step("schedule", value, usual.get(resource)) for resource in RESOURCES}
 
 
-def _step(where: str, value: Any) -> Step:
-    if not isinstance(value, Mapping) or value.keys() != {"initial", "decay"}:
+def _step(where: str, value: Any, usual: Step | None) -> Step:
+    """What it leaves out is as in `usual`, but for the floor; of a resource that no preset knows, latency's."""
+    if not isinstance(value, Mapping) or not value or not value.keys() <= {"initial", "decay"}:
         raise AdaptError(f'{where}: {value!r} is not of the form {{"initial": 0.05, "decay": 0.96}}')
-    return Step(**value)
+    return replace(PRESETS["netadapt"].schedule["latency_ms"] if usual is None else usual, floor=0.0, **value)
 
 
 def _part(where: str, value: Any, kind: type[_Part]) -> _Part:

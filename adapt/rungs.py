@@ -80,6 +80,8 @@ def _why(
 ) -> str:
     value, what, steps = RULES[rule], VALUES[rule], proposal.evaluation.steps
     told = "told apart" if difference.exceeds(race.standard_errors) else "not in the better half, not told apart"
+    if value(proposal) == value(best):  # then whoever stays has it too
+        told += "; ties go to the lower hold-out loss"
     return (
         f"raced out after {steps} steps, {place}: {what} {value(proposal):.4g}, {value(best):.4g} of {best.group}; "
         f"image by image {_errors(difference)} behind: {told}"

@@ -51,7 +51,8 @@ def event_text(event: Mapping[str, Any]) -> str | None:
     if kind == "proposal":
         return _proposal_text(data)
     if kind == "checkpoint":
-        return f"checkpoint {data.get('checkpoint')}: {state_line(data) or 'written'}"
+        seen = " on the hold-out" if data.get("kind") == "pick" else ""
+        return f"checkpoint {data.get('checkpoint')}: {state_line(data) or 'written'}{seen}"
     return None
 
 

@@ -11,6 +11,7 @@ from app.cli.arguments import budget_of, settings_of
 from app.cli.completion import formats, ids_of, presets, resources, states, words
 from app.cli.connection import DEFAULT_URL, AsJson, Token, Url, connected
 from app.cli.output import (
+    accuracy_of,
     budget_line,
     duration,
     figure,
@@ -125,7 +126,7 @@ def jobs(
         "iteration": lambda job: (job.get("progress") or {}).get("iteration"),
         "budget": lambda job: budget_line(job.get("budget") or {}),
         "latency": lambda job: latency_of(job.get("result") or job.get("current")),
-        "accuracy": lambda job: percent((job.get("result") or job.get("current") or {}).get("accuracy")),
+        "accuracy": accuracy_of,
         "created": lambda job: job.get("created_at"),
     }
     with connected(url, token) as client:
@@ -320,7 +321,7 @@ def _print_feasibility(answer: Mapping[str, Any]) -> None:
             "original": state_line(_labelled(answer.get("original"), latency.get("original"))),
             "smallest": state_line(_labelled(answer.get("smallest"), latency.get("smallest"))),
             "measured": _intervals(latency),
-            "budget": budget_line({name: figure(limit) for name, limit in (answer.get("budget") or {}).items()}),
+            "budget": budget_line(answer.get("budget") or {}),
             "iterations": answer.get("iterations_estimate"),
             "takes": duration(answer.get("seconds_estimate")),
             "reason": answer.get("reason"),

@@ -117,4 +117,4 @@ def _print_model(model: Mapping[str, Any], *, as_json: bool) -> None:
 def _channels(group: dict[str, Any]) -> str:
     """Of a grouped convolution with how many filters each of them is."""
     each = group.get("filters_each") or 1
-    return f"{group['channels']} of {each} filters" if each > 1 else str(group["channels"])
+    return f"{group['channels']} x {each} filters" if each > 1 else str(group["channels"])

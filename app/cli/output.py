@@ -107,6 +107,14 @@ def time_left(seconds: float | None) -> str:
     return f"{words} left" if words and seconds else ""
 
 
+def accuracy_of(job: Json) -> str | None:
+    """Of a result on the test images; what a search still works on has seen the hold-out alone, and that is said."""
+    if job.get("result"):
+        return percent(job["result"].get("accuracy"))
+    found = percent((job.get("current") or {}).get("accuracy"))
+    return found and f"{found} on the hold-out"
+
+
 def state_line(state: Json | None) -> str | None:
     """`1.36 ms, 165 M mult-adds, 1.02 M parameters, accuracy 99.44 %`."""
     if not state:
@@ -121,7 +129,9 @@ def state_line(state: Json | None) -> str | None:
 
 
 def budget_line(budget: Json) -> str:
-    return ", ".join(f"{resource} {value}" for resource, value in budget.items())
+    """A share stays as it was typed; a number is one as people read it."""
+    said = {name: value if isinstance(value, str) else figure(value) for name, value in budget.items()}
+    return ", ".join(f"{resource} {value}" for resource, value in said.items())
 
 
 def _labelled(text: str | None, label: str) -> str | None:

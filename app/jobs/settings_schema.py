@@ -42,10 +42,16 @@ def _bounded(kind: type, name: str, **how: Any) -> Any:
 
 
 class StepIn(_Strict):
-    """dR_i = initial * decay^(i-1), as fractions of the original."""
+    """dR_i = initial * decay^(i-1), as fractions of the original; of the two, the one left out is the preset's."""
 
-    initial: float = _bounded(Step, "initial")
-    decay: float = _bounded(Step, "decay")
+    initial: float | None = _bounded(Step, "initial", default=None)
+    decay: float | None = _bounded(Step, "decay", default=None)
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if self.initial is None and self.decay is None:
+            raise ValueError("names neither initial nor decay")
+        return self
 
 
 class ScheduleByResource(_Strict):

@@ -14,7 +14,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Points:
-    """(cost, accuracy in per cent). `limit`: the budget, where it is known."""
+    """(cost, accuracy on the hold-out in per cent). `limit`: the budget, where it is known."""
 
     proposals: Sequence[Point]
     picks: Sequence[Point]
@@ -40,14 +40,17 @@ def points_of(job: Mapping[str, Any], proposals: Sequence[Any], checkpoints: Seq
     """Of documents as the API has them, by accuracy on the hold-out. Proposals stand at their prediction, picks at what
     was measured or counted, or predicted where the target measures nothing. Whoever left a race before its end has no
     accuracy that compares."""
+    original = job["original"]
     return Points(
         proposals=[
             (one["predicted"][resource], 100 * one["accuracy"])
             for one in proposals
             if one["accuracy"] is not None and one["state"] != "raced-out" and resource in (one["predicted"] or {})
         ],
-        picks=[found for one in checkpoints if one["kind"] == "pick" and (found := _point(one, resource))],
-        original=None if job["original"] is None else _point(job["original"], resource),
+        picks=[
+            found for one in checkpoints if one["kind"] == "pick" and (found := _point(one, resource, one["accuracy"]))
+        ],
+        original=None if original is None else _point(original, resource, original["holdout_accuracy"]),
         limit=(job["limits"] or {}).get(resource),
     )
 
@@ -79,18 +82,11 @@ def draw(points: Points, x_label: str) -> Markup | None:
     )
 
 
-def _point(figures: Mapping[str, Any], resource: str) -> Point | None:
+def _point(figures: Mapping[str, Any], resource: str, accuracy: float | None) -> Point | None:
     latency = figures["latency_ms"]
     known = latency["predicted"] if latency["measured"] is None else latency["measured"]
     cost = known if resource == "latency_ms" else figures[resource]
-    accuracy = holdout_accuracy(figures)
     return None if cost is None or accuracy is None else (cost, 100 * accuracy)
-
-
-def holdout_accuracy(figures: Mapping[str, Any]) -> float | None:
-    """A record of an earlier version has one accuracy only."""
-    on_holdout: float | None = figures["holdout_accuracy"]
-    return figures["accuracy"] if on_holdout is None else on_holdout
 
 
 def _scale(values: Sequence[float], start: float, end: float) -> _Scale:

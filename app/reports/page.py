@@ -1,10 +1,11 @@
 """A job as one HTML file that opens anywhere: no script, nothing loaded, and what a user named things is text."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.reports import figures as say
-from app.reports.curve import draw, holdout_accuracy, points_of
+from app.reports.curve import draw, points_of
 from app.reports.markup import Markup, element, table
 
 # For whoever opens the file: even a fault of ours in escaping could load and run nothing.
@@ -61,7 +62,9 @@ def report_page(
         element("h2", "Iterations"),
         _wide(_iterations(iterations, proposals)),
         element("h2", "Settings"),
-        _wide(table(("Setting", "Value"), sorted((name, str(value)) for name, value in job["settings"].items()))),
+        _wide(
+            table(("Setting", "Value"), sorted((name, json.dumps(value)) for name, value in job["settings"].items()))
+        ),
         element("p", f"Written {written_at} for job {job['id']}."),
     )
     head = element(
@@ -84,34 +87,44 @@ def _summary(job: Mapping[str, Any], model_name: str) -> Markup:
         ("Budget", say.budget(job["budget"], job["limits"])),
     ]
     compared = {"original": "Original", "current": "Current", "result": "Result", "uniform": "Uniformly thinned"}
-    rows += [(name, _line(job[which])) for which, name in compared.items() if job[which]]
+    rows += [(name, _line(job[which], which)) for which, name in compared.items() if job[which]]
     rows += [(name, job[key]) for name, key in (("Started", "started_at"), ("Finished", "finished_at")) if job[key]]
     return table(("", ""), rows)
 
 
-def _line(figures: Mapping[str, Any]) -> str:
+def _line(figures: Mapping[str, Any], which: str) -> str:
+    images = "on the hold-out" if which == "current" else "on the test images"
     counted = f"{say.count(figures['macs'])} mult-adds, {say.count(figures['params'])} parameters"
-    return f"{say.latency(figures['latency_ms'])}, {counted}, accuracy {say.percent(figures['accuracy'])}"
+    return f"{say.latency(figures['latency_ms'])}, {counted}, accuracy {say.percent(figures['accuracy'])} {images}"
 
 
 def _checkpoints(checkpoints: Sequence[Mapping[str, Any]]) -> Markup:
     names = {"original": "original", "final": "result", "uniform": "uniformly thinned"}
     return table(
-        ("Checkpoint", "Latency", "Mult-adds", "Parameters", "Hold-out", "Test", "Filters by group", "Files (sha256)"),
+        (
+            *("Checkpoint", "Latency", "Mult-adds", "Parameters", "Accuracy on the hold-out", "On the test images"),
+            *("Filters by group", "Files (sha256)"),
+        ),
         (
             (
                 names.get(one["kind"], f"iteration {one['iteration']}"),
                 say.latency(one["latency_ms"]),
                 say.count(one["macs"]),
                 say.count(one["params"]),
-                say.percent(holdout_accuracy(one)),
-                say.percent(None if one["kind"] == "pick" else one["accuracy"]),
+                *map(say.percent, _accuracies(one)),
                 ", ".join(f"{group}: {count}" for group, count in one["filters"].items()),
                 ", ".join(f"{file['format']} {file['sha256'][:12]}" for file in one["files"]),
             )
             for one in checkpoints
         ),
     )
+
+
+def _accuracies(checkpoint: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """On the hold-out and on the test images, of which a pick has seen none."""
+    if checkpoint["kind"] == "pick":
+        return checkpoint["accuracy"], None
+    return checkpoint["holdout_accuracy"], checkpoint["accuracy"]
 
 
 def _iterations(iterations: Sequence[Mapping[str, Any]], proposals: Sequence[Mapping[str, Any]]) -> Markup:

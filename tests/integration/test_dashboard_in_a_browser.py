@@ -82,6 +82,8 @@ def test_the_curve_can_be_walked_along_by_keys(browser: Browser, app: ServedApp,
         page.get_by_role("application", name="Accuracy against latency [ms]").focus()
         page.keyboard.press("ArrowRight")
         expect(page.get_by_text("pick, measured of iteration 10: 5 ms, accuracy 85.0 %")).to_be_visible()
+        page.keyboard.press("ArrowLeft")  # around to the last, by its hold-out like the others
+        expect(page.get_by_text("original: 10 ms, accuracy 96.0 %")).to_be_visible()
 
 
 def test_a_pick_is_trained_to_the_end_and_stands_among_the_networks(browser: Browser, app: ServedApp, job: str) -> None:

@@ -106,6 +106,15 @@ def test_without_the_setting_no_proposal_is_judged_again(at_work: Workshop) -> N
     assert job_of(at_work.api, plain)["settings"]["holdout_max"] == 0.0
 
 
+def test_a_share_that_the_holdout_has_already_sets_nothing_aside_and_says_so(at_work: Workshop) -> None:
+    job = submit(at_work.api, at_work.model, {"macs": "95%"}, holdout_max=0.1, final="none")
+    work(at_work.service)
+    assert {each["judged_again"] for each in proposals(at_work.api, job)} == {None}
+    assert any(
+        "none more, it has holdout_max (0.1) of the training images" in text for text in messages(at_work.api, job)
+    )
+
+
 @pytest.mark.parametrize("value", [-0.1, 0.6, "much"])
 def test_a_share_that_is_none_is_refused(at_work: Workshop, value: object) -> None:
     body = {"model": at_work.model, "budget": {"macs": "75%"}, "settings": {"holdout_max": value}}

@@ -181,6 +181,13 @@ def test_the_worse_half_leaves_and_whoever_is_told_from_the_best() -> None:
     assert [each.proposal.group for each in left_too] == ["told", "c", "d"]
 
 
+def test_who_leaves_by_a_tie_is_told_what_broke_it() -> None:
+    raced = [evaluated(name, wrong(), loss) for name, loss in (("a", 0.3), ("b", 0.2), ("c", 0.1))]
+    (left,) = who_leaves("highest-accuracy", Race(picks=1), raced, CONTROL, 100)
+    assert left.proposal.group == "a"
+    assert left.reason.endswith("not in the better half, not told apart; ties go to the lower hold-out loss")
+
+
 def test_as_many_stay_as_may_be_picked_where_they_are_not_told_apart() -> None:
     raced = [evaluated(name, wrong(*range(lost))) for name, lost in (("a", 0), ("b", 1), ("c", 2), ("d", 3))]
     assert [each.proposal.group for each in who_leaves("highest-accuracy", Race(picks=3), raced, CONTROL, 100)] == ["d"]

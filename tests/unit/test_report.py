@@ -13,8 +13,8 @@ HOSTILE = '<script>alert("1")</script>&'
 
 def figures(ms: float | None, accuracy: float | None) -> dict[str, Any]:
     latency = {"predicted": 9.0, "measured": ms, "low": None, "high": None}
-    return {"latency_ms": latency, "macs": 1_000_000, "params": 2000, "memory_bytes": 5000, "accuracy": accuracy,
-            "holdout_accuracy": accuracy}  # fmt: skip
+    counted = {"macs": 1_000_000, "params": 2000, "memory_bytes": 5000}
+    return {"latency_ms": latency, **counted, "accuracy": accuracy, "holdout_accuracy": 0.875}
 
 
 JOB = {
@@ -72,7 +72,24 @@ def test_what_the_result_is_compared_with_stands_beside_it() -> None:
 def test_what_a_user_wrote_is_text_wherever_it_stands() -> None:
     made = page()
     assert "<script" not in made
-    assert made.count("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;") == 7
+    assert made.count("&lt;script&gt;alert(") == made.count("&lt;/script&gt;&amp;") == 7
+
+
+def test_accuracies_on_the_holdout_and_on_the_test_images_are_told_apart() -> None:
+    result = CHECKPOINT | {"kind": "final", "accuracy": 0.86}
+    made = page(job=JOB | {"current": figures(9.2, 0.85)}, checkpoints=[CHECKPOINT, result])
+    assert "accuracy 90.0 % on the test images" in made
+    assert "accuracy 85.0 % on the hold-out" in made
+    assert "<td>85.0 %</td><td>–</td>" in made
+    assert "<td>87.5 %</td><td>86.0 %</td>" in made
+    drawn = points_of(JOB, [], [CHECKPOINT], "latency_ms")
+    assert (drawn.original, drawn.picks) == ((10.0, 87.5), [(9.2, 85.0)])
+
+
+def test_settings_stand_as_they_are_sent() -> None:
+    made = page(job=JOB | {"settings": {"distill": False, "race": {"picks": 3}}})
+    assert "<td>false</td>" in made
+    assert "<td>{&quot;picks&quot;: 3}</td>" in made
 
 
 def test_it_loads_nothing() -> None:

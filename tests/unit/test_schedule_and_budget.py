@@ -13,7 +13,7 @@ from adapt.bounds import BOUNDS
 from adapt.budget import Budget, Share, parse_limit, resolve
 from adapt.errors import AdaptError, ScheduleTooShort
 from adapt.graph.pruning import ChannelGroup, Slice
-from adapt.presets import PRESETS, effective_settings, settings_from_document, settings_to_document
+from adapt.presets import PRESETS, effective_settings, settings_from_document, settings_to_document, unread
 from adapt.reach import Bundle, bundles, smaller_counts, smallest_counts
 from adapt.schedule import check_reaches, estimate_iterations, tighten
 from adapt.spec import RESOURCES, GroupLimits, Reward, Settings, Step, derive_seed
@@ -209,6 +209,26 @@ def test_explicit_settings_override_the_preset_and_survive_the_record():
     assert set(settings.schedule) == set(RESOURCES)
 
 
+def test_of_a_step_and_its_decay_the_one_left_out_is_the_presets():
+    one = effective_settings({"preset": "quick", "schedule": {"initial": 0.05}})
+    assert one.schedule == dict.fromkeys(RESOURCES, Step(initial=0.05, decay=0.96))
+    by_resource = effective_settings({"preset": "quick", "schedule": {"macs": {"decay": 1.0}}})
+    assert by_resource.schedule["macs"] == Step(initial=0.1, decay=1.0)
+    assert by_resource.schedule["params"] == PRESETS["quick"].schedule["params"]
+
+
+def test_settings_of_a_choice_that_was_not_made_are_said_not_to_be_read():
+    idle = {"race": {"picks": 3}, "reward": {"alpha": 0.0}, "distill_temperature": 2.0}
+    assert list(unread(effective_settings(idle))) == [
+        "not read, since search is exact and not racing: race",
+        "not read, since pick is highest-accuracy and not mnasnet-reward: reward",
+        "not read, since distill is false and not true: distill_temperature",
+    ]
+    made = idle | {"search": "racing", "pick": "mnasnet-reward", "distill": True}
+    assert list(unread(effective_settings(made))) == []
+    assert all(list(unread(preset)) == [] for preset in PRESETS.values())
+
+
 @pytest.mark.parametrize(("name", "there_is"), [("importance", "'taylor'"), ("pick", "'best-slope'")])
 def test_a_word_that_is_none_of_a_settings_is_refused_with_those_that_are(name, there_is):
     with pytest.raises(AdaptError, match=f"^{name}: 'other' is not one of .*{there_is}"):
@@ -233,7 +253,7 @@ def test_a_word_that_is_none_of_a_settings_is_refused_with_those_that_are(name, 
         ({"reward": {"alpha": -1e6}}, "reward.alpha: -1000000.0 has to be at least -10 and at most 0"),
         ({"group_limits": {"a.*": {"max_removed": 3}}}, "group_limits.a.*.max_removed: 3 has to be at least 0 and"),
         ({"group_limits": 3}, "group_limits: 3 is not a mapping"),
-        ({"schedule": {"initial": 0.1}}, "schedule: {'initial': 0.1} is not of the form"),
+        ({"schedule": {"initial": 0.1, "floor": 0.0}}, "schedule: {'initial': 0.1, 'floor': 0.0} is not of the form"),
         ({"schedule": {"macs": {"initial": 2, "decay": 1}}}, "schedule.macs.initial: 2 has to be at least 0.0001 and"),
         ({"preset": "fast"}, "preset: 'fast' is not one of 'netadapt', 'mobilenetv3', 'quick'"),
         ({"learning_rte": 0.1}, "learning_rte: there is no such setting; is it learning_rate?"),

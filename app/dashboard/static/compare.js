@@ -99,7 +99,7 @@ function show(chart, jobs, known, resource) {
 
 function points(job, checkpoints, resource) {
   return checkpoints
-    .filter((one) => one.kind !== "final" && one.kind !== "uniform" && one.accuracy !== null)
+    .filter((one) => one.kind !== "final" && one.kind !== "uniform" && say.onHoldout(one) !== null)
     .map((one) => ({
       job,
       x: say.figure(one, resource),

@@ -74,16 +74,15 @@ export class Curve {
 function series(state, resource) {
   const checkpoints = [...state.checkpoints.values()];
   const picks = checkpoints.filter((one) => one.kind === "pick");
-  const original = checkpoints.filter((one) => one.kind === "original");
   const dots = [...state.proposals.values()].filter(
     (one) => one.accuracy !== null && one.state !== "raced-out" && one.predicted?.[resource] !== undefined,
   );
   const latency = resource === "latency_ms";
   const at = (one, which) => (latency ? one.latency_ms[which] : one[resource]);
-  const drawn = (chosen, which, kind) =>
-    chosen
+  const drawn = (which, kind) =>
+    picks
       .filter((one) => at(one, which) !== null && one.accuracy !== null)
-      .map((one) => ({ x: at(one, which), y: 100 * say.onHoldout(one), kind, checkpoint: one }));
+      .map((one) => ({ x: at(one, which), y: 100 * one.accuracy, kind, checkpoint: one }));
   return [
     {
       label: "proposals",
@@ -102,7 +101,7 @@ function series(state, resource) {
       colour: "pick",
       size: 8,
       hollow: true,
-      points: latency ? drawn(picks, "predicted", "pick, predicted") : [],
+      points: latency ? drawn("predicted", "pick, predicted") : [],
     },
     {
       label: "measured",
@@ -110,14 +109,14 @@ function series(state, resource) {
       size: 9,
       line: true,
       walk: true,
-      points: drawn(picks, "measured", latency ? "pick, measured" : "pick"),
+      points: drawn("measured", latency ? "pick, measured" : "pick"),
     },
     {
       label: "original",
       colour: "original",
       size: 13,
       walk: true,
-      points: originalPoint(state.job, original, resource, drawn),
+      points: originalPoint(state.job.original, resource),
     },
   ];
 }
@@ -136,19 +135,10 @@ function trained(networks, resource) {
   }));
 }
 
-/** Its checkpoint; before that is written, what the job says of it. */
-function originalPoint(job, checkpoints, resource, drawn) {
-  const found = drawn(checkpoints, "measured", "original");
-  const x = say.figure(job.original, resource);
-  if (found.length || !job.original || x === null || job.original.accuracy === null) return found;
-  return [
-    {
-      x,
-      y: 100 * say.onHoldout(job.original),
-      kind: "original",
-      checkpoint: { checkpoint: "0", accuracy: job.original.accuracy },
-    },
-  ];
+/** By its accuracy on the hold-out like all others; an earlier version did not keep that. */
+function originalPoint(original, resource) {
+  const [x, y] = [say.figure(original, resource), original?.holdout_accuracy ?? null];
+  return x === null || y === null ? [] : [{ x, y: 100 * y, kind: "original", checkpoint: { checkpoint: "0" } }];
 }
 
 function limits(job, resource) {

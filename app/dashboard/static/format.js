@@ -90,8 +90,8 @@ export function budget(asked, limits) {
     .join(", ");
 }
 
-/** A network's accuracy on the hold-out; a record of an earlier version has one accuracy only. */
-export const onHoldout = (figures) => figures.holdout_accuracy ?? figures.accuracy;
+/** A checkpoint's accuracy on the hold-out; an earlier version did not keep that of the original. */
+export const onHoldout = (one) => (one.kind === "pick" ? one.accuracy : one.holdout_accuracy);
 
 export function figure(figures, name) {
   if (!figures) return null;

@@ -128,7 +128,7 @@ function row(job, names) {
     ),
     h("td", {}, say.budget(job.budget, job.limits)),
     h("td", {}, first === "latency_ms" ? say.latency(best) : say.resource(first, say.figure(best, first))),
-    h("td", { class: "number" }, say.percent(best && best.accuracy)),
+    h("td", { class: "number" }, say.percent(best && best.accuracy), best && best === job.current ? " hold-out" : null),
     h("td", {}, say.time(job.created_at)),
   );
 }

@@ -63,6 +63,17 @@ def test_a_job_that_runs_says_that_its_accuracy_is_the_hold_outs(terminal: Termi
     assert "accuracy 98.00 % on the hold-out\n" in out
 
 
+def test_the_list_of_jobs_says_it_too_and_gives_a_budget_as_people_read_it(terminal: Terminal) -> None:
+    running = {**JOB, "state": "running", "current": JOB["result"], "result": None, "budget": {"latency_ms": 1 / 7}}
+    _, out, _ = terminal.run("jobs", answers=always({"data": [running, JOB], "next_cursor": None}))
+    first, second = out.splitlines()[1:]
+    assert "98.00 % on the hold-out" in first
+    assert "latency_ms 0.1429 " in first
+    assert "98.00 %" in second
+    assert "hold-out" not in second
+    assert "latency_ms 60%" in second
+
+
 @pytest.mark.parametrize(
     "typed",
     [
@@ -200,7 +211,7 @@ def test_a_models_groups_say_of_how_many_filters_a_channel_is(terminal: Terminal
     code, out, _ = terminal.run("models", "show", "mdl_1", answers=always(model))
     assert code == 0
     listed = [" ".join(line.split()) for line in out.splitlines()[-3:]]
-    assert listed == ["a plain 32 yes a", "b plain 32 yes b", "c plain 32 of 4 filters yes c, d"]
+    assert listed == ["a plain 32 yes a", "b plain 32 yes b", "c plain 32 x 4 filters yes c, d"]
 
 
 def test_proposals_as_csv_are_the_services_bytes(terminal: Terminal) -> None:

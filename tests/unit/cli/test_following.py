@@ -86,6 +86,11 @@ def test_a_terminal_gets_a_bar_and_what_is_worth_a_line(
             "iteration 1, g: 16 -> 8, 50.00 %",
         ),
         ("checkpoint", {"checkpoint": "1", "params": 900}, "checkpoint 1: 900 parameters"),
+        (
+            "checkpoint",
+            {"checkpoint": "1", "kind": "pick", "accuracy": 0.5},
+            "checkpoint 1: accuracy 50.00 % on the hold-out",
+        ),
     ],
 )
 def test_each_event_is_told_in_words(kind: str, data: dict[str, Any], text: str | None) -> None:
