@@ -72,20 +72,22 @@ def evaluate_control(
     """
     control, under_way = _begin(job, net, iteration, beside)
     reason = None
-    worst = net.holdout.accuracy - net.holdout.standard_error
-    if control.accuracy < worst:
+    before, noise = net.holdout.accuracy, net.holdout.standard_error
+    if control.accuracy < before - noise and net.learning_rate == job.settings.learning_rate:
         reason = (
-            f"the control fell from {net.holdout.accuracy:.4f} to {control.accuracy:.4f}, by more than the standard "
-            f"error {net.holdout.standard_error:.4f}"
+            f"the control fell from {before:.4f} to {control.accuracy:.4f}, by more than the standard error "
+            f"{noise:.4f}: learning rate halved to {net.learning_rate / 2:g}"
         )
-        if net.learning_rate == job.settings.learning_rate:
-            reason += f": learning rate halved to {net.learning_rate / 2:g}"
-            net = replace(net, learning_rate=net.learning_rate / 2)
-            under_way.close()
-            control, under_way = _begin(job, net, iteration, beside)
-        if control.accuracy < worst:
-            reason += f"; at {net.learning_rate:g} it falls to {control.accuracy:.4f}: a lower learning_rate may help"
+        net = replace(net, learning_rate=net.learning_rate / 2)
+        under_way.close()
+        control, under_way = _begin(job, net, iteration, beside)
     yield ControlEvaluated(iteration=iteration, evaluation=control, learning_rate=net.learning_rate, reason=reason)
+    if control.accuracy < before - noise:
+        yield Message(
+            text=f"iteration {iteration}: at the halved rate {net.learning_rate:g} too the control fell from "
+            f"{before:.4f} to {control.accuracy:.4f}, by more than the standard error {noise:.4f}: a lower "
+            "learning_rate may help"
+        )
     yield from told_of_parts(job, iteration, control)
     return control, net, under_way
 
