@@ -196,8 +196,9 @@ def _is_limit(value: object) -> bool:
 
 def _with_steps(settings: Settings, own: Collection[Resource]) -> Settings:
     """Raises AdaptError for a step of what is no resource."""
-    if unknown := sorted(set(settings.schedule) - {*RESOURCES, *own}):
-        raise AdaptError(f"schedule: {', '.join(unknown)} is no resource; there are {', '.join((*RESOURCES, *own))}")
+    there_are = dict.fromkeys((*RESOURCES, *own, *names("resource")))
+    if unknown := sorted(map(str, set(settings.schedule) - set(there_are))):
+        raise AdaptError(f"schedule: {', '.join(unknown)} is no resource; there are {', '.join(there_are)}")
     like_latency = dict.fromkeys(own, settings.schedule["latency_ms"])
     return replace(settings, schedule=like_latency | dict(settings.schedule))
 

@@ -48,11 +48,13 @@ class Beside:
 class UnderWay:
     """The results of an iteration's proposals: those that are there, and those that are being trained."""
 
-    early: Sequence[Evaluation | Failure]
+    early: list[Evaluation | Failure]
     running: Generator[Evaluation | Failure, None, None]
 
     def __iter__(self) -> Iterator[Evaluation | Failure]:
-        yield from self.early
+        """Once: nobody keeps what was taken, for a network and its momentum are large."""
+        while self.early:
+            yield self.early.pop(0)
         yield from self.running
 
     def close(self) -> None:

@@ -55,7 +55,7 @@ def effective_settings(requested: Mapping[str, Any]) -> Settings:
     """
     values = dict(requested)
     _check_names("", values, Settings)
-    if (name := values.get("preset", "netadapt")) not in PRESETS:
+    if (name := values.get("preset", "netadapt")) not in list(PRESETS):  # whatever it is: not all can be hashed
         raise AdaptError(f"preset: {name!r} is not one of {', '.join(map(repr, PRESETS))}")
     preset = PRESETS[name]
     if "schedule" in values:
@@ -109,16 +109,17 @@ def _as_held(values: dict[str, Any]) -> dict[str, Any]:
 
 def _explicit_schedule(value: Any, usual: Mapping[Resource, Step]) -> dict[Resource, Step]:
     if isinstance(value, Mapping) and not value.keys() & {"initial", "decay"}:
-        steps = {name: _step(f"schedule.{name}", each, usual.get(name)) for name, each in value.items()}
-        return {resource: steps[resource] for resource in sorted(steps)}
-    return {resource: _step("schedule", value, usual.get(resource)) for resource in RESOURCES}
+        like_latency = usual["latency_ms"]  # what no preset knows
+        steps = {name: _step(f"schedule.{name}", each, usual.get(name, like_latency)) for name, each in value.items()}
+        return {resource: steps[resource] for resource in sorted(steps, key=str)}
+    return {resource: _step("schedule", value, usual[resource]) for resource in RESOURCES}
 
 
-def _step(where: str, value: Any, usual: Step | None) -> Step:
-    """What it leaves out is as in `usual`, but for the floor; of a resource that no preset knows, latency's."""
+def _step(where: str, value: Any, usual: Step) -> Step:
+    """What it leaves out is as in `usual`, but for the floor."""
     if not isinstance(value, Mapping) or not value or not value.keys() <= {"initial", "decay"}:
         raise AdaptError(f'{where}: {value!r} is not of the form {{"initial": 0.05, "decay": 0.96}}')
-    return replace(PRESETS["netadapt"].schedule["latency_ms"] if usual is None else usual, floor=0.0, **value)
+    return replace(usual, floor=0.0, **value)
 
 
 def _part(where: str, value: Any, kind: type[_Part]) -> _Part:

@@ -118,6 +118,16 @@ class ExecutorContract:
             group: facts(each) for group, each in straight.items()
         }
 
+    def test_one_whose_tensors_are_gone_or_whose_batches_shrink_is_begun_anew(self, make: Make) -> None:
+        executor, one = make(small_task()), proposals()[0]
+        (stopped,) = results(executor, [replace(one, until=2)]).values()
+        assert isinstance(stopped, Evaluation)
+        of_the_record = replace(one, begun=replace(stopped, weights=None, memory=None))
+        in_halves = replace(one, begun=stopped, parts=2)
+        for going_on, anew in ((of_the_record, one), (in_halves, replace(one, parts=2))):
+            (found,), (expected,) = results(executor, [going_on]).values(), results(executor, [anew]).values()
+            assert facts(found) == facts(expected)
+
     def test_the_answers_image_by_image_are_those_of_the_accuracy(self, make: Make) -> None:
         found = results(make(small_task()), [control()])[None]
         assert isinstance(found, Evaluation)

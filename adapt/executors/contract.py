@@ -28,6 +28,14 @@ class Candidate:
     begun: Evaluation | None = None
     parts: int = 1
 
+    def begun_in(self, parts: int) -> Evaluation | None:
+        """What it goes on from where batches are computed in so many parts. Where those were others, or the tensors are
+        not at hand (a figure of the record has none), it is begun anew: batch norm would make it another network."""
+        begun = self.begun
+        if begun is None or begun.weights is None or begun.memory is None or begun.parts != parts:
+            return None
+        return begun
+
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:

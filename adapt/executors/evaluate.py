@@ -32,14 +32,13 @@ def evaluate_candidate(
     """ChooseWhichFilters carried out, ShortTermFineTune, and the accuracy on the hold-out before and after.
 
     To be called under `supervised`. A control that diverges gets the worst score there is, since the search answers
-    that by a lower rate; for a proposal it raises Diverged. Where memory runs out, all is done again with batches in
-    twice as many parts, statistics and evaluation included. Raises OutOfMemory, and Stopped from the pulse.
+    that by a lower rate; for a proposal it raises Diverged. Where memory runs out, all is done again from the first
+    step with batches in twice as many parts, statistics and evaluation included. Raises OutOfMemory, and Stopped from
+    the pulse.
     """
     started = time.perf_counter()
     begun = candidate.begun
     cut = prune(task.original, task.groups, network, before, candidate.kept)
-    if begun is not None and begun.weights is not None:
-        cut = Network(cut.graph, begun.weights)
     evaluation, parts = in_parts(
         partial(_evaluated, task, cut, candidate, pulse),
         batch=min(task.settings.batch_size, len(task.data.train)),
@@ -71,9 +70,13 @@ def outcome_of(
         return Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
 
 
+def _standing(cut: Network, begun: Evaluation | None) -> Network:
+    return cut if begun is None or begun.weights is None else Network(cut.graph, begun.weights)
+
+
 def _evaluated(task: TrainingTask, cut: Network, candidate: Candidate, pulse: Pulse, parts: int) -> Evaluation:
-    settings, data, begun = task.settings, task.data, candidate.begun
-    module = trainable_module(cut, settings.device)
+    settings, data, begun = task.settings, task.data, candidate.begun_in(parts)
+    module = trainable_module(_standing(cut, begun), settings.device)
 
     def score() -> tuple[Score, bytes]:
         reestimate_batch_norm(
@@ -86,7 +89,7 @@ def _evaluated(task: TrainingTask, cut: Network, candidate: Candidate, pulse: Pu
             pulse=pulse,
             parts=parts,
         )
-        found, answers = judge(module, data.holdout, data.normalization, pulse)
+        found, answers = judge(module, data.holdout, data.normalization, pulse, parts)
         return found, np.packbits(answers).tobytes()
 
     untrained = score()[0].accuracy if begun is None else begun.accuracy_before_finetune

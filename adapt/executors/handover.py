@@ -121,7 +121,7 @@ def _written(path: Path, index: int, candidate: Candidate) -> Candidate:
     """`candidate` without its tensors, which are in files then."""
     begun = candidate.begun
     if begun is None or begun.weights is None or begun.memory is None:
-        return candidate
+        return replace(candidate, begun=None)
     write_weights(begun.weights, _begun(path, index))
     write_weights(begun.memory, beside(_begun(path, index)))
     return replace(candidate, begun=replace(begun, weights=None, memory=None))

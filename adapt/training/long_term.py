@@ -141,7 +141,7 @@ class _Run:
             pulse=pulse,
             parts=self.parts,
         )
-        holdout = evaluate(module, data.holdout, data.normalization, pulse)
+        holdout = evaluate(module, data.holdout, data.normalization, pulse, self.parts)
         finished = read_weights(module)
         module.load_state_dict({name: torch.tensor(tensor) for name, tensor in weights.items()})
         parameters, momentum = dict(module.named_parameters()), self._sgd.momentum

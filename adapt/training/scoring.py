@@ -89,20 +89,22 @@ def reestimate_batch_norm(
     module.eval()
 
 
-def evaluate(module: nn.Module, part: Part, normalization: Normalization, pulse: Pulse) -> Score:
+def evaluate(module: nn.Module, part: Part, normalization: Normalization, pulse: Pulse, parts: int = 1) -> Score:
     """Accuracy and mean cross-entropy over `part`, in eval mode; the figures are always finite.
 
     An image whose scores are not finite counts as wrong, with a loss of WORST_LOSS.
     """
-    return judge(module, part, normalization, pulse)[0]
+    return judge(module, part, normalization, pulse, parts)[0]
 
 
 @torch.no_grad()
-def judge(module: nn.Module, part: Part, normalization: Normalization, pulse: Pulse) -> tuple[Score, NDArray[np.bool_]]:
-    """The same, and image by image [n] which are answered rightly. Where memory runs out, with fewer images at once.
-    Raises OutOfMemory."""
+def judge(
+    module: nn.Module, part: Part, normalization: Normalization, pulse: Pulse, parts: int = 1
+) -> tuple[Score, NDArray[np.bool_]]:
+    """The same, and image by image [n] which are answered rightly. Images are taken in as many `parts` as memory asked
+    for before, and fewer at once where it runs out. Raises OutOfMemory."""
     module.eval()
-    right, loss, parts = [], 0.0, 1
+    right, loss = [], 0.0
     for positions in in_order(len(part), EVALUATION_BATCH):
         pulse()
         images, labels = batch_for(module, part, positions, normalization)

@@ -27,7 +27,7 @@ from app.gpu import driver_is_here
 from app.jobs.errors import ReferenceNotFound, WrongState
 from app.jobs.family import Member, choose_members
 from app.jobs.history import JobHistory
-from app.jobs.records import Document, Job, NewJob
+from app.jobs.records import Document, Figures, Job, NewJob
 from app.jobs.repository import JobRepository
 from app.jobs.schemas import BudgetIn, FamilyIn, JobIn
 from app.jobs.settings_schema import SettingsIn
@@ -92,7 +92,7 @@ class JobService:
         """
         with reading(self._sessions) as session:
             source = _whose_iteration(session, caller, job_id)
-            started = JobHistory(session).list_checkpoints(caller, source, after=0, limit=1).items
+            started = JobHistory(session).list_checkpoints(caller, source.id, after=0, limit=1).items
             before = JobRepository(session).get_job(caller, job_id)  # last: of one deleted meanwhile nothing was read
         if before.state not in LAST_STATES:
             raise WrongState(job_id, before.state, "extended", "wait for its end, or cancel it")
@@ -102,7 +102,7 @@ class JobService:
             why = f"it is of the family of job {before.continues} and has searched nothing: extend that one"
             raise WrongState(job_id, before.state, "extended", why)
         asked = budget.as_asked()
-        _check_tighter(before, asked)
+        _check_tighter(before, before.original or source.original, asked)
         self._check_material(caller, before.model_id, before.dataset_id, before.target_id)
         settings = settings_from_document(before.settings)
         self._feasibility.refuse_unreachable(caller, before.model_id, before.target_id, settings, parse_budget(asked))
@@ -113,13 +113,13 @@ class JobService:
             target_id=before.target_id,
             budget=dict(asked),
             settings=before.settings,
-            continues=source,
+            continues=source.id,
         )
         try:
             return self._add(caller, new)
         except IntegrityError:
             with reading(self._sessions) as session:
-                JobRepository(session).get_job(caller, source)  # raises when it was deleted in that moment
+                JobRepository(session).get_job(caller, source.id)  # raises when it was deleted in that moment
             raise
 
     def family(
@@ -182,12 +182,12 @@ class JobService:
         return model, structure.graph
 
 
-def _whose_iteration(session: Session, caller: Caller, job_id: str) -> str:
+def _whose_iteration(session: Session, caller: Caller, job_id: str) -> Job:
     """The job itself, or the nearest of those it continues that finished an iteration. Raises JobNotFound."""
     job = JobRepository(session).get_job(caller, job_id)
     while job.continues is not None and not JobHistory(session).list_picks(caller, job.id):
         job = JobRepository(session).get_job(caller, job.continues)
-    return job.id
+    return job
 
 
 def _check_is_there(settings: SettingsIn, sessions: Sessions) -> None:
@@ -284,15 +284,16 @@ def _check_is_trained(model: Model, settings: SettingsIn) -> None:
         raise InvalidFields([{"pointer": f"/settings/{name}", "detail": detail} for name in asked])
 
 
-def _check_tighter(before: Job, asked: dict[str, float | str]) -> None:
-    """At least one limit below the earlier one and none above; the same is fine where that one was not met."""
-    if before.original is None:
+def _check_tighter(before: Job, original: Figures | None, asked: dict[str, float | str]) -> None:
+    """At least one limit below the earlier one and none above; the same is fine where that one was not met. `original`
+    is what shares are of."""
+    if original is None:
         return
     figures = {
-        "latency_ms": before.original.latency_ms.measured or before.original.latency_ms.predicted,
-        "macs": before.original.macs,
-        "params": before.original.params,
-        "memory_bytes": before.original.memory_bytes,
+        "latency_ms": original.latency_ms.measured or original.latency_ms.predicted,
+        "macs": original.macs,
+        "params": original.params,
+        "memory_bytes": original.memory_bytes,
     }
     known = {name: float(figure) for name in RESOURCES if (figure := figures[name]) is not None}
     earlier = resolve({k: v for k, v in parse_budget(before.budget).items() if k in known}, known, known).limits

@@ -1,7 +1,7 @@
 """A job as one HTML file that opens anywhere: no script, nothing loaded, and what a user named things is text."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from app.reports import figures as say
@@ -62,9 +62,7 @@ def report_page(
         element("h2", "Iterations"),
         _wide(_iterations(iterations, proposals)),
         element("h2", "Settings"),
-        _wide(
-            table(("Setting", "Value"), sorted((name, json.dumps(value)) for name, value in job["settings"].items()))
-        ),
+        _wide(table(("Setting", "Value"), sorted(_settings(job)))),
         element("p", f"Written {written_at} for job {job['id']}."),
     )
     head = element(
@@ -96,6 +94,11 @@ def _line(figures: Mapping[str, Any], which: str) -> str:
     images = "on the hold-out" if which == "current" else "on the test images"
     counted = f"{say.count(figures['macs'])} mult-adds, {say.count(figures['params'])} parameters"
     return f"{say.latency(figures['latency_ms'])}, {counted}, accuracy {say.percent(figures['accuracy'])} {images}"
+
+
+def _settings(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """As they are sent."""
+    return ((name, json.dumps(value, ensure_ascii=False)) for name, value in job["settings"].items())
 
 
 def _checkpoints(checkpoints: Sequence[Mapping[str, Any]]) -> Markup:

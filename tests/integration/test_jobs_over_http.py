@@ -497,6 +497,8 @@ class TestLookingAndActing:
         extend = {"budget": {"macs": "50%"}}
         second = ann.post(f"/v1/jobs/{job}/extend", json=extend).json()["id"]
         assert ann.post(f"/v1/jobs/{second}/cancel").status_code == 202
+        looser = ann.post(f"/v1/jobs/{second}/extend", json={"budget": {"macs": "55%"}})
+        assert (looser.status_code, looser.json()["errors"][0]["pointer"]) == (422, "/budget/macs")
         third = ann.post(f"/v1/jobs/{second}/extend", json=extend)
         assert (third.status_code, third.json()["continues"]) == (202, job)
         assert ann.delete(f"/v1/jobs/{second}").status_code == 204

@@ -111,6 +111,21 @@ def test_statistics_are_taken_in_parts_and_scores_too(narrow: Callable[[int], No
     assert found.parts == 4
 
 
+def test_what_is_to_be_computed_in_parts_takes_no_more_at_once_in_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a kill for memory, which raises nothing that could be answered by smaller parts."""
+    forward, at_once = GraphModule.forward, []
+
+    def noting(self: GraphModule, pixels: Tensor) -> Tensor:
+        at_once.append(len(pixels))
+        return forward(self, pixels)
+
+    monkeypatch.setattr(GraphModule, "forward", noting)
+    given = replace(control(), parts=8)
+    (found,) = SerialExecutor(small_task()).evaluate(small_network()[0], whole(), [given], never)
+    assert isinstance(found, Evaluation), found.reason
+    assert max(at_once) <= 128 // 8
+
+
 def test_epochs_take_statistics_and_scores_in_parts_too(narrow: Callable[[int], None]) -> None:
     narrow(20)
     settings = replace(SETTINGS, long_term_epochs=1)

@@ -365,6 +365,17 @@ def test_a_race_that_is_cut_off_anywhere_goes_on_to_the_same_end(pick: Any) -> N
         assert comparable(events) == comparable(whole)[finished:], cut_at
 
 
+def test_a_race_whose_only_survivor_is_in_the_record_begins_it_anew_and_ends_alike() -> None:
+    fail = {f"conv{number}": 1 for number in range(1, len(CHANNELS))}
+    settings = replace(RACING, race=Race(picks=1))
+    whole = run(racing(settings, share=0.95, fail=fail)[0])
+    cut_at = 1 + next(place for place, event in enumerate(whole) if isinstance(event, ProposalEvaluated))
+    told = whole[:cut_at]
+    job, executor = racing(settings, share=0.95, fail=fail)
+    events = run(replace(job, executor=RecordedExecutor(executor, recorded(told))), progress_after(told))
+    assert comparable(events) == comparable(whole)
+
+
 @pytest.mark.parametrize("pick", ["highest-accuracy", "best-slope"])
 def test_a_race_that_is_cut_off_twice_in_an_iteration_goes_on_to_the_same_end(pick: Any) -> None:
     def resumed(told: Sequence[Event]) -> list[Event]:
@@ -399,6 +410,8 @@ def recorded(told: Sequence[Event]) -> dict[str | None, Evaluation | Failure]:
     for event in told:
         if isinstance(event, ControlEvaluated | ProposalEvaluated) and event.iteration == current:
             outcomes[event.evaluation.group] = replace(event.evaluation, weights=None, memory=None)
+        elif isinstance(event, ProposalGivenUp) and event.iteration == current:
+            outcomes[event.group] = Failure(group=event.group, attempts=event.attempts, reason=event.reason)
     return outcomes
 
 
