@@ -37,20 +37,38 @@ def mnasnet_reward(accuracy: float, share: float, exponents: Reward) -> float:
     return accuracy * float(share**exponent)
 
 
-RULES: Mapping[Pick, Callable[[ProposalEvaluated], float]] = {
-    "highest-accuracy": lambda proposal: proposal.evaluation.accuracy,  # NetAdapt, Algorithm 1, line 12
-    "best-slope": lambda proposal: proposal.slope,
-    "mnasnet-reward": lambda proposal: proposal.reward,
-}
 _Images = NDArray[np.float64]
-BY_IMAGE: Mapping[Pick, Callable[[ProposalEvaluated, _Images, _Images], _Images]] = {
-    "highest-accuracy": lambda proposal, right, control: right,
-    "best-slope": lambda proposal, right, control: (right - control) / proposal.relative_reduction,
-    "mnasnet-reward": lambda proposal, right, control: right * proposal.reward_share,
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What a pick compares, in a `word`. `by_image` gives the same image by image, from what a proposal and the control
+    answered rightly: its mean is `value`. `by_control`: the control's score is in it."""
+
+    word: str
+    value: Callable[[ProposalEvaluated], float]
+    by_image: Callable[[ProposalEvaluated, _Images, _Images], _Images]
+    by_control: bool = False
+
+
+RULES: Mapping[Pick, Rule] = {
+    "highest-accuracy": Rule(  # NetAdapt, Algorithm 1, line 12
+        word="accuracy",
+        value=lambda proposal: proposal.evaluation.accuracy,
+        by_image=lambda proposal, right, control: right,
+    ),
+    "best-slope": Rule(
+        word="slope",
+        value=lambda proposal: proposal.slope,
+        by_image=lambda proposal, right, control: (right - control) / proposal.relative_reduction,
+        by_control=True,
+    ),
+    "mnasnet-reward": Rule(
+        word="reward",
+        value=lambda proposal: proposal.reward,
+        by_image=lambda proposal, right, control: right * proposal.reward_share,
+    ),
 }
-"""The same image by image, from what a proposal and the control answered rightly; its mean is what RULES gives."""
-VALUES: Mapping[Pick, str] = {"highest-accuracy": "accuracy", "best-slope": "slope", "mnasnet-reward": "reward"}
-"""What each rule compares, in a word."""
 
 
 def in_order(rule: Pick, proposals: Sequence[ProposalEvaluated]) -> list[ProposalEvaluated]:
@@ -58,7 +76,7 @@ def in_order(rule: Pick, proposals: Sequence[ProposalEvaluated]) -> list[Proposa
 
     Ties are the normal case when the uploaded network has seen the hold-out.
     """
-    value = RULES[rule]
+    value = RULES[rule].value
     return sorted(proposals, key=lambda p: (-value(p), p.evaluation.loss, -p.relative_reduction, p.group))
 
 
@@ -81,14 +99,14 @@ def behind(
     `control` took as many steps as these two.
     """
     baseline = answers(control, images)
-    worth = BY_IMAGE[rule]
+    worth = RULES[rule].by_image
     first, second = (worth(each, answers(each.evaluation, images), baseline) for each in (best, other))
     return paired_difference(first - second)
 
 
 def why_not(rule: Pick, proposal: ProposalEvaluated, picked: ProposalEvaluated) -> str:
     """The reason, in words, why `proposal` was not the one."""
-    value, what = RULES[rule], VALUES[rule]
+    value, what = RULES[rule].value, RULES[rule].word
     if value(proposal) < value(picked):
         return f"{what} {value(proposal):.4g} is below {value(picked):.4g} of {picked.group}"
     if proposal.evaluation.loss > picked.evaluation.loss:

@@ -26,7 +26,7 @@ from adapt.finetune import (
     with_figures,
 )
 from adapt.joining import joined
-from adapt.pick import in_order, not_told_apart
+from adapt.pick import RULES, in_order, not_told_apart
 from adapt.round import Picked, Round
 from adapt.rungs import resting, rungs, who_leaves, why_resting
 from adapt.search import Left, Progress
@@ -155,9 +155,9 @@ def _stand_after(leg: Outcomes, iteration: int) -> Generator[Event, None, dict[s
 
 
 def _control_at(now: Round, until: int, begun: Evaluation | None) -> Evaluation:
-    """What proposals are compared with after `until` steps. Slopes are by the control, so it takes those steps once
-    more; for the other rules it is the same for all of them. One that has diverged stays so."""
-    if now.job.settings.pick != "best-slope":
+    """What proposals are compared with after `until` steps. A rule that is by the control has it take those steps
+    once more; for the others it is the same for all of them. One that has diverged stays so."""
+    if not RULES[now.job.settings.pick].by_control:
         return now.control
     if begun is not None and begun.memory is None:
         return begun

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from adapt.events import Evaluation, ProposalEvaluated
 from adapt.noise import Difference
-from adapt.pick import RULES, VALUES, behind, in_order
+from adapt.pick import RULES, behind, in_order
 from adapt.search import Left
 from adapt.spec import Pick, Race
 
@@ -78,7 +78,7 @@ def why_resting(race: Race, since: int, once: Left) -> str:
 def _why(
     rule: Pick, race: Race, best: ProposalEvaluated, proposal: ProposalEvaluated, difference: Difference, place: str
 ) -> str:
-    value, what, steps = RULES[rule], VALUES[rule], proposal.evaluation.steps
+    value, what, steps = RULES[rule].value, RULES[rule].word, proposal.evaluation.steps
     told = "told apart" if difference.exceeds(race.standard_errors) else "not in the better half, not told apart"
     if value(proposal) == value(best):  # then whoever stays has it too
         told += "; ties go to the lower hold-out loss"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from adapt.events import Evaluation, Event, Message, ProposalEvaluated, ProposalJudged, Score
 from adapt.finetune import train_control_again, trained_network
 from adapt.graph.network import Network
-from adapt.pick import VALUES, Aim, close_to, mnasnet_reward, pick, slope, why_not
+from adapt.pick import RULES, Aim, close_to, mnasnet_reward, pick, slope, why_not
 from adapt.search import Current, Job
 
 
@@ -38,7 +38,7 @@ def pick_by_both(
     for group, result in again.items():
         if result is not winner:
             reasons[group] = f"judged again on {images} images: {why_not(rule, result, winner)}"
-    yield Message(text=_told(iteration, again, best, winner, images, VALUES[rule]))
+    yield Message(text=_told(iteration, again, best, winner, images, RULES[rule].word))
     return Best(
         proposal=next(result for result in results if result.group == winner.group),
         reasons={group: why for group, why in reasons.items() if group != winner.group},
@@ -49,7 +49,7 @@ def _judged(
     job: Job, net: Current, iteration: int, results: Sequence[ProposalEvaluated], control: Evaluation, aim: Aim
 ) -> Generator[Event, None, dict[str, ProposalEvaluated]]:
     """These with the figures on both parts, by group; a score that is in the record is not taken again."""
-    base = _control(job, net, iteration, control) if job.settings.pick == "best-slope" else control.accuracy
+    base = _control(job, net, iteration, control) if RULES[job.settings.pick].by_control else control.accuracy
     again = {}
     for result in results:
         score = result.evaluation.again
