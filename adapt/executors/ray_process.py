@@ -34,7 +34,7 @@ class RayDriver:
     def __init__(self, started: Started, own_folder: Path) -> None:
         self._process, self._connection = started.process, started.connection
         self._log, self._own_folder = started.log, own_folder
-        self._watch = Watch()
+        self._watch, self._connected = Watch(), False
 
     def give(self, order: Order | Cancel) -> None:
         """Whether it is there to take it is found out by listening."""
@@ -53,6 +53,7 @@ class RayDriver:
                 raise Stopped("stopped while the Ray cluster was connected to")
             if time.monotonic() > until:
                 self._gone(f"no connection within {within_s:.0f} s")
+        self._connected = True
 
     def cancel(self) -> bool:
         """Whether everything it was given is known to have ended."""
@@ -97,7 +98,8 @@ class RayDriver:
         code = self._process.wait()
         lines = self._log.read_text(errors="replace").strip().splitlines()
         last = f": {lines[-1][:MOST_WORDS]}" if lines else ""
-        return f"the process that speaks with it ended with exit code {code}{last}; Ray ends it when the head is lost"
+        ended = f"the process that speaks with it ended with exit code {code}{last}"
+        return f"{ended}; Ray ends it when the head is lost" if self._connected else f"no connection: {ended}"
 
 
 def start_driver(folder: Path, address: str, processors: int, patience: Patience) -> RayDriver:
