@@ -68,11 +68,8 @@ class Subject:
     stop: Stop
 
     def settings(self, **changed: Any) -> Settings:
-        """Raises NotThere for a setting that is not built yet."""
-        try:
-            return effective_settings({**self.base, **changed, "seed": self.seed})
-        except TypeError as unknown:
-            raise NotThere(f"not built yet ({unknown})") from unknown
+        """Raises AdaptError."""
+        return effective_settings({**self.base, **changed, "seed": self.seed})
 
     def about(self, **further: Any) -> dict[str, Any]:
         """What every cell of it follows from."""

@@ -90,8 +90,3 @@ def test_the_first_network_within_a_budget_is_found_and_an_unreachable_one_said_
     assert first_within(0.85, networks, lambda network: ratios[id(network)]) == 1
     with pytest.raises(NotThere, match="not within 1%"):
         first_within(0.01, networks, lambda network: ratios[id(network)])
-
-
-def test_a_setting_that_is_not_built_yet_is_told_by_its_name(tmp_path: Path) -> None:
-    with pytest.raises(NotThere, match="not built yet"):
-        subject_in(tmp_path).settings(no_such_setting=1)

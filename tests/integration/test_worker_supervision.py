@@ -79,6 +79,7 @@ def test_ctrl_c_ends_a_process_that_begins_without_a_traceback(when: str, capfd:
 
 CTRL_C_AT_TYPER = """
 import os, signal, sys, types
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background of a script has it ignored
 at_typer = lambda name, *_: os.kill(os.getpid(), signal.SIGINT) if name == "typer" else None
 sys.meta_path.insert(0, types.SimpleNamespace(find_spec=at_typer))
 from app.cli.__main__ import main
