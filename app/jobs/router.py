@@ -117,7 +117,11 @@ def resume_job(job_id: str, services: ServicesDep, caller: CallerDep) -> JSONRes
 async def extend_job(
     job_id: str, request: Request, services: ServicesDep, caller: CallerDep, idempotency_key: IdempotencyKey = None
 ) -> JSONResponse:
-    """A new job that goes on from the last iteration of this one, with a tighter budget."""
+    """A new job that goes on from the last iteration of this one, with a tighter budget.
+
+    Where this one finished no iteration and continues another, from the last iteration of that one: `continues` says
+    whose it is.
+    """
     asked = validate(ExtendIn, await read_json(request, services.settings.max_body_bytes))
     keyed = keyed_request(request, caller, idempotency_key, budget=asked.budget.as_asked())
 

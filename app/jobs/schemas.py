@@ -187,7 +187,7 @@ class JobOut(BaseModel):
     effective: dict[str, Any] | None = Field(
         description="What settings came to that left it to the job (`round_channels_to: auto`), once that is known."
     )
-    continues: str | None
+    continues: str | None = Field(description="The job whose iteration this one begins from.")
     from_iteration: int | None = Field(
         description="Of a member of a family: the iteration of `continues` whose pick it trains to the end."
     )
